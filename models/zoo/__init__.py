@@ -1,0 +1,1 @@
+"""Parts shared by the model scripts: data, trainable layers, ONNX graphs, quantization."""
