@@ -80,9 +80,7 @@ def classifier(name, split, network, opset, batch, epochs, seed):
 
 def digits_mlp():
     rng = np.random.default_rng(1)
-    network = Sequential(
-        Gemm(rng, 64, 64), Relu(), Gemm(rng, 64, 32), Relu(), Gemm(rng, 32, 10)
-    )
+    network = Sequential(Gemm(rng, 64, 64), Relu(), Gemm(rng, 64, 32), Relu(), Gemm(rng, 32, 10))
     return classifier("digits_mlp", data.digits((64,)), network, 17, "batch", 60, seed=1)
 
 

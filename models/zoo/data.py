@@ -47,6 +47,4 @@ def cancer():
     def standardize(samples):
         return ((samples - mean) / deviation).astype(np.float32)
 
-    return Split(
-        standardize(split.train_x), split.train_y, standardize(split.test_x), split.test_y
-    )
+    return Split(standardize(split.train_x), split.train_y, standardize(split.test_x), split.test_y)

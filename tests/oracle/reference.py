@@ -40,7 +40,8 @@ def _move(node, values):
             return x
         case "Flatten":
             axis = attributes.get("axis", 1)
-            return x.reshape(int(np.prod(x.shape[: axis % (x.ndim + 1)], dtype=int)), -1)
+            rows = x.shape[: axis + x.ndim if axis < 0 else axis]
+            return x.reshape(int(np.prod(rows, dtype=int)), -1)
         case "Reshape":
             wanted = [int(v) for v in values[1]]
             if not attributes.get("allowzero", 0):
@@ -95,8 +96,12 @@ def _integer_kernel(node, values):
             return kernels.conv_integer(*values[:2], *_zeros(values), attributes)
         case "MatMulInteger":
             return kernels.matmul_integer(*values[:2], *_zeros(values))
-        case "MaxPool" if values[0].dtype != F32:
+        case "MaxPool":
             return kernels.max_pool(values[0], attributes)
+        case "Clip":
+            low, high = (list(values[1:]) + [None, None])[:2]
+            x = values[0] if low is None else np.maximum(values[0], low)
+            return x if high is None else np.minimum(x, high)
     return None
 
 
