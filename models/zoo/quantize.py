@@ -85,15 +85,19 @@ def quantize(float_model, variant, calibration, target, optimize=True):
         )
 
 
-def session(path):
-    """A session on one thread that runs every QDQ group as an integer kernel."""
+def session(model):
+    """A session on one thread that runs every QDQ group as an integer kernel.
+
+    `model` is a path or the bytes of a model.
+    """
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = 3
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
     # Without this, x86 builds leave s8s8 groups in float.
     options.add_session_config_entry("session.qdqisint8allowed", "1")
-    return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    source = model if isinstance(model, bytes) else str(model)
+    return ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
 
 
 def predict(path, feeds):

@@ -30,7 +30,7 @@ def check(folder):
     name = description["name"]
     try:
         answers = reference.evaluate_outputs(model, feeds)
-    except reference.Unsupported as error:
+    except reference.UnsupportedError as error:
         result.problems.append(f"{name}: {error}")
         return description, result
     for j, answer in enumerate(answers):

@@ -1,13 +1,12 @@
 """Running a model in ONNX Runtime with every quantized tensor visible."""
 
-import json
 import tempfile
 from pathlib import Path
 
 import numpy as np
 import onnx
 import onnxruntime as ort
-from onnx import TensorProto, helper, shape_inference
+from onnx import TensorProto
 
 QUANTIZED_TYPES = {TensorProto.INT8, TensorProto.UINT8, TensorProto.INT32}
 # Left in float after fusion, these mean that a QDQ group was not run in integers.

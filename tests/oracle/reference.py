@@ -15,7 +15,7 @@ from arithmetic import F32, dequantize, quantize
 MICROSOFT = "com.microsoft"
 
 
-class Unsupported(Exception):
+class UnsupportedError(Exception):
     """The graph holds something this reference does not define."""
 
 
@@ -143,7 +143,7 @@ class _Evaluation:
             values = [self.value(i) for i in node.input]
             result = _float_operator(node, values)
             if result is None:
-                raise Unsupported(f"{node.op_type} {node.name!r} outside a QDQ group")
+                raise UnsupportedError(f"{node.op_type} {node.name!r} outside a QDQ group")
             self.known[name] = result
         return self.known[name]
 
@@ -163,7 +163,7 @@ class _Evaluation:
             result = _integer_kernel(node, values)
             result = _move(node, values) if result is None else result
             if result is None:
-                raise Unsupported(f"{node.op_type} {node.name!r} on integers")
+                raise UnsupportedError(f"{node.op_type} {node.name!r} on integers")
             self._record(node, result)
 
     def _record(self, node, result):
@@ -217,7 +217,7 @@ class _Evaluation:
         """`(q, scale, zero point)` of a tensor that a DequantizeLinear produced."""
         node = self.producers.get(name)
         if node is None or node.op_type != "DequantizeLinear":
-            raise Unsupported(f"{name!r} is not dequantized")
+            raise UnsupportedError(f"{name!r} is not dequantized")
         q, scale = self.value(node.input[0]), self.value(node.input[1])
         zero = self.value(node.input[2]) if len(node.input) > 2 else q.dtype.type(0)
         return q, scale.reshape(()) if scale.size == 1 else scale, np.asarray(zero)

@@ -11,7 +11,6 @@ from cases.builder import (
     Builder,
     Quantized,
     integers,
-    scale,
     zero_point,
 )
 

@@ -1,7 +1,5 @@
 """MaxPool, AveragePool and GlobalAveragePool in their forms."""
 
-import numpy as np
-
 from cases.builder import (
     F32,
     FORMS,
