@@ -26,6 +26,8 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 status=0
+echo "== the comparison itself"
+(cd "$here" && "$python" -m unittest -q test_comparison) || status=1
 echo "== numpy reference against ONNX Runtime, models"
 "$python" "$here/compare_models.py" --reference "$@" || status=1
 if [ "$#" -eq 0 ]; then
