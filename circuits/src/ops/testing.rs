@@ -1,0 +1,164 @@
+//! What every operator's tests check: facts, executor, bytes and circuit say the same.
+
+use std::sync::Arc;
+
+use crate::lower::{Block, LinearMap, Lowering, Wire};
+use crate::program::{DecodeError, Decoder, Encoder, Fact, Operator, Tensor};
+
+/// A small deterministic generator.
+pub(crate) struct Rng(pub(crate) u64);
+
+impl Rng {
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self
+            .0
+            .wrapping_mul(6364136223846793005)
+            .wrapping_add(1442695040888963407);
+        let x = self.0 ^ (self.0 >> 33);
+        x.wrapping_mul(0xff51afd7ed558ccd) ^ (x >> 29)
+    }
+
+    pub(crate) fn within(&mut self, lo: i64, hi: i64) -> i64 {
+        lo + (self.next() % ((hi - lo) as u64 + 1)) as i64
+    }
+}
+
+/// Random tensors within their facts; the first two rounds take the lower and the upper end everywhere.
+fn sample(facts: &[Fact], round: usize, rng: &mut Rng) -> Vec<Tensor> {
+    let mut value = |fact: &Fact| match round {
+        0 => fact.range.lo,
+        1 => fact.range.hi,
+        _ => rng.within(fact.range.lo, fact.range.hi),
+    };
+    facts
+        .iter()
+        .map(|fact| {
+            Tensor::new(
+                fact.dtype,
+                fact.shape.clone(),
+                (0..fact.len()).map(|_| value(fact)).collect(),
+            )
+        })
+        .collect()
+}
+
+/// The values of all cells of a lowering, from those of the graph inputs, in the order of the blocks.
+fn witness(cx: &Lowering, inputs: &[Tensor]) -> Vec<i64> {
+    let mut values = vec![0; cx.vars.len()];
+    let mut data = inputs.iter().flat_map(|t| t.data.iter().copied());
+    for block in &cx.blocks {
+        match block {
+            Block::Input { cells, .. } => {
+                for cell in cells {
+                    values[cell.0 as usize] = data.next().expect("a value for each input cell");
+                }
+            }
+            Block::Step {
+                map, rules, lanes, ..
+            } => {
+                for lane in lanes {
+                    let x = form(&cx.maps[*map as usize], lane.index, &values);
+                    values[lane.out.0 as usize] = rules[lane.rule as usize]
+                        .eval(x)
+                        .expect("within the domain");
+                }
+            }
+            Block::Max { windows, .. } => {
+                for (cells, out) in windows {
+                    let largest = cells.iter().map(|c| values[c.0 as usize]).max();
+                    values[out.0 as usize] = largest.expect("a window is not empty");
+                }
+            }
+            #[allow(unreachable_patterns)]
+            other => panic!("{other:?} is not covered by this harness"),
+        }
+    }
+    for (value, info) in values.iter().zip(&cx.vars) {
+        assert!(
+            info.range.contains(*value),
+            "{value} outside {:?}",
+            info.range
+        );
+        assert!(info.offset <= info.range.lo, "a cell may be negative");
+    }
+    values
+}
+
+fn read(cx: &Lowering, wire: Wire, values: &[i64]) -> i64 {
+    match wire {
+        Wire::Const(v) => v,
+        Wire::Cell(v) => values[v.0 as usize],
+        Wire::Sum { map, index } => form(&cx.maps[map as usize], index, values),
+    }
+}
+
+fn form(map: &LinearMap, index: u32, values: &[i64]) -> i64 {
+    let mut sum = map.forms.constant(index as usize);
+    map.forms.terms(index as usize, &mut |j, c| {
+        assert_ne!(c, 0, "a zero coefficient");
+        sum += c * match map.inputs[j] {
+            Wire::Const(v) => v,
+            Wire::Cell(v) => values[v.0 as usize],
+            Wire::Sum { .. } => panic!("maps hold cells and constants only"),
+        };
+    });
+    sum
+}
+
+/// Checks on random inputs that the outputs keep their facts, that the operator survives its own bytes, and that its
+/// circuit computes what `eval` computes.
+#[track_caller]
+pub(crate) fn check(
+    op: &dyn Operator,
+    facts: &[Fact],
+    decode: fn(&mut Decoder<'_>) -> Result<Arc<dyn Operator>, DecodeError>,
+    rounds: usize,
+) {
+    let references: Vec<&Fact> = facts.iter().collect();
+    let outputs = op.facts(&references).expect("the inputs are accepted");
+
+    let mut bytes = Encoder::new();
+    op.encode(&mut bytes);
+    let bytes = bytes.into_bytes();
+    let mut reader = Decoder::new(&bytes);
+    let again = decode(&mut reader).expect("an operator reads its own bytes");
+    reader.finish().expect("an operator reads all of its bytes");
+    let mut rewritten = Encoder::new();
+    again.encode(&mut rewritten);
+    assert_eq!(rewritten.into_bytes(), bytes);
+    for len in 0..bytes.len().min(200) {
+        let mut reader = Decoder::new(&bytes[..len]);
+        assert!(
+            decode(&mut reader).is_err(),
+            "a prefix of {len} bytes is accepted"
+        );
+    }
+
+    let mut cx = Lowering::default();
+    let wires: Vec<_> = facts
+        .iter()
+        .map(|fact| cx.inputs(fact.len(), fact.range))
+        .collect();
+    let lowered = again
+        .lower(&mut cx, &wires, &references)
+        .expect("the operator has a circuit");
+    assert_eq!(lowered.len(), outputs.len());
+
+    let mut rng = Rng(7);
+    for round in 0..rounds {
+        let inputs = sample(facts, round, &mut rng);
+        let results = op
+            .eval(&inputs.iter().collect::<Vec<_>>())
+            .expect("the inputs are accepted");
+        let values = witness(&cx, &inputs);
+        for ((result, fact), wires) in results.iter().zip(&outputs).zip(&lowered) {
+            assert_eq!((result.dtype, &result.shape), (fact.dtype, &fact.shape));
+            assert!(
+                result.data.iter().all(|v| fact.range.contains(*v)),
+                "{result:?} outside {fact:?}"
+            );
+            let proved: Vec<i64> = wires.iter().map(|w| read(&cx, *w, &values)).collect();
+            assert_eq!(proved, result.data);
+        }
+    }
+}
