@@ -1,0 +1,344 @@
+//! From input values to the cells of a circuit.
+//!
+//! [`Witness::solve`] is the honest prover. [`Witness::advice`] writes a witness into columns, whoever made it: tests
+//! hand it lies through the same path.
+
+use std::collections::HashMap;
+
+use ff::{Field, PrimeField};
+use pasta_curves::Fp;
+
+use crate::chips::{MAX_FAN_IN, MAX_SLOT};
+use crate::lower::{Block, Lowering, VarId, Wire};
+use crate::plan::{Host, Layout};
+
+/// Why values have no witness.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum WitnessError {
+    /// Another number of input values was expected.
+    #[error("{got} input values were given and {expected} are expected")]
+    InputCount {
+        /// Values that the circuit takes.
+        expected: usize,
+        /// Values that were given.
+        got: usize,
+    },
+    /// A value lies outside its range.
+    #[error("node {node}: the value {value} lies outside the range that the circuit proves")]
+    Range {
+        /// The node.
+        node: u32,
+        /// The value.
+        value: i64,
+    },
+}
+
+/// Contents of the cells of one step.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StepCells {
+    /// The value.
+    pub y: i64,
+    /// Start of the interval.
+    pub t: i64,
+    /// Distance from the start of the interval.
+    pub d: i64,
+    /// Distance from its end.
+    pub e: i64,
+}
+
+/// Contents of all cells, before they are written into columns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Witness {
+    /// Content of the cell of each variable.
+    pub vars: Vec<i64>,
+    /// Cells of each step of the layout.
+    pub steps: Vec<StepCells>,
+    /// Distances from the maximum, for each window of the layout.
+    pub windows: Vec<[i64; MAX_FAN_IN]>,
+}
+
+/// What a lying prover claims.
+#[derive(Clone, Debug, Default)]
+pub struct Lies {
+    /// Contents of the cells of variables, their copies included. A step whose value is a lie uses the table row of
+    /// that value that is nearest to the truth, if there is one.
+    pub vars: HashMap<VarId, i64>,
+    /// The same, but the step keeps the table row of the true value.
+    pub bare: bool,
+    /// Contents of the copies of a variable in one group (by its place in [`Layout::groups`]).
+    pub copies: HashMap<(u32, VarId), i64>,
+}
+
+impl Lies {
+    fn is_empty(&self) -> bool {
+        self.vars.is_empty() && self.copies.is_empty()
+    }
+}
+
+impl Witness {
+    /// The witness of the given input values, one list after the other in the order of the graph's inputs.
+    pub fn solve(lowering: &Lowering, layout: &Layout, inputs: &[i64]) -> Result<Self, WitnessError> {
+        Self::solve_with(lowering, layout, inputs, &Lies::default())
+    }
+
+    /// The witness of a prover that lies where `lies` says so, and is honest about all that follows.
+    pub fn solve_with(
+        lowering: &Lowering,
+        layout: &Layout,
+        inputs: &[i64],
+        lies: &Lies,
+    ) -> Result<Self, WitnessError> {
+        let mut solver = Solver {
+            lowering,
+            layout,
+            lies,
+            group: u32::MAX,
+            out: Self {
+                vars: vec![0; lowering.vars.len()],
+                steps: vec![StepCells::default(); layout.steps.len()],
+                windows: vec![[0; MAX_FAN_IN]; layout.windows.len()],
+            },
+        };
+        solver.run(inputs)?;
+        Ok(solver.out)
+    }
+
+    /// The cells of every advice column, zero where nothing is assigned; `public` are the elements of the instance.
+    pub fn advice(&self, layout: &Layout, public: &[Fp]) -> Advice {
+        self.advice_with(layout, public, &Lies::default())
+    }
+
+    /// The same for a prover whose copies lie.
+    pub fn advice_with(&self, layout: &Layout, public: &[Fp], lies: &Lies) -> Advice {
+        let shape = &layout.shape;
+        let rows = layout.rows.len();
+        let mut columns = vec![vec![Fp::ZERO; rows]; shape.advice_columns()];
+        let small = |v: i64| if v < 0 { -Fp::from(v.unsigned_abs()) } else { Fp::from(v as u64) };
+        let mut groups = layout.groups.iter().enumerate().peekable();
+        for (r, row) in layout.rows.iter().enumerate() {
+            while groups.next_if(|(_, g)| g.rows.end <= r as u32).is_some() {}
+            let group = groups.peek().map_or(u32::MAX, |&(g, _)| g as u32);
+            for &(u, id) in &row.units {
+                let (u, cells) = (u as usize, &self.steps[id as usize]);
+                columns[shape.y(u)][r] = small(cells.y);
+                columns[shape.t(u)][r] = small(cells.t);
+                for i in 0..shape.limbs {
+                    columns[shape.d(u, i)][r] = small(limb(cells.d, i, layout));
+                    columns[shape.e(u, i)][r] = small(limb(cells.e, i, layout));
+                }
+            }
+            for &(q, id) in &row.maxima {
+                for (i, &f) in self.windows[id as usize].iter().enumerate() {
+                    columns[shape.range(q as usize * MAX_SLOT + 1 + i)][r] = small(f);
+                }
+            }
+            for &(column, host) in &row.hosts {
+                columns[column as usize][r] = match host {
+                    Host::Var(v) => {
+                        let lie = lies.copies.get(&(group, v));
+                        small(lie.copied().unwrap_or(self.vars[v.0 as usize]))
+                    }
+                    Host::Public(element) => public.get(element as usize).copied().unwrap_or(Fp::ZERO),
+                };
+            }
+        }
+        // The home of a variable holds it; for a step that is its `y`, for an input its limb, for a maximum its slot.
+        for (var, home) in layout.homes.iter().enumerate() {
+            columns[home.column as usize][home.row as usize] = small(self.vars[var]);
+        }
+        let mut advice = Advice { columns };
+        advice.sum(layout);
+        advice
+    }
+}
+
+/// Limb `i` of `value`; the highest limb keeps what is left, so that a value that is too large stays wrong.
+fn limb(value: i64, i: usize, layout: &Layout) -> i64 {
+    let bits = layout.shape.range_bits;
+    let shifted = value >> (bits * i as u32).min(63);
+    if i + 1 == layout.shape.limbs { shifted } else { shifted & ((1 << bits) - 1) }
+}
+
+struct Solver<'a> {
+    lowering: &'a Lowering,
+    layout: &'a Layout,
+    lies: &'a Lies,
+    /// The group whose copies are read.
+    group: u32,
+    out: Witness,
+}
+
+impl Solver<'_> {
+    fn run(&mut self, inputs: &[i64]) -> Result<(), WitnessError> {
+        let expected: usize = self
+            .lowering
+            .blocks
+            .iter()
+            .map(|b| if let Block::Input { cells, .. } = b { cells.len() } else { 0 })
+            .sum();
+        if inputs.len() != expected {
+            return Err(WitnessError::InputCount { expected, got: inputs.len() });
+        }
+        let blocks = self.lowering.blocks.len();
+        let mut steps = vec![Vec::new(); blocks];
+        for (id, step) in self.layout.steps.iter().enumerate() {
+            steps[step.block as usize].push(id);
+        }
+        let mut group_of_step = vec![u32::MAX; self.layout.steps.len()];
+        let mut group_of_window = vec![u32::MAX; self.layout.windows.len()];
+        for (g, group) in self.layout.groups.iter().enumerate() {
+            group.steps.clone().for_each(|id| group_of_step[id as usize] = g as u32);
+            group.windows.clone().for_each(|id| group_of_window[id as usize] = g as u32);
+        }
+        let mut windows = vec![Vec::new(); blocks];
+        for (id, window) in self.layout.windows.iter().enumerate() {
+            windows[window.block as usize].push(id);
+        }
+        let mut next_input = 0;
+        for (b, block) in self.lowering.blocks.iter().enumerate() {
+            match block {
+                Block::Input { cells, node, .. } => {
+                    for &id in &steps[b] {
+                        let lane = self.layout.steps[id].lane as usize;
+                        self.input(id, cells[lane], inputs[next_input + lane], *node)?;
+                    }
+                    next_input += cells.len();
+                }
+                Block::Step { .. } => {
+                    for &id in &steps[b] {
+                        self.group = group_of_step[id];
+                        self.step(id)?;
+                    }
+                }
+                Block::Max { .. } => {
+                    for &id in &windows[b] {
+                        self.group = group_of_window[id];
+                        self.window(id);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn set(&mut self, var: VarId, honest: i64) -> i64 {
+        let content = self.lies.vars.get(&var).copied().unwrap_or(honest);
+        self.out.vars[var.0 as usize] = content;
+        content
+    }
+
+    fn input(&mut self, id: usize, var: VarId, value: i64, node: u32) -> Result<(), WitnessError> {
+        let info = self.lowering.vars[var.0 as usize];
+        if !info.range.contains(value) {
+            return Err(WitnessError::Range { node, value });
+        }
+        let content = self.set(var, value - info.offset);
+        let e = info.range.hi - info.range.lo - content;
+        self.out.steps[id] = StepCells { y: 0, t: 0, d: content, e };
+        Ok(())
+    }
+
+    fn value(&self, wire: Wire) -> i64 {
+        match wire {
+            Wire::Cell(v) => {
+                let content = match self.lies.copies.get(&(self.group, v)) {
+                    Some(&lie) => lie,
+                    None => self.out.vars[v.0 as usize],
+                };
+                content + self.lowering.vars[v.0 as usize].offset
+            }
+            Wire::Const(value) => value,
+            Wire::Sum { .. } => 0,
+        }
+    }
+
+    fn step(&mut self, id: usize) -> Result<(), WitnessError> {
+        let lowering = self.lowering;
+        let step = self.layout.steps[id];
+        let Block::Step { map, lanes, node, .. } = &lowering.blocks[step.block as usize] else {
+            return Ok(());
+        };
+        let map = &lowering.maps[*map as usize];
+        let lane = lanes[step.lane as usize];
+        let mut sum = map.forms.constant(lane.index as usize);
+        map.forms.terms(lane.index as usize, &mut |j, c| sum += c * self.value(map.inputs[j]));
+        let table = &self.layout.tables[step.table as usize].table;
+        let width = self.layout.shape.max_step_width();
+        let p = sum * step.multiplier;
+        // A liar's sum may leave the domain; the nearest row is then as good as any.
+        let row = table.find(p.clamp(table.lo, table.hi), width);
+        let in_domain = p >= table.lo && p <= table.hi;
+        let row = match row {
+            Some(row) if in_domain || !self.lies.is_empty() => row,
+            _ => return Err(WitnessError::Range { node: *node, value: sum }),
+        };
+        let y = self.set(lane.out, row.y as i64);
+        let mut row = row;
+        if y != row.y as i64 && !self.lies.bare {
+            // The lie is told with a row of its own, so that only the distances give it away.
+            let other = table.rows(width).filter(|r| r.y as i64 == y);
+            row = other.min_by_key(|r| (p - table.lo - r.t as i64).abs()).unwrap_or(row);
+        }
+        let d = p - table.lo - row.t as i64;
+        self.out.steps[id] =
+            StepCells { y, t: row.t as i64, d, e: row.width_less_one as i64 - d };
+        Ok(())
+    }
+
+    fn window(&mut self, id: usize) {
+        let lowering = self.lowering;
+        let window = self.layout.windows[id];
+        let Block::Max { windows, .. } = &lowering.blocks[window.block as usize] else { return };
+        let (inputs, out) = &windows[window.window as usize];
+        let values: Vec<i64> = inputs.iter().map(|&v| self.value(Wire::Cell(v))).collect();
+        let offset = lowering.vars[out.0 as usize].offset;
+        let largest = values.iter().copied().max().unwrap_or(0);
+        let content = self.set(*out, largest - offset);
+        for i in 0..MAX_FAN_IN {
+            self.out.windows[id][i] = content + offset - values[i.min(values.len() - 1)];
+        }
+    }
+}
+
+/// The advice columns of a circuit, zero where nothing is assigned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Advice {
+    /// Cells by column and row, as many rows as the layout has.
+    pub columns: Vec<Vec<Fp>>,
+}
+
+impl Advice {
+    /// Writes the sums that follow from all other cells.
+    pub fn sum(&mut self, layout: &Layout) {
+        let shape = &layout.shape;
+        let mut sums = vec![Fp::ZERO; shape.accumulators];
+        for (r, row) in layout.rows.iter().enumerate() {
+            if !row.carry {
+                sums.fill(Fp::ZERO);
+            }
+            for &(g, l, weight) in &row.weights {
+                sums[g as usize] += weight * self.columns[shape.weighted(l as usize)][r];
+            }
+            for &(g, constant) in &row.constants {
+                sums[g as usize] += constant;
+            }
+            if row.write {
+                for (g, sum) in sums.iter().enumerate() {
+                    self.columns[shape.accumulator(g)][r] = *sum;
+                }
+            }
+        }
+    }
+}
+
+/// The content of a cell as a signed integer, if it is a small one.
+pub fn small_value(cell: &Fp) -> Option<i64> {
+    let read = |f: &Fp| {
+        let repr = f.to_repr();
+        let (low, high) = repr.split_at(8);
+        let low = u64::from_le_bytes(low.try_into().ok()?);
+        (high.iter().all(|&b| b == 0) && low < 1 << 62).then_some(low as i64)
+    };
+    read(cell).or_else(|| read(&-cell).map(|v| -v))
+}

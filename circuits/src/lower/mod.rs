@@ -1,0 +1,331 @@
+//! From operators to equations: the model as linear forms, steps and maxima over cells.
+//!
+//! An operator does not know columns or rows. It says what its outputs are: linear forms of cells with constant
+//! coefficients (dot products), step functions of such forms (requantization, tables), maxima of cells. The planner
+//! then chooses how these are packed and placed. Three kinds of [`Block`] are all a circuit is made of.
+
+mod step;
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+pub use step::{StepError, StepRule};
+
+use crate::chips::MAX_FAN_IN;
+use crate::program::Range;
+
+/// A witness cell that others may copy, by number. The cell holds `value - VarInfo::offset`, which is never negative.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct VarId(pub u32);
+
+/// What is known of a [`VarId`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VarInfo {
+    /// Bounds on the value that the circuit enforces (not only those an honest prover keeps).
+    pub range: Range,
+    /// What is subtracted from the value to get the content of the cell.
+    pub offset: i64,
+    /// The node of the program that the cell belongs to.
+    pub node: u32,
+}
+
+/// One element of a tensor during lowering.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wire {
+    /// A cell.
+    Cell(VarId),
+    /// A constant of the model.
+    Const(i64),
+    /// Form `index` of a [`LinearMap`]; not a cell, so it costs nothing by itself.
+    Sum {
+        /// The map, by its place in [`Lowering::maps`].
+        map: u32,
+        /// Which of its forms.
+        index: u32,
+    },
+}
+
+/// The elements of a tensor, row-major. Data movement permutes, repeats and drops them, and costs no rows.
+pub type Wires = Vec<Wire>;
+
+/// Integer linear forms `out[i] = constant(i) + Σ_j coefficient(i, j) · input[j]` of one input vector.
+///
+/// The forms stand in a grid (for a convolution: output rows, output columns, output channels), because forms that
+/// are close in the grid share inputs, and the planner cuts the grid into boxes whose forms are proved together.
+pub trait LinearForms: Debug + Send + Sync {
+    /// Extents of the grid of outputs, row-major; forms are numbered in this order.
+    fn grid(&self) -> Vec<usize>;
+
+    /// Calls `f(input index, coefficient)` for each non-zero coefficient of form `out`, each input at most once.
+    fn terms(&self, out: usize, f: &mut dyn FnMut(usize, i64));
+
+    /// The constant of form `out`.
+    fn constant(&self, out: usize) -> i64;
+}
+
+/// Linear forms applied to actual elements.
+#[derive(Clone, Debug)]
+pub struct LinearMap {
+    /// The input vector; cells and constants only.
+    pub inputs: Wires,
+    /// The forms.
+    pub forms: Arc<dyn LinearForms>,
+    /// The node of the program that they belong to.
+    pub node: u32,
+}
+
+/// One step function applied to one linear form.
+#[derive(Clone, Copy, Debug)]
+pub struct StepLane {
+    /// Which form of the block's map.
+    pub index: u32,
+    /// Which rule of the block.
+    pub rule: u32,
+    /// The cell of the result.
+    pub out: VarId,
+}
+
+/// Inputs and result of the windows of one block of maxima.
+type Windows = Vec<(Vec<VarId>, VarId)>;
+
+/// What the circuit has to enforce, in the order in which cells come to be.
+#[derive(Clone, Debug)]
+pub enum Block {
+    /// Cells that come from outside, each proved to lie in its range.
+    Input {
+        /// The cells, all of the same range.
+        cells: Vec<VarId>,
+        /// The range.
+        range: Range,
+        /// The node (or `u32::MAX` for a graph input).
+        node: u32,
+    },
+    /// `out = rule(form)` for each lane.
+    Step {
+        /// The map, by its place in [`Lowering::maps`].
+        map: u32,
+        /// The step functions.
+        rules: Vec<Arc<StepRule>>,
+        /// The lanes.
+        lanes: Vec<StepLane>,
+        /// The node of the program.
+        node: u32,
+    },
+    /// `out = max(inputs)` for each window.
+    Max {
+        /// Inputs (two to [`MAX_FAN_IN`]) and result of each window.
+        windows: Vec<(Vec<VarId>, VarId)>,
+        /// The node of the program.
+        node: u32,
+    },
+}
+
+/// Why an operator cannot be expressed in the circuit.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LowerError {
+    /// An operator needs cells but was given an accumulator that nothing has requantized.
+    #[error("an accumulator reaches `{op}` before it is requantized; insert a QuantizeLinear before it")]
+    NotRequantized {
+        /// The operator that needs cells.
+        op: &'static str,
+    },
+    /// A step function does not cover what its input may reach.
+    #[error(transparent)]
+    Step(#[from] StepError),
+    /// Bounds beyond what 62-bit arithmetic holds.
+    #[error("the values of `{op}` may reach {reach}, more than the 62 bits that are supported")]
+    TooWide {
+        /// The operator.
+        op: &'static str,
+        /// The largest magnitude.
+        reach: i128,
+    },
+}
+
+/// The equations of a model, as they are collected from its operators.
+#[derive(Debug, Default)]
+pub struct Lowering {
+    /// All cells.
+    pub vars: Vec<VarInfo>,
+    /// All linear maps.
+    pub maps: Vec<LinearMap>,
+    /// All blocks, in order of evaluation.
+    pub blocks: Vec<Block>,
+    node: u32,
+}
+
+impl Lowering {
+    /// From here on, what is collected belongs to this node of the program.
+    pub fn enter_node(&mut self, node: u32) {
+        self.node = node;
+    }
+
+    fn var(&mut self, range: Range, offset: i64) -> VarId {
+        let id = VarId(self.vars.len() as u32);
+        self.vars.push(VarInfo { range, offset, node: self.node });
+        id
+    }
+
+    /// `n` cells that come from outside, each proved to lie in `range`.
+    pub fn inputs(&mut self, n: usize, range: Range) -> Wires {
+        let cells: Vec<_> = (0..n).map(|_| self.var(range, range.lo)).collect();
+        let wires = cells.iter().map(|&v| Wire::Cell(v)).collect();
+        self.blocks.push(Block::Input { cells, range, node: self.node });
+        wires
+    }
+
+    /// Linear forms of `inputs`; no cell is made. Fails if an input is itself an accumulator.
+    pub fn linear(
+        &mut self,
+        op: &'static str,
+        inputs: &[Wire],
+        forms: Arc<dyn LinearForms>,
+    ) -> Result<Wires, LowerError> {
+        if inputs.iter().any(|w| matches!(w, Wire::Sum { .. })) {
+            return Err(LowerError::NotRequantized { op });
+        }
+        let len: usize = forms.grid().iter().product();
+        let map = self.maps.len() as u32;
+        self.maps.push(LinearMap { inputs: inputs.to_vec(), forms, node: self.node });
+        Ok((0..len as u32).map(|index| Wire::Sum { map, index }).collect())
+    }
+
+    /// Applies step functions: element `i` becomes `rules[rule_of(i)](x[i])`. Constants are folded, cells and
+    /// accumulators become new cells.
+    pub fn steps(
+        &mut self,
+        x: &[Wire],
+        rules: Vec<Arc<StepRule>>,
+        rule_of: impl Fn(usize) -> usize,
+    ) -> Result<Wires, LowerError> {
+        let mut out = vec![Wire::Const(0); x.len()];
+        // Lanes of one map form one block, whatever order the elements stand in after data movement.
+        let mut by_map: Vec<(u32, Vec<(usize, u32)>)> = Vec::new();
+        let mut bare: Vec<(usize, Wire)> = Vec::new();
+        for (i, &wire) in x.iter().enumerate() {
+            match wire {
+                Wire::Const(v) => out[i] = Wire::Const(rules[rule_of(i)].eval(v)?),
+                Wire::Cell(_) => bare.push((i, wire)),
+                Wire::Sum { map, index } => match by_map.iter_mut().find(|(m, _)| *m == map) {
+                    Some((_, lanes)) => lanes.push((i, index)),
+                    None => by_map.push((map, vec![(i, index)])),
+                },
+            }
+        }
+        if !bare.is_empty() {
+            let inputs: Wires = bare.iter().map(|&(_, w)| w).collect();
+            let map = self.maps.len() as u32;
+            let forms = Arc::new(Copies { len: inputs.len() });
+            self.maps.push(LinearMap { inputs, forms, node: self.node });
+            by_map.push((map, bare.iter().enumerate().map(|(j, &(i, _))| (i, j as u32)).collect()));
+        }
+        // Rules that share a table must count its values from one offset.
+        let offset = rules.iter().map(|rule| rule.outputs().lo).min().unwrap_or(0).min(0);
+        for (map, elements) in by_map {
+            let mut lanes = Vec::with_capacity(elements.len());
+            for (i, index) in elements {
+                let rule = rule_of(i);
+                let var = self.var(rules[rule].outputs(), offset);
+                out[i] = Wire::Cell(var);
+                lanes.push(StepLane { index, rule: rule as u32, out: var });
+            }
+            self.blocks.push(Block::Step { map, rules: rules.clone(), lanes, node: self.node });
+        }
+        Ok(out)
+    }
+
+    /// The largest element of each window. Constants may take part; a window of constants folds.
+    pub fn max(&mut self, op: &'static str, windows: Vec<Wires>) -> Result<Wires, LowerError> {
+        let mut out = Vec::with_capacity(windows.len());
+        let mut levels: Vec<Windows> = Vec::new();
+        for window in windows {
+            let mut cells = Vec::with_capacity(window.len());
+            let mut constant = None;
+            for wire in window {
+                match wire {
+                    Wire::Cell(v) => cells.push(v),
+                    Wire::Const(c) => constant = Some(constant.map_or(c, |d: i64| d.max(c))),
+                    Wire::Sum { .. } => return Err(LowerError::NotRequantized { op }),
+                }
+            }
+            match (cells.as_slice(), constant) {
+                ([], Some(c)) => out.push(Wire::Const(c)),
+                (&[only], None) => out.push(Wire::Cell(only)),
+                (_, Some(_)) => return Err(LowerError::NotRequantized { op }),
+                _ => out.push(Wire::Cell(self.max_tree(cells, &mut levels))),
+            }
+        }
+        for windows in levels {
+            self.blocks.push(Block::Max { windows, node: self.node });
+        }
+        Ok(out)
+    }
+
+    /// Reduces `cells` by maxima of at most [`MAX_FAN_IN`], one level after the other.
+    fn max_tree(&mut self, mut cells: Vec<VarId>, levels: &mut Vec<Windows>) -> VarId {
+        let mut level = 0;
+        while cells.len() > 1 {
+            if levels.len() == level {
+                levels.push(Vec::new());
+            }
+            let mut next = Vec::with_capacity(cells.len().div_ceil(MAX_FAN_IN));
+            for window in cells.chunks(MAX_FAN_IN) {
+                let &[first, .., _] = window else {
+                    next.extend(window);
+                    continue;
+                };
+                let info = |v: &VarId| self.vars[v.0 as usize];
+                let (mut range, mut offset) = (info(&first).range, info(&first).offset);
+                for other in window.iter().map(info) {
+                    range = Range::new(range.lo.max(other.range.lo), range.hi.max(other.range.hi));
+                    offset = offset.min(other.offset);
+                }
+                let var = self.var(range, offset);
+                levels[level].push((window.to_vec(), var));
+                next.push(var);
+            }
+            cells = next;
+            level += 1;
+        }
+        cells[0]
+    }
+
+    /// Bounds of form `index` of `map`, from the ranges that the circuit enforces on its inputs.
+    pub fn form_range(&self, map: u32, index: u32) -> (i128, i128) {
+        let map = &self.maps[map as usize];
+        let constant = i128::from(map.forms.constant(index as usize));
+        let (mut lo, mut hi) = (constant, constant);
+        map.forms.terms(index as usize, &mut |j, c| {
+            let range = match map.inputs[j] {
+                Wire::Cell(v) => self.vars[v.0 as usize].range,
+                Wire::Const(v) => Range::new(v, v),
+                Wire::Sum { .. } => unreachable!("maps hold cells and constants only"),
+            };
+            let (a, b) = (i128::from(c) * i128::from(range.lo), i128::from(c) * i128::from(range.hi));
+            lo += a.min(b);
+            hi += a.max(b);
+        });
+        (lo, hi)
+    }
+}
+
+/// The identity map.
+#[derive(Debug)]
+struct Copies {
+    len: usize,
+}
+
+impl LinearForms for Copies {
+    fn grid(&self) -> Vec<usize> {
+        vec![self.len]
+    }
+
+    fn terms(&self, out: usize, f: &mut dyn FnMut(usize, i64)) {
+        f(out, 1);
+    }
+
+    fn constant(&self, _: usize) -> i64 {
+        0
+    }
+}

@@ -1,0 +1,138 @@
+//! What a circuit costs, before it is made.
+//!
+//! The constants are measured once and committed: a plan must not depend on the machine that makes it, because the
+//! verifying key does.
+
+use zkonnx_verifier::cs::ConstraintSystem;
+
+use crate::chips::{DEGREE, Shape};
+
+/// Predicted cost of a circuit.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Cost {
+    /// CPU seconds to prove, keys at hand.
+    pub prove_cpu_s: f64,
+    /// CPU seconds to make the keys.
+    pub keygen_cpu_s: f64,
+    /// CPU seconds to verify.
+    pub verify_cpu_s: f64,
+    /// Bytes of the proof of one inference.
+    pub proof_bytes: usize,
+    /// Peak memory of proving, in bytes.
+    pub memory_bytes: usize,
+    /// Bytes of the verifying key.
+    pub key_bytes: usize,
+}
+
+/// Counts that the cost depends on.
+#[derive(Clone, Copy, Debug)]
+struct Counts {
+    k: u32,
+    advice: usize,
+    fixed: usize,
+    permuted: usize,
+    products: usize,
+    range_lookups: usize,
+    step_lookups: usize,
+    advice_queries: usize,
+}
+
+impl Counts {
+    fn of(shape: &Shape) -> Self {
+        let weighted = shape.weighted_columns();
+        let permuted = weighted + 1;
+        Self {
+            k: shape.k,
+            advice: shape.advice_columns(),
+            fixed: 2
+                + shape.accumulators * (1 + weighted)
+                + shape.units()
+                + shape.maxima
+                + 1
+                + 4 * shape.banks,
+            permuted,
+            products: permuted.div_ceil(DEGREE as usize - 2),
+            range_lookups: shape.range_columns(),
+            step_lookups: shape.units(),
+            advice_queries: shape.advice_columns() + shape.accumulators,
+        }
+    }
+
+    fn lookups(&self) -> usize {
+        self.range_lookups + self.step_lookups
+    }
+}
+
+/// Seconds a row, by what fills it; measured with `cargo bench -p zkonnx-prover --bench costs`.
+mod rates {
+    /// The opening and the quotient's fixed part.
+    pub(super) const ROW: f64 = 430e-6;
+    /// An advice column.
+    pub(super) const ADVICE: f64 = 9e-6;
+    /// A fixed column.
+    pub(super) const FIXED: f64 = 1.6e-6;
+    /// A permuted column and its share of a product.
+    pub(super) const PERMUTED: f64 = 9e-6;
+    /// A lookup in one column.
+    pub(super) const RANGE: f64 = 24e-6;
+    /// A lookup in several columns.
+    pub(super) const STEP: f64 = 36e-6;
+    /// Key generation: a fixed or permutation column.
+    pub(super) const KEY: f64 = 14e-6;
+    /// Verification: a row.
+    pub(super) const VERIFY: f64 = 7e-6;
+    /// Verification: a commitment or an evaluation.
+    pub(super) const VERIFY_ITEM: f64 = 20e-6;
+}
+
+/// The cost of `shape`.
+pub fn predict(shape: &Shape) -> Cost {
+    let c = Counts::of(shape);
+    let n = f64::from(2f32.powi(c.k as i32));
+    let per_row = rates::ROW
+        + rates::ADVICE * c.advice as f64
+        + rates::FIXED * c.fixed as f64
+        + rates::PERMUTED * c.permuted as f64
+        + rates::RANGE * c.range_lookups as f64
+        + rates::STEP * c.step_lookups as f64;
+    let proof_bytes = proof_bytes(&c);
+    let columns = c.advice + c.lookups() * 3 + c.products;
+    let extended = 4.0;
+    let memory = n
+        * 32.0
+        * ((c.fixed + c.permuted) as f64 * (2.0 + 2.0 * extended) + columns as f64 * (3.0 + 2.0 * extended));
+    Cost {
+        prove_cpu_s: n * per_row,
+        keygen_cpu_s: n * rates::KEY * (c.fixed + c.permuted) as f64 * 2.0,
+        verify_cpu_s: n * rates::VERIFY + rates::VERIFY_ITEM * (proof_bytes / 32) as f64,
+        proof_bytes,
+        memory_bytes: memory as usize + (40 << 20),
+        key_bytes: (c.fixed + c.permuted) * 32 + 4096,
+    }
+}
+
+/// Exact length of a proof of one inference: each commitment and each evaluation is 32 bytes.
+fn proof_bytes(c: &Counts) -> usize {
+    let lookups = c.lookups();
+    let pieces = DEGREE as usize - 1;
+    let commitments = c.advice + 3 * lookups + c.products + 1 + pieces;
+    // The instance column is queried once; every product but the last is also opened at its last row.
+    let products = if c.products == 0 { 0 } else { 3 * c.products - 1 };
+    let evaluations = 1 + c.advice_queries + c.fixed + 1 + c.permuted + products + 5 * lookups;
+    let opening = 1 + point_sets(c) + 1 + 2 * c.k as usize + 2;
+    32 * (commitments + evaluations + opening)
+}
+
+/// Distinct sets of points at which polynomials are opened: {x}, {x, x/ω}, {x, xω}, {x, xω, x·ω^last}.
+fn point_sets(c: &Counts) -> usize {
+    let accumulators = usize::from(c.advice_queries > c.advice);
+    let lookups = 2 * usize::from(c.lookups() > 0);
+    let products = usize::from(c.products > 1) + usize::from(c.products > 0 && lookups == 0);
+    let lookup_and_sums = accumulators.max(usize::from(c.lookups() > 0));
+    1 + lookup_and_sums + usize::from(lookups > 0) + products
+}
+
+/// Length of a proof under a constraint system, counted from the system itself.
+pub fn fixed_columns(cs: &ConstraintSystem) -> usize {
+    cs.num_fixed as usize
+}

@@ -1,0 +1,122 @@
+//! Where everything stands: the result of planning, which the circuit follows to the letter.
+
+use pasta_curves::Fp;
+
+use crate::chips::Shape;
+use crate::lower::VarId;
+
+use super::tables::StepTable;
+
+/// A cell of an advice column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Cell {
+    /// Index of the advice column.
+    pub column: u32,
+    /// Row.
+    pub row: u32,
+}
+
+/// The use of a step function on one lane (or of a range check on one input).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StepUse {
+    /// The block of the lowering.
+    pub block: u32,
+    /// The lane of the block, or the cell of an input block.
+    pub lane: u32,
+    /// What the form is multiplied with before the table is read.
+    pub multiplier: i64,
+    /// The table, by its place in [`Layout::tables`].
+    pub table: u32,
+}
+
+/// What a copy holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Host {
+    /// A cell of the lowering.
+    Var(VarId),
+    /// An element of the public values, by its row in the instance column.
+    Public(u32),
+}
+
+/// One row of the circuit.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Row {
+    /// The node that the row belongs to; `u32::MAX` for inputs and outputs.
+    pub node: u32,
+    /// `q`: the row writes the sums.
+    pub write: bool,
+    /// `c`: the row continues the sums of the row above.
+    pub carry: bool,
+    /// Copies: advice column and what it holds.
+    pub hosts: Vec<(u32, Host)>,
+    /// For each unit in use, the unit and its step (by its place in [`Layout::steps`]).
+    pub units: Vec<(u32, u32)>,
+    /// For each maximum slot in use, the slot and its window (by its place in [`Layout::windows`]).
+    pub maxima: Vec<(u32, u32)>,
+    /// Weights: accumulator, weighted column, value.
+    pub weights: Vec<(u32, u32, Fp)>,
+    /// Constants: accumulator, value.
+    pub constants: Vec<(u32, Fp)>,
+}
+
+/// A window of a maximum block, by block and number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MaxUse {
+    /// The block of the lowering.
+    pub block: u32,
+    /// The window of the block.
+    pub window: u32,
+}
+
+/// A table and the bank it stands in. Its tag is its place in [`Layout::tables`] plus one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PlacedTable {
+    /// The steps.
+    pub table: StepTable,
+    /// The bank.
+    pub bank: usize,
+}
+
+/// A chain of rows and what it proves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    /// Its rows.
+    pub rows: std::ops::Range<u32>,
+    /// Its steps, by their place in [`Layout::steps`].
+    pub steps: std::ops::Range<u32>,
+    /// Its windows, by their place in [`Layout::windows`].
+    pub windows: std::ops::Range<u32>,
+}
+
+/// The placement of a whole model.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Layout {
+    /// Columns.
+    pub shape: Shape,
+    /// Tables of steps.
+    pub tables: Vec<PlacedTable>,
+    /// Steps, in order of evaluation.
+    pub steps: Vec<StepUse>,
+    /// Windows, in order of evaluation.
+    pub windows: Vec<MaxUse>,
+    /// Rows.
+    pub rows: Vec<Row>,
+    /// Chains, in order of rows.
+    pub groups: Vec<Group>,
+    /// The cell that defines each variable.
+    pub homes: Vec<Cell>,
+    /// Number of elements of the instance column.
+    pub public_elements: usize,
+}
+
+impl Layout {
+    /// Rows of the longest table bank or of the limb table.
+    pub fn table_rows(&self) -> usize {
+        let width = self.shape.max_step_width();
+        let mut banks = vec![1; self.shape.banks];
+        for placed in &self.tables {
+            banks[placed.bank] += placed.table.row_count(width);
+        }
+        banks.into_iter().max().unwrap_or(0).max(1 << self.shape.range_bits)
+    }
+}

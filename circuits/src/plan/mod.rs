@@ -1,0 +1,132 @@
+//! The planner: which columns a model gets, and where everything stands.
+//!
+//! The planner sees the whole graph as blocks ([`crate::lower`]) and chooses the number of rows and columns, the
+//! tables and the groups that cost least under a model of the prover ([`cost`]), with the length of the proof as a
+//! hard limit. It is a function of the model and the options alone: no clock, no thread count, no randomness.
+
+pub mod cost;
+mod layout;
+pub mod pack;
+pub mod place;
+mod search;
+pub mod tables;
+mod tiles;
+
+pub use layout::{Cell, Group, Host, Layout, MaxUse, PlacedTable, Row, StepUse};
+pub use search::{plan, place_shape};
+
+use crate::lower::Wire;
+
+/// What the planner may choose from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PlanOptions {
+    /// Longest proof of one inference, in bytes.
+    pub max_proof_bytes: usize,
+    /// Largest `k` that is tried.
+    pub max_k: u32,
+}
+
+impl Default for PlanOptions {
+    fn default() -> Self {
+        Self { max_proof_bytes: 25_000, max_k: 16 }
+    }
+}
+
+/// An element of the instance column that carries values of the graph.
+#[derive(Clone, Debug)]
+pub struct PublicElement {
+    /// Its row in the instance column.
+    pub row: u32,
+    /// Bits of a value.
+    pub bits: u32,
+    /// What is added to a value to get its digit.
+    pub offset: i64,
+    /// The values, least significant digit first.
+    pub values: Vec<Wire>,
+}
+
+/// Why there is no plan.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PlanError {
+    /// No shape within the limits holds the model.
+    #[error(
+        "no circuit of at most 2^{max_k} rows and {max_proof_bytes} proof bytes holds the model: {remedy}"
+    )]
+    NoShape {
+        /// The largest `k` that was tried.
+        max_k: u32,
+        /// The limit on the proof.
+        max_proof_bytes: usize,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// The rows ran out.
+    #[error("{rows} rows are needed and {usable} can be used")]
+    TooManyRows {
+        /// Rows that are needed.
+        rows: usize,
+        /// Rows that there are.
+        usable: usize,
+    },
+    /// A group has more equations than there are accumulators: a bug of the search.
+    #[error("node {node}: a group of {equations} equations exceeds {accumulators} accumulators")]
+    TooManyEquations {
+        /// The node.
+        node: u32,
+        /// Equations of the group.
+        equations: usize,
+        /// Accumulators of the shape.
+        accumulators: usize,
+    },
+    /// A maximum of values wider than a limb.
+    #[error("node {node}: the maximum is over values of more than {bits} bits")]
+    WideMaximum {
+        /// The node.
+        node: u32,
+        /// Bits of a limb.
+        bits: u32,
+    },
+    /// A linear form may leave the domain of its step function.
+    #[error("node {node}: an accumulator may reach {reach}, outside the domain {lo} to {hi} of its step function")]
+    Domain {
+        /// The node.
+        node: u32,
+        /// The value it may reach.
+        reach: i128,
+        /// Smallest argument.
+        lo: i64,
+        /// Largest argument.
+        hi: i64,
+    },
+    /// A value does not fit an equation.
+    #[error("node {node}: an accumulator needs {bits} bits, more than the {max} of the field")]
+    WideLane {
+        /// The node.
+        node: u32,
+        /// Bits of the window.
+        bits: u32,
+        /// Bits of an equation.
+        max: u32,
+    },
+    /// A table stands in a bank that no unit reads: a bug of the search.
+    #[error("no unit reads table bank {bank}")]
+    NoUnit {
+        /// The bank.
+        bank: usize,
+    },
+    /// A block of another kind was expected: a bug of the search.
+    #[error("block {block} is of another kind")]
+    WrongBlock {
+        /// The block.
+        block: u32,
+    },
+    /// An input wider than a limb.
+    #[error("node {node}: an input of {size} values cannot be range-checked; 8-bit inputs are supported")]
+    WideInput {
+        /// The node.
+        node: u32,
+        /// Number of values of the type.
+        size: u64,
+    },
+}

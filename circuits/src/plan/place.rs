@@ -1,0 +1,506 @@
+//! Placement: from blocks to rows.
+//!
+//! # Chains
+//!
+//! A *group* of lanes becomes a chain of rows. Its rows hold a copy of every cell that its lanes read, and the units
+//! (or maximum slots) whose results the lanes define; the weights make each accumulator state one packed equation
+//! ([`super::pack`]).
+//!
+//! | lane     | `V` (earlier cells)            | `D` (cells of the chain)          | window                    |
+//! |----------|--------------------------------|-----------------------------------|---------------------------|
+//! | step     | `m·form - lo`                  | `t + Σ 2^{r·i}·d_i`               | domain of the table       |
+//! | maximum  | `K - y_i + M - f_i`            | `K`, a constant                   | `4·2^{range_bits}`        |
+//! | public   | `value + offset`               | digit of the public element       | bits of the public type   |
+//!
+//! # Soundness of maxima
+//!
+//! `M` and `f_i` are range-checked, the inputs `y_i`, counted from the offset of `M`, have enforced ranges below
+//! `2^{range_bits}`, so
+//! `M - f_i - y_i` lies strictly between `-2·2^r` and `2^r`, and with `K = 2·2^r` every `V` is in its window. So
+//! `f_i = M - y_i ≥ 0` for every input and, by the product gate, some `f_i = 0`: `M` is the maximum, and every `f_i`
+//! is forced. A window of fewer than four inputs repeats its last input, and its distance with it.
+
+use std::collections::HashMap;
+
+use ff::{Field, PrimeField};
+use pasta_curves::Fp;
+
+use crate::chips::{MAX_FAN_IN, MAX_SLOT, Shape, power_of_two};
+use crate::lower::{Block, Lowering, VarId, Wire};
+
+use super::layout::{Cell, Group, Host, Layout, MaxUse, PlacedTable, Row, StepUse};
+use super::pack::{positions, window_bits};
+use super::{PlanError, PublicElement};
+
+const UNPLACED: Cell = Cell { column: u32::MAX, row: u32::MAX };
+
+/// Places blocks one after the other.
+pub(crate) struct Placer<'a> {
+    shape: &'a Shape,
+    lowering: &'a Lowering,
+    tables: Vec<PlacedTable>,
+    layout_steps: Vec<StepUse>,
+    windows: Vec<MaxUse>,
+    rows: Vec<Row>,
+    groups: Vec<Group>,
+    homes: Vec<Cell>,
+    powers: Vec<Fp>,
+}
+
+/// Weights of one group, by cell of the group and accumulator.
+struct Weights {
+    accumulators: usize,
+    values: Vec<Fp>,
+    constants: Vec<Fp>,
+}
+
+impl Weights {
+    fn new(cells: usize, accumulators: usize) -> Self {
+        Self {
+            accumulators,
+            values: vec![Fp::ZERO; cells * accumulators],
+            constants: vec![Fp::ZERO; accumulators],
+        }
+    }
+
+    fn add(&mut self, cell: usize, accumulator: usize, weight: Fp) {
+        self.values[cell * self.accumulators + accumulator] += weight;
+    }
+}
+
+/// `v` as a field element.
+pub(crate) fn field(v: i128) -> Fp {
+    let magnitude = Fp::from_u128(v.unsigned_abs());
+    if v < 0 { -magnitude } else { magnitude }
+}
+
+/// The rows of one group: which cell of which row holds what.
+struct Chain {
+    first_row: usize,
+    /// Row (within the circuit) and weighted column of each host.
+    hosts: Vec<(usize, usize)>,
+    /// Row and unit of each step.
+    units: Vec<(usize, usize)>,
+    /// Row and slot of each window.
+    slots: Vec<(usize, usize)>,
+}
+
+impl<'a> Placer<'a> {
+    pub(crate) fn new(shape: &'a Shape, lowering: &'a Lowering, tables: Vec<PlacedTable>) -> Self {
+        Self {
+            shape,
+            lowering,
+            tables,
+            layout_steps: Vec::new(),
+            windows: Vec::new(),
+            rows: Vec::new(),
+            groups: Vec::new(),
+            homes: vec![UNPLACED; lowering.vars.len()],
+            powers: (0..super::pack::CAPACITY_BITS).map(power_of_two).collect(),
+        }
+    }
+
+    /// Finishes: nothing may be left without a place.
+    pub(crate) fn finish(self, public_elements: usize) -> Result<Layout, PlanError> {
+        let usable = self.shape.usable_rows();
+        if self.rows.len() > usable {
+            return Err(PlanError::TooManyRows { rows: self.rows.len(), usable });
+        }
+        Ok(Layout {
+            shape: self.shape.clone(),
+            tables: self.tables,
+            steps: self.layout_steps,
+            windows: self.windows,
+            rows: self.rows,
+            groups: self.groups,
+            homes: self.homes,
+            public_elements,
+        })
+    }
+
+    /// A chain that proves `lanes` (steps of block `block`): form, multiplier and table of each.
+    pub(crate) fn step_group(&mut self, block: u32, lanes: &[(u32, i64, u32)]) -> Result<(), PlanError> {
+        let lowering = self.lowering;
+        let Block::Step { map, lanes: all, node, .. } = &lowering.blocks[block as usize] else {
+            return Err(PlanError::WrongBlock { block });
+        };
+        let map = &lowering.maps[*map as usize];
+        let mut cells: HashMap<VarId, usize> = HashMap::new();
+        let mut order = Vec::new();
+        for &(lane, _, _) in lanes {
+            map.forms.terms(all[lane as usize].index as usize, &mut |j, _| {
+                if let Wire::Cell(v) = map.inputs[j] {
+                    cells.entry(v).or_insert_with(|| {
+                        order.push(v);
+                        order.len() - 1
+                    });
+                }
+            });
+        }
+        let placed = positions(lanes.iter().map(|&(_, _, t)| self.tables[t as usize].table.bits()));
+        let equations = placed.last().map_or(0, |p| p.0 + 1);
+        self.check_accumulators(equations, *node)?;
+        let hosts: Vec<_> = order.iter().map(|&v| Host::Var(v)).collect();
+        let steps: Vec<_> = lanes
+            .iter()
+            .map(|&(lane, multiplier, table)| StepUse { block, lane, multiplier, table })
+            .collect();
+        let banks: Vec<_> = steps.iter().map(|s| self.tables[s.table as usize].bank).collect();
+        let chain = self.chain(*node, &hosts, &banks, 0)?;
+
+        let mut weights = Weights::new(hosts.len(), self.shape.accumulators);
+        for (&(lane, multiplier, table), &(equation, position)) in lanes.iter().zip(&placed) {
+            let lane = &all[lane as usize];
+            let shift = self.powers[position as usize];
+            let mut constant = i128::from(map.forms.constant(lane.index as usize));
+            map.forms.terms(lane.index as usize, &mut |j, c| match map.inputs[j] {
+                Wire::Cell(v) => {
+                    let weight = i128::from(c) * i128::from(multiplier);
+                    weights.add(cells[&v], equation, field(weight) * shift);
+                    constant += i128::from(c) * i128::from(lowering.vars[v.0 as usize].offset);
+                }
+                Wire::Const(value) => constant += i128::from(c) * i128::from(value),
+                Wire::Sum { .. } => {}
+            });
+            let lo = i128::from(self.tables[table as usize].table.lo);
+            weights.constants[equation] += field(constant * i128::from(multiplier) - lo) * shift;
+        }
+        self.write_weights(&chain, &weights, equations);
+        for ((step, &(row, unit)), &(equation, position)) in steps.iter().zip(&chain.units).zip(&placed) {
+            let id = self.layout_steps.len() as u32;
+            self.layout_steps.push(*step);
+            self.rows[row].units.push((unit as u32, id));
+            self.homes[all[step.lane as usize].out.0 as usize] =
+                Cell { column: self.shape.y(unit) as u32, row: row as u32 };
+            self.weigh(row, self.shape.t(unit), equation, -self.powers[position as usize]);
+            for i in 0..self.shape.limbs {
+                let bits = position as usize + i * self.shape.range_bits as usize;
+                // A limb beyond the capacity is zero in every honest witness, but it is weighted all the same.
+                let weight = -power_of_two(bits as u32);
+                self.weigh(row, self.shape.d(unit, i), equation, weight);
+            }
+        }
+        Ok(())
+    }
+
+    /// A chain that proves maxima.
+    pub(crate) fn max_group(&mut self, block: u32, windows: &[u32]) -> Result<(), PlanError> {
+        let lowering = self.lowering;
+        let Block::Max { windows: all, node } = &lowering.blocks[block as usize] else {
+            return Err(PlanError::WrongBlock { block });
+        };
+        let mut cells: HashMap<VarId, usize> = HashMap::new();
+        let mut order = Vec::new();
+        for &w in windows {
+            for &v in &all[w as usize].0 {
+                cells.entry(v).or_insert_with(|| {
+                    order.push(Host::Var(v));
+                    order.len() - 1
+                });
+            }
+        }
+        let bits = max_lane_bits(self.shape);
+        let placed = positions(windows.iter().flat_map(|_| [bits; MAX_FAN_IN]));
+        let equations = placed.last().map_or(0, |p| p.0 + 1);
+        self.check_accumulators(equations, *node)?;
+        let chain = self.chain(*node, &order, &[], windows.len())?;
+        let mut weights = Weights::new(order.len(), self.shape.accumulators);
+        let mut own = Vec::new();
+        for (i, &w) in windows.iter().enumerate() {
+            let (inputs, out) = &all[w as usize];
+            let (row, slot) = chain.slots[i];
+            let column = |j: usize| self.shape.range(slot * MAX_SLOT + j);
+            let id = self.windows.len() as u32;
+            self.windows.push(MaxUse { block, window: w });
+            self.rows[row].maxima.push((slot as u32, id));
+            self.homes[out.0 as usize] = Cell { column: column(0) as u32, row: row as u32 };
+            let out_offset = lowering.vars[out.0 as usize].offset;
+            for j in 0..MAX_FAN_IN {
+                let input = inputs[j.min(inputs.len() - 1)];
+                let info = &lowering.vars[input.0 as usize];
+                let limit = 1i64 << self.shape.range_bits;
+                if info.range.hi - out_offset >= limit {
+                    return Err(PlanError::WideMaximum { node: *node, bits: self.shape.range_bits });
+                }
+                let (equation, position) = placed[i * MAX_FAN_IN + j];
+                let shift = self.powers[position as usize];
+                own.push((row, column(0), equation, shift));
+                own.push((row, column(1 + j), equation, -shift));
+                weights.add(cells[&input], equation, -shift);
+                weights.constants[equation] += field(i128::from(out_offset - info.offset)) * shift;
+            }
+        }
+        self.write_weights(&chain, &weights, equations);
+        for (row, column, equation, weight) in own {
+            self.weigh(row, column, equation, weight);
+        }
+        Ok(())
+    }
+
+    /// A chain that ties public elements to the values they carry.
+    pub(crate) fn public_group(&mut self, elements: &[PublicElement]) -> Result<(), PlanError> {
+        let lowering = self.lowering;
+        self.check_accumulators(elements.len(), u32::MAX)?;
+        let mut cells: HashMap<VarId, usize> = HashMap::new();
+        let mut hosts: Vec<Host> = elements.iter().map(|e| Host::Public(e.row)).collect();
+        let mut terms: Vec<(usize, usize, Fp)> = Vec::new();
+        let mut constants = vec![Fp::ZERO; elements.len()];
+        for (equation, element) in elements.iter().enumerate() {
+            terms.push((equation, equation, -Fp::ONE));
+            for (digit, &wire) in element.values.iter().enumerate() {
+                let shift = self.powers[digit * element.bits as usize];
+                let mut constant = i128::from(element.offset);
+                let mut cell = |v: VarId, c: i64, constant: &mut i128| {
+                    let at = *cells.entry(v).or_insert_with(|| {
+                        hosts.push(Host::Var(v));
+                        hosts.len() - 1
+                    });
+                    *constant += i128::from(c) * i128::from(lowering.vars[v.0 as usize].offset);
+                    terms.push((at, equation, field(i128::from(c)) * shift));
+                };
+                match wire {
+                    Wire::Cell(v) => cell(v, 1, &mut constant),
+                    Wire::Const(value) => constant += i128::from(value),
+                    Wire::Sum { map, index } => {
+                        let map = &lowering.maps[map as usize];
+                        constant += i128::from(map.forms.constant(index as usize));
+                        map.forms.terms(index as usize, &mut |j, c| match map.inputs[j] {
+                            Wire::Cell(v) => cell(v, c, &mut constant),
+                            Wire::Const(value) => constant += i128::from(c) * i128::from(value),
+                            Wire::Sum { .. } => {}
+                        });
+                    }
+                }
+                constants[equation] += field(constant) * shift;
+            }
+        }
+        let chain = self.chain(u32::MAX, &hosts, &[], 0)?;
+        let mut weights = Weights::new(hosts.len(), self.shape.accumulators);
+        for (at, equation, weight) in terms {
+            weights.add(at, equation, weight);
+        }
+        weights.constants[..elements.len()].copy_from_slice(&constants);
+        self.write_weights(&chain, &weights, elements.len());
+        Ok(())
+    }
+
+    /// Gives each cell of an input block a unit that is free, in the rows there are or in new ones.
+    pub(crate) fn inputs(&mut self, block: u32, table: u32) -> Result<(), PlanError> {
+        let Block::Input { cells, node, .. } = &self.lowering.blocks[block as usize] else {
+            return Err(PlanError::WrongBlock { block });
+        };
+        let bank = self.tables[table as usize].bank;
+        let units: Vec<_> =
+            (0..self.shape.units()).filter(|&u| self.shape.unit_banks[u] == bank).collect();
+        let mut free = Vec::new();
+        for (row, content) in self.rows.iter().enumerate() {
+            free.extend(units.iter().filter(|&&u| self.unit_is_free(content, u)).map(|&u| (row, u)));
+        }
+        let mut free = free.into_iter();
+        for (lane, var) in cells.iter().enumerate() {
+            let (row, unit) = match free.next() {
+                Some(found) => found,
+                None => {
+                    self.rows.push(Row { node: *node, ..Row::default() });
+                    let row = self.rows.len() - 1;
+                    free = units.iter().map(|&u| (row, u)).collect::<Vec<_>>().into_iter();
+                    free.next().ok_or(PlanError::NoUnit { bank })?
+                }
+            };
+            let id = self.layout_steps.len() as u32;
+            self.layout_steps.push(StepUse { block, lane: lane as u32, multiplier: 1, table });
+            self.rows[row].units.push((unit as u32, id));
+            // The limb itself is the value: `y = t = 0`, and all higher limbs are forced to zero.
+            self.homes[var.0 as usize] = Cell { column: self.shape.d(unit, 0) as u32, row: row as u32 };
+        }
+        Ok(())
+    }
+
+    fn unit_is_free(&self, row: &Row, unit: usize) -> bool {
+        let mut columns = vec![self.shape.y(unit) as u32, self.shape.t(unit) as u32];
+        for i in 0..self.shape.limbs {
+            columns.extend([self.shape.d(unit, i) as u32, self.shape.e(unit, i) as u32]);
+        }
+        let hosted = row.hosts.iter().any(|(c, _)| columns.contains(c));
+        let used = row.units.iter().any(|&(u, _)| u as usize == unit);
+        let slots = row.maxima.iter().any(|&(q, _)| {
+            (0..MAX_SLOT).any(|i| columns.contains(&(self.shape.range(q as usize * MAX_SLOT + i) as u32)))
+        });
+        !hosted && !used && !slots
+    }
+
+    fn check_accumulators(&self, equations: usize, node: u32) -> Result<(), PlanError> {
+        if equations > self.shape.accumulators {
+            return Err(PlanError::TooManyEquations { node, equations, accumulators: self.shape.accumulators });
+        }
+        Ok(())
+    }
+
+    fn weigh(&mut self, row: usize, column: usize, accumulator: usize, weight: Fp) {
+        if let Some(l) = self.shape.weight_index(column) {
+            self.rows[row].weights.push((accumulator as u32, l as u32, weight));
+        }
+    }
+
+    fn write_weights(&mut self, chain: &Chain, weights: &Weights, equations: usize) {
+        for (cell, &(row, l)) in chain.hosts.iter().enumerate() {
+            for g in 0..equations {
+                let weight = weights.values[cell * weights.accumulators + g];
+                if !bool::from(weight.is_zero()) {
+                    self.rows[row].weights.push((g as u32, l as u32, weight));
+                }
+            }
+        }
+        let last = self.rows.len() - 1;
+        debug_assert!(last >= chain.first_row);
+        for g in 0..equations {
+            if !bool::from(weights.constants[g].is_zero()) {
+                self.rows[last].constants.push((g as u32, weights.constants[g]));
+            }
+        }
+    }
+
+    /// Adds rows that hold these copies, one unit for each entry of `banks`, and `slots` maximum slots.
+    fn chain(&mut self, node: u32, hosts: &[Host], banks: &[usize], slots: usize) -> Result<Chain, PlanError> {
+        let mut rows = minimum_rows(self.shape, hosts.len(), banks, slots);
+        loop {
+            if self.rows.len() + rows > self.shape.usable_rows() {
+                return Err(PlanError::TooManyRows {
+                    rows: self.rows.len() + rows,
+                    usable: self.shape.usable_rows(),
+                });
+            }
+            if let Some(chain) = self.try_chain(node, hosts, banks, slots, rows) {
+                return Ok(chain);
+            }
+            rows += 1;
+        }
+    }
+
+    fn try_chain(
+        &mut self,
+        node: u32,
+        hosts: &[Host],
+        banks: &[usize],
+        slots: usize,
+        rows: usize,
+    ) -> Option<Chain> {
+        let first_row = self.rows.len();
+        let units = spread_units(self.shape, banks, rows)?;
+        let mut new_rows = vec![Row { node, ..Row::default() }; rows];
+        let mut busy = vec![vec![false; self.shape.advice_columns()]; rows];
+        for (i, row) in new_rows.iter_mut().enumerate() {
+            row.write = i + 1 < rows;
+            row.carry = i > 0;
+        }
+        for &(row, unit) in &units {
+            busy[row][self.shape.y(unit)] = true;
+            busy[row][self.shape.t(unit)] = true;
+            for i in 0..self.shape.limbs {
+                busy[row][self.shape.d(unit, i)] = true;
+                busy[row][self.shape.e(unit, i)] = true;
+            }
+        }
+        let mut placed_slots = Vec::with_capacity(slots);
+        for row in (0..rows).cycle().take(rows * self.shape.maxima) {
+            if placed_slots.len() == slots {
+                break;
+            }
+            let column = |q: usize, j: usize| self.shape.range(q * MAX_SLOT + j);
+            let free = (0..self.shape.maxima).find(|&q| (0..MAX_SLOT).all(|j| !busy[row][column(q, j)]));
+            if let Some(q) = free {
+                (0..MAX_SLOT).for_each(|j| busy[row][column(q, j)] = true);
+                placed_slots.push((row, q));
+            }
+        }
+        if placed_slots.len() < slots {
+            return None;
+        }
+        let placed = self.place_hosts(hosts, &mut new_rows, &busy)?;
+        self.rows.extend(new_rows);
+        let count = |done: usize, new: usize| done as u32..(done + new) as u32;
+        self.groups.push(Group {
+            rows: count(first_row, rows),
+            steps: count(self.layout_steps.len(), banks.len()),
+            windows: count(self.windows.len(), slots),
+        });
+        Some(Chain {
+            first_row,
+            hosts: placed.into_iter().map(|(row, l)| (first_row + row, l)).collect(),
+            units: units.into_iter().map(|(row, unit)| (first_row + row, unit)).collect(),
+            slots: placed_slots.into_iter().map(|(row, q)| (first_row + row, q)).collect(),
+        })
+    }
+
+    /// Puts each copy into a free weighted column. Copies of values that a limb could not hold go to columns without
+    /// a range check.
+    fn place_hosts(&self, hosts: &[Host], rows: &mut [Row], busy: &[Vec<bool>]) -> Option<Vec<(usize, usize)>> {
+        let range_columns = self.shape.range(0)..self.shape.range(self.shape.range_columns());
+        let mut narrow = Vec::new();
+        let mut wide = Vec::new();
+        for (row, busy) in busy.iter().enumerate() {
+            for l in (0..self.shape.weighted_columns()).rev() {
+                let column = self.shape.weighted(l);
+                if !busy[column] {
+                    let list = if range_columns.contains(&column) { &mut narrow } else { &mut wide };
+                    list.push((row, l));
+                }
+            }
+        }
+        let (mut narrow, mut wide) = (narrow.into_iter(), wide.into_iter());
+        let mut out = vec![(0, 0); hosts.len()];
+        let fits = |host: &Host| match host {
+            Host::Var(v) => {
+                let info = &self.lowering.vars[v.0 as usize];
+                info.range.hi - info.offset < 1 << self.shape.range_bits
+            }
+            Host::Public(_) => false,
+        };
+        let (small, large): (Vec<_>, Vec<_>) = (0..hosts.len()).partition(|&i| fits(&hosts[i]));
+        for i in large {
+            out[i] = wide.next()?;
+        }
+        for i in small {
+            out[i] = wide.next().or_else(|| narrow.next())?;
+        }
+        for (host, &(row, l)) in hosts.iter().zip(&out) {
+            rows[row].hosts.push((self.shape.weighted(l) as u32, *host));
+        }
+        Some(out)
+    }
+}
+
+/// Bits of one lane of a maximum.
+pub(crate) fn max_lane_bits(shape: &Shape) -> u32 {
+    window_bits(4 << shape.range_bits)
+}
+
+/// The fewest rows that a chain of so many copies, units and slots can have.
+pub(crate) fn minimum_rows(shape: &Shape, hosts: usize, banks: &[usize], slots: usize) -> usize {
+    let mut rows = 1;
+    for bank in 0..shape.banks {
+        let need = banks.iter().filter(|&&b| b == bank).count();
+        let have = shape.unit_banks.iter().filter(|&&b| b == bank).count();
+        rows = rows.max(need.div_ceil(have.max(1)));
+    }
+    let taken = banks.len() * (2 + shape.limbs) + slots * MAX_SLOT;
+    rows = rows.max((hosts + taken).div_ceil(shape.weighted_columns()));
+    if shape.maxima > 0 { rows.max(slots.div_ceil(shape.maxima)) } else { rows }
+}
+
+/// A unit of the right bank for each step, spread evenly over the rows.
+fn spread_units(shape: &Shape, banks: &[usize], rows: usize) -> Option<Vec<(usize, usize)>> {
+    let mut out = vec![(0, 0); banks.len()];
+    for bank in 0..shape.banks {
+        let units: Vec<_> = (0..shape.units()).filter(|&u| shape.unit_banks[u] == bank).collect();
+        let steps: Vec<_> = (0..banks.len()).filter(|&i| banks[i] == bank).collect();
+        if steps.len() > units.len() * rows {
+            return None;
+        }
+        let per_row = steps.len().div_ceil(rows);
+        for (n, i) in steps.into_iter().enumerate() {
+            out[i] = (n / per_row.max(1), units[n % per_row.max(1)]);
+        }
+    }
+    Some(out)
+}

@@ -1,0 +1,407 @@
+//! The search for the cheapest shape.
+//!
+//! For each shape the rows that its groups take are estimated in closed form from the boxes of [`super::tiles`]; the
+//! cheapest shapes are then placed for real, in order, until one fits.
+
+use std::collections::HashMap;
+
+use crate::chips::{MAX_FAN_IN, Shape};
+use crate::lower::{Block, Lowering};
+use crate::program::Range;
+
+use super::cost::{Cost, predict};
+use super::layout::{Layout, PlacedTable};
+use super::pack::{CAPACITY_BITS, lanes_per_equation};
+use super::place::{Placer, max_lane_bits, minimum_rows};
+use super::tables::{StepTable, TableForm, forms};
+use super::tiles::{GridBox, Tiling};
+use super::{PlanError, PlanOptions, PublicElement};
+
+/// A step block, prepared.
+struct StepJob<'a> {
+    block: u32,
+    tiling: Tiling<'a>,
+    lanes: usize,
+    forms: Vec<TableForm>,
+}
+
+/// A model, prepared for the search.
+struct Jobs<'a> {
+    lowering: &'a Lowering,
+    steps: Vec<StepJob<'a>>,
+    /// Input blocks and their ranges.
+    inputs: Vec<(u32, Range, usize)>,
+    /// Maximum blocks and their number of windows.
+    maxima: Vec<(u32, usize)>,
+    public: &'a [PublicElement],
+}
+
+/// A shape that the estimate accepts, with the form chosen for each step block.
+struct Candidate {
+    shape: Shape,
+    forms: Vec<usize>,
+    cost: Cost,
+}
+
+/// The cheapest layout of a model whose public values are `public`.
+pub fn plan(
+    lowering: &Lowering,
+    public: &[PublicElement],
+    public_elements: usize,
+    options: &PlanOptions,
+) -> Result<(Layout, Cost), PlanError> {
+    let jobs = Jobs::new(lowering, public)?;
+    let mut candidates = jobs.candidates(public_elements, options);
+    candidates.sort_by(|a, b| a.cost.prove_cpu_s.total_cmp(&b.cost.prove_cpu_s));
+    let mut last = None;
+    for candidate in candidates {
+        match jobs.place(&candidate.shape, &candidate.forms, public_elements) {
+            Ok(layout) => return Ok((layout, candidate.cost)),
+            Err(error @ PlanError::TooManyRows { .. }) => last = Some(error),
+            Err(error) => return Err(error),
+        }
+    }
+    Err(last.unwrap_or(PlanError::NoShape {
+        max_k: options.max_k,
+        max_proof_bytes: options.max_proof_bytes,
+        remedy: "split the model, or allow a longer proof",
+    }))
+}
+
+/// Places a model in a shape of the caller's choice, each block with a table of its own for each rule.
+pub fn place_shape(
+    lowering: &Lowering,
+    public: &[PublicElement],
+    public_elements: usize,
+    shape: &Shape,
+) -> Result<Layout, PlanError> {
+    let jobs = Jobs::new(lowering, public)?;
+    let forms = jobs.choose_forms(shape).ok_or(PlanError::NoShape {
+        max_k: shape.k,
+        max_proof_bytes: 0,
+        remedy: "the tables do not fit",
+    })?;
+    jobs.place(shape, &forms, public_elements)
+}
+
+impl<'a> Jobs<'a> {
+    fn new(lowering: &'a Lowering, public: &'a [PublicElement]) -> Result<Self, PlanError> {
+        let mut jobs = Self { lowering, steps: vec![], inputs: vec![], maxima: vec![], public };
+        for (i, block) in lowering.blocks.iter().enumerate() {
+            let block_id = i as u32;
+            match block {
+                Block::Input { cells, range, .. } => jobs.inputs.push((block_id, *range, cells.len())),
+                Block::Max { windows, .. } => jobs.maxima.push((block_id, windows.len())),
+                Block::Step { map, rules, lanes, node } => {
+                    for lane in lanes {
+                        let (lo, hi) = lowering.form_range(*map, lane.index);
+                        let domain = rules[lane.rule as usize].domain();
+                        for reach in [lo, hi] {
+                            if reach < i128::from(domain.lo) || reach > i128::from(domain.hi) {
+                                let (lo, hi) = (domain.lo, domain.hi);
+                                return Err(PlanError::Domain { node: *node, reach, lo, hi });
+                            }
+                        }
+                    }
+                    let y_offset =
+                        lanes.first().map_or(0, |l| lowering.vars[l.out.0 as usize].offset);
+                    let forms = forms(rules, y_offset);
+                    for form in &forms {
+                        if form.bits() > CAPACITY_BITS {
+                            let bits = form.bits();
+                            return Err(PlanError::WideLane { node: *node, bits, max: CAPACITY_BITS });
+                        }
+                    }
+                    jobs.steps.push(StepJob {
+                        block: block_id,
+                        tiling: Tiling::new(&lowering.maps[*map as usize]),
+                        lanes: lanes.len(),
+                        forms,
+                    });
+                }
+            }
+        }
+        Ok(jobs)
+    }
+
+    fn candidates(&self, public_elements: usize, options: &PlanOptions) -> Vec<Candidate> {
+        let mut found: Vec<Candidate> = Vec::new();
+        let mut best = f64::INFINITY;
+        for k in 4..=options.max_k {
+            let before = found.len();
+            for shape in skeletons(k, !self.maxima.is_empty()) {
+                if shape.usable_rows() < public_elements || 1 << shape.range_bits > shape.usable_rows() {
+                    continue;
+                }
+                if predict(&shape).prove_cpu_s > 1.15 * best {
+                    continue;
+                }
+                if let Some(candidate) = self.complete(shape, options) {
+                    best = best.min(candidate.cost.prove_cpu_s);
+                    found.push(candidate);
+                }
+            }
+            if !found.is_empty() && found.len() == before {
+                break;
+            }
+        }
+        found
+    }
+
+    /// The fewest plain columns with which the model seems to fit.
+    fn complete(&self, mut shape: Shape, options: &PlanOptions) -> Option<Candidate> {
+        // Banks are added until the tables fit.
+        let forms = loop {
+            if let Some(forms) = self.choose_forms(&shape) {
+                break forms;
+            }
+            shape.banks += 1;
+            if shape.banks > shape.units() {
+                return None;
+            }
+            shape.unit_banks = (0..shape.units()).map(|u| u % shape.banks).collect();
+        };
+        for plain in [0, 1, 2, 3, 4, 6, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 48] {
+            shape.plain = plain;
+            let cost = predict(&shape);
+            if cost.proof_bytes > options.max_proof_bytes {
+                return None;
+            }
+            if self.estimate_rows(&shape, &forms) <= shape.usable_rows() {
+                return Some(Candidate { shape, forms, cost });
+            }
+        }
+        None
+    }
+
+    /// A form for each step block such that all tables fit their banks, or none.
+    fn choose_forms(&self, shape: &Shape) -> Option<Vec<usize>> {
+        let width = shape.max_step_width();
+        let mut chosen = vec![0; self.steps.len()];
+        loop {
+            let tables = self.collect_tables(shape, &chosen);
+            if assign_banks(&tables.tables, shape).is_some() {
+                return Some(chosen);
+            }
+            // The block whose next form saves most rows moves on to it.
+            let rows = |job: &StepJob<'_>, form: usize| job.forms[form].row_count(width);
+            let (saved, block) = (0..self.steps.len())
+                .filter(|&i| chosen[i] + 1 < self.steps[i].forms.len())
+                .map(|i| {
+                    let job = &self.steps[i];
+                    (rows(job, chosen[i]) as i64 - rows(job, chosen[i] + 1) as i64, i)
+                })
+                .max_by_key(|&(saved, i)| (saved, std::cmp::Reverse(i)))?;
+            if saved <= 0 {
+                return None;
+            }
+            chosen[block] += 1;
+        }
+    }
+
+    /// The distinct tables of the chosen forms, and where those of each block and input are.
+    fn collect_tables(&self, shape: &Shape, chosen: &[usize]) -> Collected {
+        let mut collected = Collected::default();
+        for (job, &form) in self.steps.iter().zip(chosen) {
+            let places = job.forms[form].tables.iter().map(|t| collected.add(t)).collect();
+            collected.of_step.push(places);
+        }
+        for &(_, range, _) in &self.inputs {
+            // One step that covers the whole range and has the value of the offset: a pure range check.
+            let table = StepTable { lo: 0, hi: range.hi - range.lo, y_offset: 0, steps: vec![(0, 0)] };
+            let place = collected.add(&table);
+            collected.of_input.push(place);
+        }
+        let _ = shape;
+        collected
+    }
+
+    fn estimate_rows(&self, shape: &Shape, forms: &[usize]) -> usize {
+        let mut rows = 0;
+        for (job, &form) in self.steps.iter().zip(forms) {
+            match job.best_box(shape, form) {
+                Some((_, estimate)) => rows += estimate,
+                None => return usize::MAX,
+            }
+        }
+        for &(_, windows) in &self.maxima {
+            let group = windows_per_group(shape).min(windows);
+            if group == 0 {
+                return usize::MAX;
+            }
+            rows += windows.div_ceil(group) * minimum_rows(shape, group * MAX_FAN_IN, &[], group);
+        }
+        for group in self.public.chunks(shape.accumulators) {
+            let hosts: usize = group.iter().map(|e| e.values.len() + 1).sum();
+            rows += minimum_rows(shape, hosts, &[], 0);
+        }
+        let inputs: usize = self.inputs.iter().map(|i| i.2).sum();
+        let steps: usize = self.steps.iter().map(|j| j.lanes).sum();
+        rows.max((inputs + steps).div_ceil(shape.units()))
+    }
+
+    fn place(&self, shape: &Shape, forms: &[usize], public_elements: usize) -> Result<Layout, PlanError> {
+        let collected = self.collect_tables(shape, forms);
+        let banks = assign_banks(&collected.tables, shape).ok_or(PlanError::NoShape {
+            max_k: shape.k,
+            max_proof_bytes: 0,
+            remedy: "the tables do not fit",
+        })?;
+        let tables = collected.tables.iter().cloned().zip(banks);
+        let tables = tables.map(|(table, bank)| PlacedTable { table, bank }).collect();
+        let mut placer = Placer::new(shape, self.lowering, tables);
+        let mut step = 0;
+        for (i, block) in self.lowering.blocks.iter().enumerate() {
+            match block {
+                Block::Input { .. } => {}
+                Block::Step { .. } => {
+                    self.place_steps(&mut placer, shape, step, forms[step], &collected.of_step[step])?;
+                    step += 1;
+                }
+                Block::Max { windows, .. } => {
+                    let all: Vec<u32> = (0..windows.len() as u32).collect();
+                    for group in all.chunks(windows_per_group(shape).max(1)) {
+                        placer.max_group(i as u32, group)?;
+                    }
+                }
+            }
+        }
+        for group in self.public.chunks(shape.accumulators) {
+            placer.public_group(group)?;
+        }
+        for (&(block, _, _), &table) in self.inputs.iter().zip(&collected.of_input) {
+            placer.inputs(block, table)?;
+        }
+        placer.finish(public_elements)
+    }
+
+    fn place_steps(
+        &self,
+        placer: &mut Placer<'_>,
+        shape: &Shape,
+        step: usize,
+        form: usize,
+        tables: &[u32],
+    ) -> Result<(), PlanError> {
+        let job = &self.steps[step];
+        let Block::Step { lanes, .. } = &self.lowering.blocks[job.block as usize] else {
+            return Err(PlanError::WrongBlock { block: job.block });
+        };
+        let (extents, _) = job.best_box(shape, form).ok_or(PlanError::TooManyRows {
+            rows: usize::MAX,
+            usable: shape.usable_rows(),
+        })?;
+        let form = &job.forms[form];
+        let capacity = lanes_per_equation(form.bits()) * shape.accumulators;
+        let mut boxes: HashMap<usize, Vec<u32>> = HashMap::new();
+        for (i, lane) in lanes.iter().enumerate() {
+            boxes.entry(job.tiling.box_of(lane.index as usize, &extents)).or_default().push(i as u32);
+        }
+        let mut boxes: Vec<_> = boxes.into_iter().collect();
+        boxes.sort_unstable_by_key(|&(number, _)| number);
+        for (_, members) in boxes {
+            for group in members.chunks(capacity.max(1)) {
+                let group: Vec<_> = group
+                    .iter()
+                    .map(|&i| {
+                        let (multiplier, table) = form.rules[lanes[i as usize].rule as usize];
+                        (i, multiplier, tables[table])
+                    })
+                    .collect();
+                placer.step_group(job.block, &group)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl StepJob<'_> {
+    /// The extents that take the fewest rows, and how many.
+    fn best_box(&self, shape: &Shape, form: usize) -> Option<(Vec<usize>, usize)> {
+        let capacity = lanes_per_equation(self.forms[form].bits()) * shape.accumulators;
+        let total: usize = self.tiling.grid().iter().product();
+        let boxes = self.tiling.boxes_of(capacity);
+        let rows_of = |b: &GridBox| {
+            // Blocks that use only part of their map's forms have proportionally fewer groups.
+            let count = (b.count * self.lanes).div_ceil(total);
+            let cells = b.reads + b.forms * (2 + shape.limbs);
+            count * b.forms.div_ceil(shape.units()).max(cells.div_ceil(shape.weighted_columns()))
+        };
+        let best = boxes.iter().min_by_key(|b| (rows_of(b), &b.extents))?;
+        Some((best.extents.clone(), rows_of(best)))
+    }
+}
+
+#[derive(Default)]
+struct Collected {
+    tables: Vec<StepTable>,
+    of_step: Vec<Vec<u32>>,
+    of_input: Vec<u32>,
+}
+
+impl Collected {
+    fn add(&mut self, table: &StepTable) -> u32 {
+        let place = self.tables.iter().position(|t| t == table).unwrap_or_else(|| {
+            self.tables.push(table.clone());
+            self.tables.len() - 1
+        });
+        place as u32
+    }
+}
+
+/// Windows that one group of maxima holds.
+fn windows_per_group(shape: &Shape) -> usize {
+    if shape.maxima == 0 {
+        return 0;
+    }
+    lanes_per_equation(max_lane_bits(shape)) * shape.accumulators / MAX_FAN_IN
+}
+
+/// A bank for each table such that no bank is longer than the rows allow: longest table first, emptiest bank.
+fn assign_banks(tables: &[StepTable], shape: &Shape) -> Option<Vec<usize>> {
+    let width = shape.max_step_width();
+    let counts: Vec<usize> = tables.iter().map(|t| t.row_count(width)).collect();
+    let mut order: Vec<usize> = (0..tables.len()).collect();
+    order.sort_by_key(|&i| std::cmp::Reverse(counts[i]));
+    // Row 0 of every table is the dummy that idle units look up.
+    let mut filled = vec![1; shape.banks];
+    let mut out = vec![0; tables.len()];
+    for i in order {
+        let bank = (0..shape.banks).min_by_key(|&b| filled[b])?;
+        filled[bank] += counts[i];
+        if filled[bank] > shape.usable_rows() {
+            return None;
+        }
+        out[i] = bank;
+    }
+    Some(out)
+}
+
+/// Shapes without plain columns, for one `k`.
+fn skeletons(k: u32, maxima: bool) -> Vec<Shape> {
+    let mut out = Vec::new();
+    let slots: &[usize] = if maxima { &[1, 2, 3, 4] } else { &[0] };
+    for range_bits in (4.max(k.min(8))..k).rev().take(3) {
+        for limbs in 1..=4 {
+            for units in 1..=6 {
+                for &maxima in slots {
+                    for accumulators in [1, 2, 3, 4, 5, 6, 8, 10, 12, 16] {
+                        let unit_banks = vec![0; units];
+                        out.push(Shape {
+                            k,
+                            range_bits,
+                            limbs,
+                            unit_banks,
+                            banks: 1,
+                            maxima,
+                            plain: 0,
+                            accumulators,
+                        });
+                    }
+                }
+            }
+        }
+    }
+    out
+}
+

@@ -1,0 +1,336 @@
+//! Tables of step functions, and which rules may share one.
+//!
+//! A table lists the steps of a function of an integer `p`. A lane whose rule has a table of its own has `p = acc`.
+//! Per-channel quantization gives each channel another multiplier, and a table each would be long; but if the lane is
+//! scaled, `p = m·acc` with an integer `m` close to its multiplier, then the thresholds of all channels fall on
+//! nearly the same places, and one table serves them all *provided that* for every channel and every step the
+//! threshold lies in the gap between the last accumulator below the step and the first one in it. That is checked
+//! here for every step of every rule, so no precision is assumed: a table that would move one threshold of one
+//! channel by one accumulator is not made.
+
+use std::sync::Arc;
+
+use crate::lower::StepRule;
+
+use super::pack::window_bits;
+
+/// A table of steps of `p`, before long steps are split.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct StepTable {
+    /// Smallest `p`.
+    pub lo: i64,
+    /// Largest `p`.
+    pub hi: i64,
+    /// What is subtracted from a value to get the content of its cell.
+    pub y_offset: i64,
+    /// First `p` and value of each step.
+    pub steps: Vec<(i64, i64)>,
+}
+
+/// One row of a table in the circuit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TableRow {
+    /// Content of the cell `y`.
+    pub y: u64,
+    /// Content of the cell `t`: start of the interval, less the smallest `p`.
+    pub t: u64,
+    /// Number of integers in the interval, less one.
+    pub width_less_one: u64,
+}
+
+impl StepTable {
+    /// Bits of the window of `p`.
+    pub fn bits(&self) -> u32 {
+        window_bits((i128::from(self.hi) - i128::from(self.lo) + 1) as u128)
+    }
+
+    /// Rows when no interval may hold more than `max_width` integers. Longer steps become several rows with the same
+    /// value; the intervals still partition the domain.
+    pub fn rows(&self, max_width: u64) -> impl Iterator<Item = TableRow> + '_ {
+        self.intervals().flat_map(move |(start, end, value)| {
+            let max = i128::from(max_width);
+            let pieces = (i128::from(end) - i128::from(start) + max) / max;
+            (0..pieces).map(move |i| {
+                let from = i128::from(start) + i * max;
+                let to = (from + max - 1).min(i128::from(end));
+                TableRow {
+                    y: (value - self.y_offset) as u64,
+                    t: (from - i128::from(self.lo)) as u64,
+                    width_less_one: (to - from) as u64,
+                }
+            })
+        })
+    }
+
+    /// Number of rows that [`StepTable::rows`] gives.
+    pub fn row_count(&self, max_width: u64) -> usize {
+        let max = i128::from(max_width);
+        self.intervals()
+            .map(|(start, end, _)| ((i128::from(end) - i128::from(start) + max) / max) as usize)
+            .sum()
+    }
+
+    fn intervals(&self) -> impl Iterator<Item = (i64, i64, i64)> + '_ {
+        self.steps.iter().enumerate().map(|(i, &(start, value))| {
+            let end = self.steps.get(i + 1).map_or(self.hi, |next| next.0 - 1);
+            (start, end, value)
+        })
+    }
+
+    /// The row that holds `p`, if `p` is in the domain.
+    pub fn find(&self, p: i64, max_width: u64) -> Option<TableRow> {
+        if p < self.lo || p > self.hi {
+            return None;
+        }
+        let i = self.steps.partition_point(|&(start, _)| start <= p).checked_sub(1)?;
+        let (start, value) = self.steps[i];
+        let end = self.steps.get(i + 1).map_or(self.hi, |next| next.0 - 1);
+        let from = start + (((p - start) as u64 / max_width) * max_width) as i64;
+        let to = end.min(from.saturating_add((max_width - 1) as i64));
+        Some(TableRow {
+            y: (value - self.y_offset) as u64,
+            t: (from - self.lo) as u64,
+            width_less_one: (to - from) as u64,
+        })
+    }
+}
+
+/// How the rules of a block read their tables.
+#[derive(Clone, Debug)]
+pub struct TableForm {
+    /// The tables.
+    pub tables: Vec<StepTable>,
+    /// For each rule, its multiplier and its table.
+    pub rules: Vec<(i64, usize)>,
+}
+
+impl TableForm {
+    /// The widest window of its tables.
+    pub fn bits(&self) -> u32 {
+        self.tables.iter().map(StepTable::bits).max().unwrap_or(0)
+    }
+
+    /// Rows of all its tables.
+    pub fn row_count(&self, max_width: u64) -> usize {
+        self.tables.iter().map(|t| t.row_count(max_width)).sum()
+    }
+
+    /// The largest multiplier.
+    pub fn max_multiplier(&self) -> i64 {
+        self.rules.iter().map(|&(m, _)| m).max().unwrap_or(1)
+    }
+}
+
+/// Bits that the largest multiplier may take in a shared table, narrow ones first.
+const MULTIPLIER_BITS: [u32; 9] = [6, 8, 10, 12, 14, 16, 18, 21, 24];
+
+/// The forms that the rules of a block may take, all of them exact: a table for each rule, and shared tables of
+/// growing precision.
+pub fn forms(rules: &[Arc<StepRule>], y_offset: i64) -> Vec<TableForm> {
+    let mut out = vec![own_tables(rules, y_offset)];
+    if out[0].tables.len() > 1 && rules.iter().all(|r| r.scale().is_some() && is_monotone(r)) {
+        let mut fewest = out[0].tables.len();
+        for bits in MULTIPLIER_BITS {
+            let form = shared_tables(rules, y_offset, bits);
+            if form.tables.len() < fewest {
+                fewest = form.tables.len();
+                out.push(form);
+            }
+            if fewest == 1 {
+                break;
+            }
+        }
+    }
+    out
+}
+
+fn is_monotone(rule: &StepRule) -> bool {
+    rule.pieces().windows(2).all(|w| w[0].1 <= w[1].1)
+}
+
+fn own_tables(rules: &[Arc<StepRule>], y_offset: i64) -> TableForm {
+    let mut tables: Vec<StepTable> = Vec::new();
+    let mut of_rule = Vec::with_capacity(rules.len());
+    for rule in rules {
+        let table = StepTable {
+            lo: rule.domain().lo,
+            hi: rule.domain().hi,
+            y_offset,
+            steps: rule.pieces().to_vec(),
+        };
+        let index = tables.iter().position(|t| *t == table).unwrap_or_else(|| {
+            tables.push(table);
+            tables.len() - 1
+        });
+        of_rule.push((1, index));
+    }
+    TableForm { tables, rules: of_rule }
+}
+
+/// The thresholds that a set of scaled rules leaves open.
+struct Shared {
+    lo: i64,
+    hi: i64,
+    /// For each value, the smallest and the largest `p` at which its step may start.
+    gaps: Vec<(i64, i64, i64)>,
+}
+
+impl Shared {
+    fn new(rule: &StepRule, multiplier: i64, values: &[i64]) -> Self {
+        let domain = rule.domain();
+        let (lo, hi) = (multiplier * domain.lo, multiplier * domain.hi);
+        let gaps = values
+            .iter()
+            .map(|&value| {
+                let first = rule.pieces().partition_point(|&(_, y)| y < value);
+                match rule.pieces().get(first) {
+                    None => (value, hi + 1, i64::MAX),
+                    Some(_) if first == 0 => (value, i64::MIN, lo),
+                    Some(&(start, _)) => (value, multiplier * (start - 1) + 1, multiplier * start),
+                }
+            })
+            .collect();
+        Self { lo, hi, gaps }
+    }
+
+    /// The thresholds that both leave open, if there are some for each value.
+    fn meet(&self, other: &Self) -> Option<Self> {
+        let gaps: Vec<_> = self
+            .gaps
+            .iter()
+            .zip(&other.gaps)
+            .map(|(a, b)| (a.0, a.1.max(b.1), a.2.min(b.2)))
+            .collect();
+        gaps.iter().all(|&(_, from, to)| from <= to).then(|| Self {
+            lo: self.lo.min(other.lo),
+            hi: self.hi.max(other.hi),
+            gaps,
+        })
+    }
+
+    fn table(&self, y_offset: i64) -> StepTable {
+        let mut steps: Vec<(i64, i64)> = Vec::new();
+        for &(value, from, _) in &self.gaps {
+            let start = from.max(self.lo);
+            if start > self.hi {
+                break;
+            }
+            match steps.last_mut() {
+                Some(last) if last.0 == start => last.1 = value,
+                _ => steps.push((start, value)),
+            }
+        }
+        StepTable { lo: self.lo, hi: self.hi, y_offset, steps }
+    }
+}
+
+/// Rules share a table, in order, as long as their thresholds leave room for it.
+fn shared_tables(rules: &[Arc<StepRule>], y_offset: i64, bits: u32) -> TableForm {
+    let mut values: Vec<i64> = rules.iter().flat_map(|r| r.pieces().iter().map(|p| p.1)).collect();
+    values.sort_unstable();
+    values.dedup();
+    let multipliers = multipliers(rules, bits);
+    let mut clusters: Vec<Shared> = Vec::new();
+    let mut of_rule = Vec::with_capacity(rules.len());
+    for (rule, &m) in rules.iter().zip(&multipliers) {
+        let own = Shared::new(rule, m, &values);
+        let found = clusters.iter().enumerate().find_map(|(i, c)| Some((i, c.meet(&own)?)));
+        let index = match found {
+            Some((i, met)) => {
+                clusters[i] = met;
+                i
+            }
+            None => {
+                clusters.push(own);
+                clusters.len() - 1
+            }
+        };
+        of_rule.push((m, index));
+    }
+    let tables = clusters.iter().map(|c| c.table(y_offset)).collect();
+    TableForm { tables, rules: of_rule }
+}
+
+/// Integer multipliers proportional to the scales of the rules, the largest of about `bits` bits.
+fn multipliers(rules: &[Arc<StepRule>], bits: u32) -> Vec<i64> {
+    let scales: Vec<(u128, i32)> =
+        rules.iter().filter_map(|r| r.scale()).map(|(m, e)| (u128::from(m.max(1)), e)).collect();
+    // The position of the leading bit, so that all are compared on one scale.
+    let top = |&(m, e): &(u128, i32)| 128 - m.leading_zeros() as i32 + e;
+    let highest = scales.iter().map(top).max().unwrap_or(0);
+    scales
+        .iter()
+        .map(|&(m, e)| {
+            let shift = e - highest + bits as i32;
+            let scaled = match shift {
+                64.. => 1,
+                0..64 => m << shift,
+                -100..0 => (m + (1 << (-shift - 1))) >> -shift,
+                _ => 1,
+            };
+            (scaled.max(1)).min(1 << 40) as i64
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::program::Range;
+
+    fn linear_rule(multiplier: i64, shift: i32, domain: Range) -> Arc<StepRule> {
+        let scale = Some((multiplier as u32, -shift));
+        Arc::new(StepRule::monotone(domain, scale, |x| {
+            ((x * multiplier) >> shift).clamp(0, 255)
+        }))
+    }
+
+    #[test]
+    fn every_form_computes_every_rule() {
+        let rules: Vec<_> = [9_100_001, 12_345_678, 16_000_000, 8_400_000]
+            .iter()
+            .map(|&m| linear_rule(m, 30, Range::new(-9_000, 30_000)))
+            .collect();
+        let forms = forms(&rules, 0);
+        assert!(forms.len() > 1, "the rules can share tables");
+        for form in &forms {
+            for (rule, &(m, table)) in rules.iter().zip(&form.rules) {
+                let domain = rule.domain();
+                for x in domain.lo..=domain.hi {
+                    for width in [64, 1 << 20] {
+                        let row = form.tables[table].find(m * x, width).expect("in the domain");
+                        assert_eq!(Ok(row.y as i64), rule.eval(x));
+                        let p = (m * x - form.tables[table].lo) as u64;
+                        assert!(row.t <= p && p <= row.t + row.width_less_one);
+                        assert!(row.width_less_one < width);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn rows_partition_the_domain() {
+        let rule = linear_rule(3, 4, Range::new(-50, 200));
+        let form = &forms(&[rule], 0)[0];
+        for width in [1, 2, 7, 1000] {
+            let rows: Vec<_> = form.tables[0].rows(width).collect();
+            assert_eq!(rows.len(), form.tables[0].row_count(width));
+            let mut next = 0;
+            for row in rows {
+                assert_eq!(row.t, next);
+                next = row.t + row.width_less_one + 1;
+            }
+            assert_eq!(next, 251);
+        }
+    }
+
+    #[test]
+    fn rules_whose_thresholds_cross_do_not_share() {
+        // The second rule has its step one accumulator later than any scaling of the first allows.
+        let a = Arc::new(StepRule::monotone(Range::new(0, 100), Some((1 << 23, 0)), |x| i64::from(x >= 50)));
+        let b = Arc::new(StepRule::monotone(Range::new(0, 100), Some((1 << 23, 0)), |x| i64::from(x >= 51)));
+        let form = shared_tables(&[a, b], 0, 24);
+        assert_eq!(form.tables.len(), 2);
+    }
+}

@@ -1,0 +1,192 @@
+//! How the forms of a linear map are cut into groups that are proved together.
+//!
+//! All forms of a group share the rows that hold their inputs, so a good group has many forms and few inputs. Forms
+//! that are close in the grid of outputs read overlapping inputs; a group is a box of the grid.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use crate::lower::{LinearMap, Wire};
+
+/// Box sizes along one axis that are tried.
+const SIZES: [usize; 17] = [1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 48];
+
+/// The boxes of the grid of one linear map.
+#[derive(Debug)]
+pub(crate) struct Tiling<'a> {
+    map: &'a LinearMap,
+    grid: Vec<usize>,
+    /// Number of distinct cells that a box in the middle of the grid reads, by its extents.
+    reads: RefCell<HashMap<Vec<usize>, usize>>,
+    /// Boxes worth trying, by the number of forms that a group may have.
+    boxes: RefCell<HashMap<usize, Rc<[GridBox]>>>,
+}
+
+/// A way to cut the grid.
+#[derive(Clone, Debug)]
+pub(crate) struct GridBox {
+    /// Extents of a box.
+    pub(crate) extents: Vec<usize>,
+    /// Forms of a whole box.
+    pub(crate) forms: usize,
+    /// Distinct cells that a box in the middle of the grid reads.
+    pub(crate) reads: usize,
+    /// Number of boxes.
+    pub(crate) count: usize,
+}
+
+impl<'a> Tiling<'a> {
+    pub(crate) fn new(map: &'a LinearMap) -> Self {
+        let grid = map.forms.grid();
+        let grid = if grid.is_empty() { vec![1] } else { grid };
+        Self { map, grid, reads: RefCell::default(), boxes: RefCell::default() }
+    }
+
+    /// Extents of the grid.
+    pub(crate) fn grid(&self) -> &[usize] {
+        &self.grid
+    }
+
+    /// Number of boxes of these extents that cover the grid.
+    fn boxes(&self, extents: &[usize]) -> usize {
+        self.grid.iter().zip(extents).map(|(&n, &e)| n.div_ceil(e)).product()
+    }
+
+    /// The box that holds form `index`, as a number that grows with the box's place in the grid.
+    pub(crate) fn box_of(&self, index: usize, extents: &[usize]) -> usize {
+        let (mut rest, mut number, mut stride) = (index, 0, 1);
+        for (&n, &e) in self.grid.iter().zip(extents).rev() {
+            number += (rest % n / e) * stride;
+            stride *= n.div_ceil(e);
+            rest /= n;
+        }
+        number
+    }
+
+    /// Boxes worth trying when a group may have `capacity` forms.
+    pub(crate) fn boxes_of(&self, capacity: usize) -> Rc<[GridBox]> {
+        if let Some(known) = self.boxes.borrow().get(&capacity) {
+            return known.clone();
+        }
+        let boxes: Rc<[GridBox]> = self
+            .candidates(capacity)
+            .into_iter()
+            .map(|extents| GridBox {
+                forms: extents.iter().product(),
+                reads: self.reads(&extents),
+                count: self.boxes(&extents),
+                extents,
+            })
+            .collect();
+        self.boxes.borrow_mut().insert(capacity, boxes.clone());
+        boxes
+    }
+
+    fn candidates(&self, capacity: usize) -> Vec<Vec<usize>> {
+        let mut partial: Vec<Vec<usize>> = vec![vec![]];
+        for &n in &self.grid {
+            let mut next = Vec::new();
+            for extents in &partial {
+                let room = capacity / extents.iter().product::<usize>().max(1);
+                let sizes = SIZES.iter().copied().filter(|&s| s < n).chain([n]);
+                for size in sizes.filter(|&s| s <= room.max(1)) {
+                    next.push([extents.as_slice(), &[size]].concat());
+                }
+            }
+            partial = next;
+        }
+        let mut out: Vec<Vec<usize>> = Vec::new();
+        for extents in partial {
+            // One axis may take all the room that the others leave, in equal parts.
+            for axis in 0..self.grid.len() {
+                let others: usize = extents.iter().product::<usize>() / extents[axis];
+                let most = (capacity / others).clamp(1, self.grid[axis]);
+                let parts = self.grid[axis].div_ceil(most);
+                let mut filled = extents.clone();
+                filled[axis] = self.grid[axis].div_ceil(parts);
+                out.push(filled);
+            }
+        }
+        out.sort_unstable();
+        out.dedup();
+        let largest = out.iter().map(|e| e.iter().product::<usize>()).max().unwrap_or(1);
+        out.retain(|e| 4 * e.iter().product::<usize>() >= largest);
+        out
+    }
+
+    fn reads(&self, extents: &[usize]) -> usize {
+        if let Some(&known) = self.reads.borrow().get(extents) {
+            return known;
+        }
+        let mut seen = vec![false; self.map.inputs.len()];
+        let mut count = 0;
+        self.for_middle_box(extents, &mut |index| {
+            self.map.forms.terms(index, &mut |j, _| {
+                if !seen[j] && matches!(self.map.inputs[j], Wire::Cell(_)) {
+                    seen[j] = true;
+                    count += 1;
+                }
+            });
+        });
+        self.reads.borrow_mut().insert(extents.to_vec(), count);
+        count
+    }
+
+    fn for_middle_box(&self, extents: &[usize], f: &mut dyn FnMut(usize)) {
+        let origin: Vec<usize> =
+            self.grid.iter().zip(extents).map(|(&n, &e)| (n / 2 / e * e).min(n - e.min(n))).collect();
+        let size: usize = extents.iter().product();
+        for i in 0..size {
+            let (mut rest, mut index, mut stride) = (i, 0, 1);
+            let mut inside = true;
+            for axis in (0..self.grid.len()).rev() {
+                let at = origin[axis] + rest % extents[axis];
+                inside &= at < self.grid[axis];
+                index += at * stride;
+                stride *= self.grid[axis];
+                rest /= extents[axis];
+            }
+            if inside {
+                f(index);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lower::LinearForms;
+    use std::sync::Arc;
+
+    /// A one-dimensional convolution of width 3 with two output channels, channel first.
+    #[derive(Debug)]
+    struct Window(usize);
+
+    impl LinearForms for Window {
+        fn grid(&self) -> Vec<usize> {
+            vec![2, self.0]
+        }
+        fn terms(&self, out: usize, f: &mut dyn FnMut(usize, i64)) {
+            (0..3).for_each(|i| f(out % self.0 + i, 1));
+        }
+        fn constant(&self, _: usize) -> i64 {
+            0
+        }
+    }
+
+    #[test]
+    fn boxes_share_inputs() {
+        let inputs = (0..12).map(|i| Wire::Cell(crate::lower::VarId(i))).collect();
+        let map = LinearMap { inputs, forms: Arc::new(Window(10)), node: 0 };
+        let tiling = Tiling::new(&map);
+        assert_eq!(tiling.reads(&[1, 1]), 3);
+        assert_eq!(tiling.reads(&[2, 5]), 7);
+        assert_eq!(tiling.boxes(&[2, 4]), 3);
+        assert_eq!(tiling.box_of(13, &[2, 4]), 0);
+        assert_eq!(tiling.box_of(19, &[2, 4]), 2);
+        assert!(tiling.candidates(8).contains(&vec![2, 4]));
+        assert!(tiling.candidates(8).iter().all(|e| e.iter().product::<usize>() <= 8));
+    }
+}
