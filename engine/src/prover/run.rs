@@ -1,0 +1,225 @@
+//! The witness polynomials of one circuit, and commitments to them.
+
+use ff::Field;
+use group::CurveAffine as _;
+use pasta_curves::arithmetic::CurveExt;
+use pasta_curves::{Eq, EqAffine, Fp};
+use rand_core::Rng;
+use zkonnx_verifier::cs::ColumnKind;
+
+use super::transcript::Transcript;
+use super::{ProveError, draw, single};
+use crate::key::ProvingKey;
+use crate::msm::{FixedBases, Term, Values};
+use crate::params::Params;
+use crate::program::Poly;
+
+/// The values of an advice column.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AdviceColumn {
+    /// Small integers, possibly negative; cheaper to hold.
+    Small(Vec<i64>),
+    /// Field elements. Small ones among them, and small negative ones, are recognized when committing.
+    Full(Vec<Fp>),
+}
+
+impl AdviceColumn {
+    /// Number of values.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Small(values) => values.len(),
+            Self::Full(values) => values.len(),
+        }
+    }
+
+    /// Whether there are no values.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The values, followed by zeros up to `rows`.
+    fn into_values(self, rows: usize) -> Vec<Fp> {
+        let mut values = match self {
+            Self::Full(values) => values,
+            Self::Small(values) => values
+                .iter()
+                .map(|value| {
+                    let magnitude = Fp::from(value.unsigned_abs());
+                    if *value < 0 { -magnitude } else { magnitude }
+                })
+                .collect(),
+        };
+        values.resize(rows, Fp::ZERO);
+        values
+    }
+}
+
+/// A witness polynomial.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Polynomial {
+    /// Values on the rows, as long as they are needed.
+    pub(super) values: Vec<Fp>,
+    pub(super) coefficients: Vec<Fp>,
+    /// Blinding factor of the commitment.
+    pub(super) blind: Fp,
+}
+
+impl Polynomial {
+    /// Interpolates `values`.
+    pub(super) fn new(key: &ProvingKey, values: Vec<Fp>, blind: Fp) -> Self {
+        let mut coefficients = values.clone();
+        key.domain.interpolate(&mut coefficients);
+        Self { values, coefficients, blind }
+    }
+
+    /// The scalars of the commitment in the Lagrange basis.
+    pub(super) fn value_terms(&self, params: &Params) -> Vec<Term<'_>> {
+        vec![
+            Term { first: 0, values: Values::Full(&self.values) },
+            single(params.w_index(), &self.blind),
+        ]
+    }
+
+    /// The scalars of the commitment in the monomial basis.
+    pub(super) fn terms(&self, params: &Params) -> Vec<Term<'_>> {
+        vec![
+            Term { first: 0, values: Values::Full(&self.coefficients) },
+            single(params.w_index(), &self.blind),
+        ]
+    }
+}
+
+/// The polynomials of a lookup.
+#[derive(Clone, Debug, Default)]
+pub(super) struct LookupPolynomials {
+    /// Compressed input and table, on the rows.
+    pub(super) input: Vec<Fp>,
+    pub(super) table: Vec<Fp>,
+    pub(super) permuted_input: Polynomial,
+    pub(super) permuted_table: Polynomial,
+    pub(super) product: Polynomial,
+}
+
+/// All polynomials of one circuit of the proof.
+#[derive(Clone, Debug)]
+pub(super) struct Run {
+    pub(super) instance: Vec<Polynomial>,
+    pub(super) advice: Vec<Polynomial>,
+    pub(super) lookups: Vec<LookupPolynomials>,
+    pub(super) permutation: Vec<Polynomial>,
+}
+
+impl Run {
+    pub(super) fn new(key: &ProvingKey, instance: &[Vec<Fp>]) -> Self {
+        let column = |values: &Vec<Fp>| {
+            let mut values = values.clone();
+            values.resize(key.shape.n, Fp::ZERO);
+            // Public, and blinded with one as halo2 does.
+            Polynomial::new(key, values, Fp::ONE)
+        };
+        Self {
+            instance: instance.iter().map(column).collect(),
+            advice: Vec::new(),
+            lookups: Vec::new(),
+            permutation: Vec::new(),
+        }
+    }
+
+    /// A polynomial of this circuit; `None` for those of the key.
+    pub(super) fn get(&self, poly: Poly) -> Option<&Polynomial> {
+        match poly {
+            Poly::Column(ColumnKind::Instance, index) => self.instance.get(index as usize),
+            Poly::Column(ColumnKind::Advice, index) => self.advice.get(index as usize),
+            Poly::PermutationProduct(chunk) => self.permutation.get(chunk as usize),
+            Poly::PermutedInput(lookup) => self.lookups.get(lookup as usize).map(|l| &l.permuted_input),
+            Poly::PermutedTable(lookup) => self.lookups.get(lookup as usize).map(|l| &l.permuted_table),
+            Poly::LookupProduct(lookup) => self.lookups.get(lookup as usize).map(|l| &l.product),
+            Poly::Column(ColumnKind::Fixed, _) | Poly::Sigma(_) => None,
+            Poly::First | Poly::Last | Poly::Active | Poly::Identity => None,
+        }
+    }
+
+    /// The values on the rows of a column.
+    pub(super) fn column<'a>(&'a self, key: &'a ProvingKey, kind: ColumnKind, index: u32) -> &'a [Fp] {
+        let index = index as usize;
+        match kind {
+            ColumnKind::Instance => &self.instance[index].values,
+            ColumnKind::Advice => &self.advice[index].values,
+            ColumnKind::Fixed => key.fixed[index].values.as_deref().unwrap_or(&[]),
+        }
+    }
+
+    /// Drops the values on the rows, which only the arguments need.
+    pub(super) fn forget_values(&mut self) {
+        let columns = self.instance.iter_mut().chain(&mut self.advice).chain(&mut self.permutation);
+        columns.for_each(|polynomial| polynomial.values = Vec::new());
+        for lookup in &mut self.lookups {
+            lookup.input = Vec::new();
+            lookup.table = Vec::new();
+            for polynomial in [&mut lookup.permuted_input, &mut lookup.permuted_table, &mut lookup.product] {
+                polynomial.values = Vec::new();
+            }
+        }
+    }
+}
+
+/// Commitments, computed side by side.
+pub(super) fn commit(bases: &FixedBases, jobs: &[Vec<Term<'_>>]) -> Vec<EqAffine> {
+    use rayon::prelude::*;
+    let sums: Vec<Eq> = jobs.par_iter().with_max_len(1).map(|terms| bases.msm(terms)).collect();
+    let mut points = vec![EqAffine::identity(); sums.len()];
+    Eq::batch_normalize_vartime(&sums, &mut points);
+    points
+}
+
+/// Absorbs the commitments to the public values.
+pub(super) fn commit_instances(params: &Params, runs: &[Run], transcript: &mut Transcript) -> Result<(), ProveError> {
+    let columns = runs.iter().flat_map(|run| &run.instance);
+    let jobs: Vec<_> = columns.map(|column| column.value_terms(params)).collect();
+    transcript.common_points(&commit(params.lagrange(), &jobs))
+}
+
+/// Blinds the advice columns and commits to them.
+pub(super) fn commit_advice(
+    params: &Params,
+    key: &ProvingKey,
+    witnesses: Vec<Vec<AdviceColumn>>,
+    runs: &mut [Run],
+    rng: &mut impl Rng,
+    transcript: &mut Transcript,
+) -> Result<(), ProveError> {
+    use rayon::prelude::*;
+    let usable = key.shape.usable_rows();
+    for (witness, run) in witnesses.into_iter().zip(runs.iter_mut()) {
+        let tails: Vec<Vec<Fp>> = witness.iter().map(|_| draw(rng, key.shape.n - usable)).collect();
+        let blinds = draw(rng, witness.len());
+        run.advice = witness
+            .into_par_iter()
+            .zip(tails)
+            .zip(blinds)
+            .map(|((column, tail), blind)| {
+                let mut values = column.into_values(usable);
+                values.extend(tail);
+                Polynomial::new(key, values, blind)
+            })
+            .collect();
+    }
+    let columns = runs.iter().flat_map(|run| &run.advice);
+    let jobs: Vec<_> = columns.map(|column| column.value_terms(params)).collect();
+    transcript.points(&commit(params.lagrange(), &jobs))
+}
+
+/// `Σ_i x^i·polynomial_i`, with the blinding factors.
+pub(super) fn fold(polynomials: &[Polynomial], x: Fp) -> Polynomial {
+    let weights = crate::arith::powers(x, polynomials.len());
+    let n = polynomials.first().map_or(0, |polynomial| polynomial.coefficients.len());
+    let mut coefficients = vec![Fp::ZERO; n];
+    let columns: Vec<(Fp, &[Fp])> =
+        weights.iter().zip(polynomials).map(|(weight, p)| (*weight, p.coefficients.as_slice())).collect();
+    crate::arith::add_combination(&mut coefficients, &columns);
+    let blind = weights.iter().zip(polynomials).map(|(weight, p)| *weight * p.blind).sum();
+    Polynomial { values: Vec::new(), coefficients, blind }
+}
