@@ -70,7 +70,7 @@ pub enum PlanError {
         usable: usize,
     },
     /// A group has more equations than there are accumulators: a bug of the search.
-    #[error("node {node}: a group of {equations} equations exceeds {accumulators} accumulators")]
+    #[error("a group of {equations} equations exceeds {accumulators} accumulators")]
     TooManyEquations {
         /// The node.
         node: u32,
@@ -80,7 +80,7 @@ pub enum PlanError {
         accumulators: usize,
     },
     /// A maximum of values wider than a limb.
-    #[error("node {node}: the maximum is over values of more than {bits} bits")]
+    #[error("the maximum is over values of more than {bits} bits")]
     WideMaximum {
         /// The node.
         node: u32,
@@ -88,7 +88,7 @@ pub enum PlanError {
         bits: u32,
     },
     /// A linear form may leave the domain of its step function.
-    #[error("node {node}: an accumulator may reach {reach}, outside the domain {lo} to {hi} of its step function")]
+    #[error("an accumulator may reach {reach}, outside the domain {lo} to {hi} of its step function")]
     Domain {
         /// The node.
         node: u32,
@@ -100,7 +100,7 @@ pub enum PlanError {
         hi: i64,
     },
     /// A value does not fit an equation.
-    #[error("node {node}: an accumulator needs {bits} bits, more than the {max} of the field")]
+    #[error("an accumulator needs {bits} bits, more than the {max} of the field")]
     WideLane {
         /// The node.
         node: u32,
@@ -122,11 +122,25 @@ pub enum PlanError {
         block: u32,
     },
     /// An input wider than a limb.
-    #[error("node {node}: an input of {size} values cannot be range-checked; 8-bit inputs are supported")]
+    #[error("an input of {size} values cannot be range-checked; 8-bit inputs are supported")]
     WideInput {
         /// The node.
         node: u32,
         /// Number of values of the type.
         size: u64,
     },
+}
+
+impl PlanError {
+    /// The node that the error is about.
+    pub fn node(&self) -> Option<u32> {
+        match self {
+            Self::TooManyEquations { node, .. }
+            | Self::WideMaximum { node, .. }
+            | Self::Domain { node, .. }
+            | Self::WideLane { node, .. }
+            | Self::WideInput { node, .. } => Some(*node),
+            _ => None,
+        }
+    }
 }

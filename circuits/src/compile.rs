@@ -1,0 +1,314 @@
+//! From a program to a circuit: the one path that prover, checker and tests take.
+
+use std::sync::Arc;
+
+use pasta_curves::Fp;
+use zkonnx_verifier::{
+    CONTEXT_ELEMENTS, Claim, ClaimError, ClaimInput, InputVisibility, LayoutError, PortSpec, PublicLayout, TensorData,
+    TensorError,
+};
+
+use crate::circuit::{Advice, Assembly, ModelCircuit, Witness, WitnessError};
+use crate::lower::{LowerError, Lowering, Wire, Wires};
+use crate::plan::cost::Cost;
+use crate::plan::{Layout, PlanError, PlanOptions, PublicElement, plan, place_shape};
+use crate::chips::Shape;
+use crate::program::{ExecuteError, Fact, Port, Program, Range, Tensor, Trace};
+
+/// The node that cells of inputs and outputs belong to.
+pub const NO_NODE: u32 = u32::MAX;
+
+/// Why a program has no circuit.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CompileError {
+    /// An operator cannot be expressed.
+    #[error("node `{node}`: {source}")]
+    Lower {
+        /// Name of the node.
+        node: String,
+        /// Why.
+        source: LowerError,
+    },
+    /// No circuit within the limits holds the model.
+    #[error("{}{source}", node.as_ref().map(|n| format!("node `{n}`: ")).unwrap_or_default())]
+    Plan {
+        /// Name of the node, if the error is about one.
+        node: Option<String>,
+        /// Why.
+        source: PlanError,
+    },
+    /// An input is of a type that the circuit cannot range-check.
+    #[error("input `{name}`: the circuit proves inputs of at most 8 bits, not values {lo} to {hi}")]
+    InputType {
+        /// Name of the input.
+        name: String,
+        /// Smallest value.
+        lo: i64,
+        /// Largest value.
+        hi: i64,
+    },
+    /// An output may leave its type.
+    #[error("output `{name}`: a value may reach {reach}, which its type does not hold")]
+    OutputRange {
+        /// Name of the output.
+        name: String,
+        /// The value that it may reach.
+        reach: i128,
+    },
+    /// A port has a shape that claims cannot carry.
+    #[error("port `{name}`: {source}")]
+    Port {
+        /// Name of the port.
+        name: String,
+        /// Why.
+        source: TensorError,
+    },
+    /// The ports cannot be made public.
+    #[error(transparent)]
+    Layout(#[from] LayoutError),
+}
+
+/// Why an inference has no witness.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InferenceError {
+    /// The program refuses the inputs.
+    #[error(transparent)]
+    Execute(#[from] ExecuteError),
+    /// The circuit refuses the inputs.
+    #[error(transparent)]
+    Witness(#[from] WitnessError),
+    /// Values that a claim cannot carry.
+    #[error(transparent)]
+    Tensor(#[from] TensorError),
+    /// A claim that cannot be formed.
+    #[error(transparent)]
+    Claim(#[from] ClaimError),
+    /// A claim that does not fit the layout.
+    #[error(transparent)]
+    Layout(#[from] LayoutError),
+    /// Executor and circuit disagree: a bug, found before anything is proved.
+    #[error("the circuit computes another output than the executor; please report this model")]
+    Disagreement,
+}
+
+/// A program with its circuit.
+#[derive(Debug)]
+pub struct Compiled {
+    /// The program.
+    pub program: Arc<Program>,
+    /// Its id.
+    pub program_id: [u8; 32],
+    /// Its equations.
+    pub lowering: Lowering,
+    /// Its circuit.
+    pub assembly: Arc<Assembly>,
+    /// Where the values of a claim stand in the instance column.
+    pub public: PublicLayout,
+    /// What the planner expects.
+    pub cost: Cost,
+    outputs: Vec<Wires>,
+}
+
+/// One inference, ready to be proved.
+#[derive(Clone, Debug)]
+pub struct Inference {
+    /// Every tensor of the execution.
+    pub trace: Trace,
+    /// The cells.
+    pub witness: Witness,
+    /// What is claimed.
+    pub claim: Claim,
+    /// The instance column that says the same.
+    pub instance: Vec<Fp>,
+    /// Input values of the circuit, all inputs one after the other.
+    pub inputs: Vec<i64>,
+}
+
+/// Compiles `program`; the planner chooses the shape.
+pub fn compile(
+    program: Arc<Program>,
+    visibility: InputVisibility,
+    options: &PlanOptions,
+) -> Result<Compiled, CompileError> {
+    Lowered::new(program, visibility)?.finish(|lowering, public, count| plan(lowering, public, count, options))
+}
+
+/// Compiles `program` into a shape of the caller's choice.
+pub fn compile_with_shape(
+    program: Arc<Program>,
+    visibility: InputVisibility,
+    shape: &Shape,
+) -> Result<Compiled, CompileError> {
+    Lowered::new(program, visibility)?.finish(|lowering, public, count| {
+        let layout = place_shape(lowering, public, count, shape)?;
+        Ok((layout, crate::plan::cost::predict(shape)))
+    })
+}
+
+/// A program as equations, not yet placed.
+struct Lowered {
+    program: Arc<Program>,
+    lowering: Lowering,
+    public: PublicLayout,
+    elements: Vec<PublicElement>,
+    outputs: Vec<Wires>,
+}
+
+impl Lowered {
+    fn new(program: Arc<Program>, visibility: InputVisibility) -> Result<Self, CompileError> {
+        let mut lowering = Lowering::default();
+        let mut wires: Vec<Wires> = Vec::with_capacity(program.facts().len());
+        lowering.enter_node(NO_NODE);
+        for port in program.inputs() {
+            let fact = program.fact(port.tensor);
+            let Range { lo, hi } = fact.range;
+            if hi - lo > 0xff {
+                return Err(CompileError::InputType { name: port.name.clone(), lo, hi });
+            }
+            wires.push(lowering.inputs(fact.len(), fact.range));
+        }
+        for (i, node) in program.nodes().iter().enumerate() {
+            lowering.enter_node(i as u32);
+            let inputs: Vec<Wires> = node.inputs.iter().map(|id| wires[id.0 as usize].clone()).collect();
+            let facts: Vec<&Fact> = node.inputs.iter().map(|id| program.fact(*id)).collect();
+            let outputs = node
+                .op
+                .lower(&mut lowering, &inputs, &facts)
+                .map_err(|source| CompileError::Lower { node: node.name.clone(), source })?;
+            wires.extend(outputs);
+        }
+        let specs = |ports: &[Port]| -> Result<Vec<PortSpec>, CompileError> {
+            ports.iter().map(|port| spec(&program, port)).collect()
+        };
+        let public = PublicLayout::new(visibility, specs(program.inputs())?, specs(program.outputs())?)?;
+        let outputs: Vec<Wires> =
+            program.outputs().iter().map(|port| wires[port.tensor.0 as usize].clone()).collect();
+        for (port, wires) in program.outputs().iter().zip(&outputs) {
+            check_output(&program, &lowering, port, wires)?;
+        }
+        let mut elements = Vec::new();
+        let mut row = CONTEXT_ELEMENTS as u32;
+        let inputs = program.inputs().iter().map(|port| &wires[port.tensor.0 as usize]);
+        let inputs = public.inputs().iter().zip(inputs).filter(|_| visibility == InputVisibility::Public);
+        for (spec, wires) in inputs.chain(public.outputs().iter().zip(&outputs)) {
+            for values in wires.chunks(spec.dtype().per_element()) {
+                elements.push(PublicElement {
+                    row,
+                    bits: spec.dtype().width(),
+                    offset: spec.dtype().offset() as i64,
+                    values: values.to_vec(),
+                });
+                row += 1;
+            }
+        }
+        Ok(Self { program, lowering, public, elements, outputs })
+    }
+
+    fn finish(
+        self,
+        place: impl FnOnce(&Lowering, &[PublicElement], usize) -> Result<(Layout, Cost), PlanError>,
+    ) -> Result<Compiled, CompileError> {
+        let Self { program, lowering, public, elements, outputs } = self;
+        let (layout, cost) = place(&lowering, &elements, public.element_count()).map_err(|source| {
+            let name = |node: u32| program.nodes().get(node as usize).map(|n| n.name.clone());
+            CompileError::Plan { node: source.node().and_then(name), source }
+        })?;
+        Ok(Compiled {
+            program_id: program.id(),
+            program,
+            lowering,
+            assembly: Arc::new(Assembly::new(layout)),
+            public,
+            cost,
+            outputs,
+        })
+    }
+}
+
+fn spec(program: &Program, port: &Port) -> Result<PortSpec, CompileError> {
+    let fact = program.fact(port.tensor);
+    let shape = fact.shape.iter().map(|&n| u32::try_from(n).unwrap_or(u32::MAX)).collect();
+    PortSpec::new(fact.dtype, shape).map_err(|source| CompileError::Port { name: port.name.clone(), source })
+}
+
+/// A public digit is unique only if every value is known to fit its type.
+fn check_output(
+    program: &Program,
+    lowering: &Lowering,
+    port: &Port,
+    wires: &[Wire],
+) -> Result<(), CompileError> {
+    let range = Range::of(program.fact(port.tensor).dtype);
+    for wire in wires {
+        let (lo, hi) = match *wire {
+            Wire::Cell(v) => {
+                let range = lowering.vars[v.0 as usize].range;
+                (i128::from(range.lo), i128::from(range.hi))
+            }
+            Wire::Const(v) => (i128::from(v), i128::from(v)),
+            Wire::Sum { map, index } => lowering.form_range(map, index),
+        };
+        for reach in [lo, hi] {
+            if reach < i128::from(range.lo) || reach > i128::from(range.hi) {
+                return Err(CompileError::OutputRange { name: port.name.clone(), reach });
+            }
+        }
+    }
+    Ok(())
+}
+
+impl Compiled {
+    /// Executes the program and derives the witness and the claim.
+    pub fn infer(&self, inputs: &[Tensor], context: [u8; 32]) -> Result<Inference, InferenceError> {
+        let trace = self.program.execute(inputs)?;
+        let flat: Vec<i64> = inputs.iter().flat_map(|t| t.data.iter().copied()).collect();
+        let witness = Witness::solve(&self.lowering, &self.assembly.layout, &flat)?;
+        let claim = claim(&self.program, self.public.visibility(), inputs, &trace, context)?;
+        let instance = self.public.instance(&claim)?;
+        for (wires, tensor) in self.outputs.iter().zip(trace.outputs()) {
+            for (wire, &value) in wires.iter().zip(&tensor.data) {
+                if let Wire::Cell(v) = *wire {
+                    let info = self.lowering.vars[v.0 as usize];
+                    if witness.vars[v.0 as usize] + info.offset != value {
+                        return Err(InferenceError::Disagreement);
+                    }
+                }
+            }
+        }
+        Ok(Inference { trace, witness, claim, instance, inputs: flat })
+    }
+
+    /// The advice columns of an inference.
+    pub fn advice(&self, inference: &Inference) -> Advice {
+        inference.witness.advice(&self.assembly.layout, &inference.instance)
+    }
+
+    /// The halo2 circuit of an inference, to be used inside [`crate::circuit::with_chips`].
+    pub fn circuit(&self, inference: &Inference) -> ModelCircuit {
+        ModelCircuit::new(&self.assembly, self.advice(inference))
+    }
+}
+
+/// The claim that `program` maps `inputs` to the outputs of `trace`.
+pub fn claim(
+    program: &Program,
+    visibility: InputVisibility,
+    inputs: &[Tensor],
+    trace: &Trace,
+    context: [u8; 32],
+) -> Result<Claim, InferenceError> {
+    let data = |tensor: &Tensor| {
+        let shape = tensor.shape.iter().map(|&n| u32::try_from(n).unwrap_or(u32::MAX)).collect();
+        TensorData::new(tensor.dtype, shape, tensor.data.clone())
+    };
+    let input = match visibility {
+        InputVisibility::Public => {
+            ClaimInput::Public(inputs.iter().map(data).collect::<Result<_, TensorError>>()?)
+        }
+        InputVisibility::Private => ClaimInput::Private,
+    };
+    let outputs = trace.outputs().into_iter().map(data).collect::<Result<_, _>>()?;
+    Ok(Claim::new(program.id(), input, outputs, context)?)
+}
