@@ -1,5 +1,7 @@
 //! Everything that can be wrong, one variant per cause.
 
+use alloc::vec::Vec;
+
 use thiserror::Error;
 
 use crate::cs::ColumnKind;
@@ -316,6 +318,12 @@ pub enum KeyError {
         /// The number of blinding factors.
         blinding_factors: u32,
     },
+    /// Too many distinct rotations.
+    #[error("the queries use too many distinct rotations")]
+    TooManyRotations,
+    /// Too many distinct sets of rotations that columns are queried at.
+    #[error("the columns are queried at too many distinct sets of rotations")]
+    TooManyPointSets,
     /// Another number of commitments than fixed columns.
     #[error("{expected} fixed columns have {got} commitments")]
     FixedCommitments {
@@ -417,4 +425,137 @@ pub enum DecodeError {
     /// A malformed key.
     #[error("the verifying key is malformed")]
     Key(#[from] KeyError),
+}
+
+/// Why parameters are refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum ParamsError {
+    /// The bytes are malformed.
+    #[error("the parameters cannot be read")]
+    Decode(#[from] DecodeError),
+    /// A size without a pinned digest.
+    #[error("no digest is pinned for parameters of 2^{k} rows")]
+    UnknownSize {
+        /// The binary logarithm of the rows.
+        k: u32,
+    },
+    /// Another digest than the pinned one. With other generators proofs mean nothing.
+    #[error("parameters of 2^{k} rows have another digest than the pinned one; derive them again")]
+    DigestMismatch {
+        /// The binary logarithm of the rows.
+        k: u32,
+    },
+    /// Parts whose lengths do not fit the size.
+    #[error("the generators of 2^{k} rows are not as many as there have to be")]
+    WrongLength {
+        /// The binary logarithm of the rows.
+        k: u32,
+    },
+}
+
+/// Why a receipt or a proof is rejected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum VerifyError {
+    /// The receipt names another verifying key.
+    #[error("the receipt belongs to another verifying key")]
+    WrongKey,
+    /// A claim is about another program than the key's.
+    #[error("claim {claim} is about another program than the verifying key")]
+    WrongProgram {
+        /// Which claim.
+        claim: usize,
+    },
+    /// A claim does not fit the key's layout of public values.
+    #[error("claim {claim} does not fit the verifying key")]
+    Layout {
+        /// Which claim.
+        claim: usize,
+        /// What does not fit.
+        source: LayoutError,
+    },
+    /// No circuits, or more than one proof may have.
+    #[error("a proof of {got} circuits is not supported")]
+    CircuitCount {
+        /// The number of circuits.
+        got: usize,
+    },
+    /// Another number of instance columns than the circuit has.
+    #[error("circuit {circuit} has {got} instance columns, the key {expected}")]
+    InstanceColumns {
+        /// Which circuit of the proof.
+        circuit: usize,
+        /// The key's number.
+        expected: usize,
+        /// The number given.
+        got: usize,
+    },
+    /// More instance elements than there are rows for.
+    #[error("an instance column of circuit {circuit} has {got} elements for {max} rows")]
+    InstanceTooLong {
+        /// Which circuit of the proof.
+        circuit: usize,
+        /// The number of elements.
+        got: usize,
+        /// The number of rows.
+        max: usize,
+    },
+    /// The parameters are for smaller circuits.
+    #[error("the key needs parameters for 2^{needed} rows, these are for 2^{available}")]
+    ParamsTooSmall {
+        /// The key's size.
+        needed: u32,
+        /// The parameters' size.
+        available: u32,
+    },
+    /// The proof has another length than proofs under the key have.
+    #[error("the proof has {got} bytes, a proof of these claims under the key has {expected}")]
+    ProofLength {
+        /// The exact length.
+        expected: usize,
+        /// The length found.
+        got: usize,
+    },
+    /// The proof ends before it is complete, which the check of its length excludes.
+    #[error("the proof ends at byte {offset}")]
+    ProofTruncated {
+        /// Where in the proof.
+        offset: usize,
+    },
+    /// Bytes that are no point of the curve, or not its canonical encoding.
+    #[error("the proof has no valid point at byte {offset}")]
+    InvalidPoint {
+        /// Where in the proof.
+        offset: usize,
+    },
+    /// The identity, which no commitment in a proof may be.
+    #[error("the proof has the identity at byte {offset}")]
+    IdentityPoint {
+        /// Where in the proof.
+        offset: usize,
+    },
+    /// Bytes that are no reduced scalar.
+    #[error("the proof has no reduced scalar at byte {offset}")]
+    InvalidScalar {
+        /// Where in the proof.
+        offset: usize,
+    },
+    /// A challenge fell on a value where the protocol is not defined. No honest proof meets this.
+    #[error("a challenge fell on a value that the protocol excludes")]
+    DegenerateChallenge,
+    /// The proof is well-formed and wrong.
+    #[error("the proof does not prove the claims")]
+    InvalidProof,
+    /// The key contradicts itself, which its validation excludes.
+    #[error("the verifying key is inconsistent")]
+    InconsistentKey,
+}
+
+/// The items of a batch that fail, each with its own error.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{} receipts of the batch are rejected", failures.len())]
+pub struct BatchError {
+    /// Positions in the batch, ascending, and what is wrong there.
+    pub failures: Vec<(usize, VerifyError)>,
 }

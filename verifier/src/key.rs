@@ -1,5 +1,6 @@
 //! Verifying keys: everything that is known of a circuit before a proof of it arrives.
 
+use alloc::vec;
 use alloc::vec::Vec;
 
 use ff::PrimeField;
@@ -7,11 +8,12 @@ use group::CurveAffine as _;
 use pasta_curves::{EqAffine, Fp};
 
 use crate::claim::hash256;
-use crate::cs::ConstraintSystem;
+use crate::cs::{Column, ColumnKind, ConstraintSystem};
 use crate::error::{DecodeError, KeyError};
 use crate::layout::PublicLayout;
 use crate::params::MAX_INSTANCE_ROWS;
 use crate::pinned::Pinned;
+use crate::plan::Plan;
 
 const ID_PERSONAL: &[u8; 16] = b"zkonnx vk id v1.";
 
@@ -30,6 +32,8 @@ pub struct CircuitKey {
     omega: Fp,
     transcript_repr: Fp,
     pinned_bytes: u64,
+    plan: Plan,
+    permutation_values: Vec<(ColumnKind, usize)>,
 }
 
 impl CircuitKey {
@@ -42,7 +46,7 @@ impl CircuitKey {
     ) -> Result<Self, KeyError> {
         cs.validate(k)?;
         let usable_rows = cs.usable_rows(k).unwrap_or(0);
-        let expected = cs.columns(crate::cs::ColumnKind::Fixed);
+        let expected = cs.columns(ColumnKind::Fixed);
         if fixed_commitments.len() != expected {
             return Err(KeyError::FixedCommitments {
                 expected,
@@ -70,6 +74,8 @@ impl CircuitKey {
             permutation_commitments: &permutation_commitments,
         };
         let (transcript_repr, pinned_bytes) = pinned.digest();
+        let plan = Plan::new(&cs, 1 << k)?;
+        let permutation_values = permutation_values(&cs);
         Ok(Self {
             k,
             cs,
@@ -80,6 +86,8 @@ impl CircuitKey {
             omega,
             transcript_repr,
             pinned_bytes,
+            plan,
+            permutation_values,
         })
     }
 
@@ -113,6 +121,11 @@ impl CircuitKey {
         self.usable_rows
     }
 
+    /// The rows that public values may take: the usable ones, as far as parameters hold their Lagrange points.
+    pub fn instance_rows(&self) -> usize {
+        self.usable_rows.min(MAX_INSTANCE_ROWS)
+    }
+
     /// The 2^k-th root of unity whose powers are the rows.
     pub fn omega(&self) -> Fp {
         self.omega
@@ -126,6 +139,16 @@ impl CircuitKey {
     /// The length of the text behind [`CircuitKey::transcript_repr`], in bytes.
     pub fn pinned_bytes(&self) -> u64 {
         self.pinned_bytes
+    }
+
+    /// Which commitment is opened where.
+    pub(crate) fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// For each column of the permutation, the query of its current row.
+    pub(crate) fn permutation_values(&self) -> &[(ColumnKind, usize)] {
+        &self.permutation_values
     }
 
     /// The text of halo2's pinned key, for tests and for people. The verifier itself never holds it.
@@ -142,6 +165,42 @@ impl CircuitKey {
         .render(&mut out);
         out
     }
+}
+
+/// For each column of a validated permutation, the position of the query of its current row.
+fn permutation_values(cs: &ConstraintSystem) -> Vec<(ColumnKind, usize)> {
+    let current = |kind: ColumnKind| {
+        let mut positions = vec![0; cs.columns(kind)];
+        for (position, query) in cs.queries(kind).iter().enumerate() {
+            let column = usize::try_from(query.column.index).ok();
+            let slot = column.and_then(|column| positions.get_mut(column));
+            if let (0, Some(slot)) = (query.rotation, slot) {
+                *slot = position;
+            }
+        }
+        positions
+    };
+    let (instance, advice, fixed) = (
+        current(ColumnKind::Instance),
+        current(ColumnKind::Advice),
+        current(ColumnKind::Fixed),
+    );
+    let position = |column: &Column| {
+        let positions = match column.kind {
+            ColumnKind::Instance => &instance,
+            ColumnKind::Advice => &advice,
+            ColumnKind::Fixed => &fixed,
+        };
+        let index = usize::try_from(column.index).ok();
+        index
+            .and_then(|index| positions.get(index))
+            .copied()
+            .unwrap_or(0)
+    };
+    cs.permutation
+        .iter()
+        .map(|column| (column.kind, position(column)))
+        .collect()
 }
 
 /// The 2^k-th root of unity of halo2's domains.
@@ -191,10 +250,7 @@ impl VerifyingKey {
             });
         }
         let circuit = CircuitKey::new(k, cs, fixed_commitments, permutation_commitments)?;
-        let (got, max) = (
-            layout.element_count(),
-            circuit.usable_rows.min(MAX_INSTANCE_ROWS),
-        );
+        let (got, max) = (layout.element_count(), circuit.instance_rows());
         if got > max {
             return Err(KeyError::InstanceTooLong { got, max });
         }

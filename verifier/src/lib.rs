@@ -15,34 +15,62 @@
     )
 )]
 extern crate alloc;
+// The test circuits are shared with the integration tests, which know the crate by its name.
+#[cfg(test)]
+extern crate self as zkonnx_verifier;
+#[cfg(all(test, not(feature = "std")))]
+extern crate std;
+
+#[cfg(test)]
+#[path = "../tests/common/mod.rs"]
+mod common;
 
 mod claim;
 mod codec;
+mod cost;
 pub mod cs;
+mod deferred;
+mod digests;
 mod error;
 mod expr;
 mod field;
 mod key;
 mod key_codec;
 mod layout;
+mod msm;
+mod opening;
 mod params;
 mod pinned;
+mod plan;
+mod proof;
+mod quotient;
 mod receipt;
 mod shape;
 mod tensor;
+mod transcript;
+mod verify;
+mod work;
 
 pub use claim::{CLAIM_MAGIC, CLAIM_VERSION, Claim, ClaimInput, MAX_PORTS};
+pub use cost::{Cost, batch_cost, cost};
+pub use deferred::{
+    Deferred, DischargeError, Verified, discharge_all, verify_deferred, verify_deferred_counting,
+};
 pub use error::{
-    ClaimError, DecodeError, ExpressionError, KeyError, LayoutError, ReceiptError, TensorError,
+    BatchError, ClaimError, DecodeError, ExpressionError, KeyError, LayoutError, ParamsError,
+    ReceiptError, TensorError, VerifyError,
 };
 pub use expr::MAX_STACK;
 pub use key::{CircuitKey, VerifyingKey};
 pub use key_codec::{KEY_MAGIC, KEY_VERSION};
 pub use layout::{CONTEXT_ELEMENTS, InputVisibility, PublicLayout, context_elements};
-pub use params::MAX_INSTANCE_ROWS;
+pub use params::{MAX_INSTANCE_ROWS, PARAMS_MAGIC, PARAMS_VERSION, Params};
+pub use plan::{MAX_POINT_SETS, MAX_ROTATIONS};
 pub use receipt::{MAX_CLAIMS, MAX_PROOF_BYTES, RECEIPT_MAGIC, RECEIPT_VERSION, Receipt};
 pub use shape::{
     MAX_COLUMNS, MAX_DEGREE, MAX_GATES, MAX_K, MAX_LOOKUP_WIDTH, MAX_LOOKUPS, MAX_NODES,
     MAX_QUERIES, MIN_K,
 };
 pub use tensor::{DataType, ELEMENT_BITS, MAX_ELEMENTS, MAX_RANK, PortSpec, TensorData};
+pub use verify::{verify, verify_batch, verify_batch_counting, verify_counting};
+pub use work::Work;

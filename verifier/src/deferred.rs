@@ -1,0 +1,170 @@
+//! Deferred verification: everything but the one long multiplication now, that one later, for many at once.
+//!
+//! What remains of a proof after its short part is P = c · ⟨s(u), G⟩, with P computed here from the proof, never taken
+//! from a prover. Until it is discharged nothing has been proved: a [`Deferred`] has no claims to show, and a
+//! [`Verified`], which has, comes from a discharge only.
+
+use alloc::vec::Vec;
+
+use ff::Field;
+use pasta_curves::{EqAffine, Fp};
+
+use crate::error::VerifyError;
+use crate::key::VerifyingKey;
+use crate::msm::{msm, to_affine};
+use crate::params::Params;
+use crate::receipt::Receipt;
+use crate::verify::{Combination, coefficients, open_receipt};
+use crate::work::Work;
+
+/// A receipt whose proof has been read and reduced to P = c · ⟨s(u), G⟩, which is still to be checked.
+#[must_use = "nothing is verified until this is discharged"]
+#[derive(Clone, Debug)]
+pub struct Deferred {
+    point: EqAffine,
+    c: Fp,
+    challenges: Vec<Fp>,
+    seal: [u8; 64],
+    verdict: Verified,
+}
+
+/// Claims that a proof was found to prove.
+#[must_use = "these are the claims that hold"]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verified {
+    vk_id: [u8; 32],
+    program_id: [u8; 32],
+    claims: Vec<[u8; 32]>,
+}
+
+/// The outcome of a discharge in which something failed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{} of the deferred receipts do not prove their claims", rejected.len())]
+pub struct DischargeError {
+    /// Positions of the receipts that fail, with the digests of the claims they do not prove.
+    pub rejected: Vec<(usize, Vec<[u8; 32]>)>,
+    /// Those that hold.
+    pub verified: Vec<Verified>,
+}
+
+impl Verified {
+    /// The id of the key that the claims were proved under.
+    pub fn vk_id(&self) -> &[u8; 32] {
+        &self.vk_id
+    }
+
+    /// The program that the key claims to be of.
+    pub fn program_id(&self) -> &[u8; 32] {
+        &self.program_id
+    }
+
+    /// The digests of the claims, in the receipt's order.
+    pub fn claims(&self) -> &[[u8; 32]] {
+        &self.claims
+    }
+}
+
+/// Does everything that [`crate::verify`] does but the long multiplication.
+pub fn verify_deferred(
+    key: &VerifyingKey,
+    params: &Params,
+    receipt: &Receipt,
+) -> Result<Deferred, VerifyError> {
+    verify_deferred_counting(key, params, receipt, &mut Work::default())
+}
+
+/// As [`verify_deferred`], adding to `work` what was done.
+pub fn verify_deferred_counting(
+    key: &VerifyingKey,
+    params: &Params,
+    receipt: &Receipt,
+    work: &mut Work,
+) -> Result<Deferred, VerifyError> {
+    let opening = open_receipt(key, params, receipt, work)?;
+    let mut left = Combination::new();
+    left.add_left(key.circuit(), &opening, Fp::ONE, work);
+    let point = to_affine(&msm(&left.into_terms(params), work));
+    Ok(Deferred {
+        point,
+        c: opening.c,
+        challenges: opening.challenges,
+        seal: opening.seal,
+        verdict: Verified {
+            vk_id: *key.id(),
+            program_id: *key.program_id(),
+            claims: receipt
+                .claims()
+                .iter()
+                .map(|claim| claim.digest())
+                .collect(),
+        },
+    })
+}
+
+impl Deferred {
+    /// The point P.
+    pub fn point(&self) -> &EqAffine {
+        &self.point
+    }
+
+    /// The scalar c.
+    pub fn scalar(&self) -> &Fp {
+        &self.c
+    }
+
+    /// The challenges u_1 to u_k.
+    pub fn challenges(&self) -> &[Fp] {
+        &self.challenges
+    }
+
+    /// Does the long multiplication and turns into a verdict.
+    pub fn discharge(self, params: &Params) -> Result<Verified, VerifyError> {
+        self.check(params, &mut Work::default())?;
+        Ok(self.verdict)
+    }
+
+    fn check(&self, params: &Params, work: &mut Work) -> Result<(), VerifyError> {
+        let mut sum = Combination::new();
+        sum.add_point(self.point, Fp::ONE);
+        sum.add_right(&self.challenges, self.c, params, work)?;
+        match sum.vanishes(params, work) {
+            true => Ok(()),
+            false => Err(VerifyError::InvalidProof),
+        }
+    }
+}
+
+/// Discharges many in one long multiplication; if that fails, each alone, and the error names those that fail.
+pub fn discharge_all(
+    deferred: Vec<Deferred>,
+    params: &Params,
+) -> Result<Vec<Verified>, DischargeError> {
+    let work = &mut Work::default();
+    let coefficients = coefficients(deferred.iter().map(|item| &item.seal), work);
+    let mut sum = Combination::new();
+    let mut fits = true;
+    for (item, coefficient) in deferred.iter().zip(coefficients) {
+        sum.add_point(item.point, coefficient);
+        fits &= sum
+            .add_right(&item.challenges, coefficient * item.c, params, work)
+            .is_ok();
+    }
+    if fits && sum.vanishes(params, work) {
+        return Ok(deferred.into_iter().map(|item| item.verdict).collect());
+    }
+    let mut error = DischargeError {
+        rejected: Vec::new(),
+        verified: Vec::new(),
+    };
+    for (index, item) in deferred.into_iter().enumerate() {
+        match item.check(params, work) {
+            Ok(()) => error.verified.push(item.verdict),
+            Err(_) => error.rejected.push((index, item.verdict.claims)),
+        }
+    }
+    // The sum can only be wrong if an item is; should all hold alone, all are verified.
+    match error.rejected.is_empty() {
+        true => Ok(error.verified),
+        false => Err(error),
+    }
+}
