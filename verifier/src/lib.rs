@@ -24,6 +24,8 @@ extern crate std;
 #[cfg(test)]
 #[path = "../tests/common/mod.rs"]
 mod common;
+#[cfg(test)]
+mod fingerprint_tests;
 
 mod claim;
 mod codec;

@@ -356,6 +356,12 @@ impl Setup {
         )
     }
 
+    /// A proof of as many circuits with other witnesses.
+    pub(crate) fn clone_with_other_witness(&self, circuits: usize) -> Proved {
+        let circuit = |number| TestCircuit::new(&self.spec, 1000 + number);
+        self.prove_circuits((0..circuits as u64).map(circuit).collect())
+    }
+
     pub(crate) fn prove_circuits(&self, circuits: Vec<TestCircuit>) -> Proved {
         SPEC.with(|current| *current.borrow_mut() = self.spec.clone());
         let instances: Vec<_> = circuits.iter().map(TestCircuit::public).collect();
