@@ -183,15 +183,19 @@ impl Lowered {
             ports.iter().map(|port| spec(&program, port)).collect()
         };
         let public = PublicLayout::new(visibility, specs(program.inputs())?, specs(program.outputs())?)?;
-        let outputs: Vec<Wires> =
-            program.outputs().iter().map(|port| wires[port.tensor.0 as usize].clone()).collect();
+        let outputs = program.outputs().iter().map(|port| &wires[port.tensor.0 as usize]);
+        lowering.pool_before_steps(outputs.flatten());
+        let renumbered = |port: &Port| -> Wires {
+            wires[port.tensor.0 as usize].iter().map(|&w| lowering.renumbered(w)).collect()
+        };
+        let inputs: Vec<Wires> = program.inputs().iter().map(renumbered).collect();
+        let outputs: Vec<Wires> = program.outputs().iter().map(renumbered).collect();
         for (port, wires) in program.outputs().iter().zip(&outputs) {
             check_output(&program, &lowering, port, wires)?;
         }
         let mut elements = Vec::new();
         let mut row = CONTEXT_ELEMENTS as u32;
-        let inputs = program.inputs().iter().map(|port| &wires[port.tensor.0 as usize]);
-        let inputs = public.inputs().iter().zip(inputs).filter(|_| visibility == InputVisibility::Public);
+        let inputs = public.inputs().iter().zip(&inputs).filter(|_| visibility == InputVisibility::Public);
         for (spec, wires) in inputs.chain(public.outputs().iter().zip(&outputs)) {
             for values in wires.chunks(spec.dtype().per_element()) {
                 elements.push(PublicElement {

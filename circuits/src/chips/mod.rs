@@ -28,7 +28,7 @@
 //! | 2      | `dot`   | `q·s_g(0) - c·s_g(-1) - Σ_l w_{g,l}·x_l - k_g = 0`, `x_l` over all weighted columns   |
 //! | lookup | `range` | `r_h ∈ [0, 2^range_bits)`                                                            |
 //! | lookup | `step`  | `(tag, tag·y, tag·t, tag·(d + e))` is a row of the bank's table                      |
-//! | 5      | `max`   | `m·f_1·f_2·f_3·f_4 = 0`                                                              |
+//! | 5      | `max`   | `m·f_1·f_2·f_3·f_4 = 0`, each `f_i` a sum of limbs                                   |
 //! | copy   | `copy`  | a value that is used again is the same cell, or a public value                       |
 //!
 //! # Soundness
@@ -45,8 +45,8 @@
 //! partition the domain: given `t + d`, all of `j`, `y`, `t`, `d`, `e` are forced, and the limbs with them. A row
 //! with tag zero looks up zeros, which the table's first row holds; its cells are free for other use.
 //!
-//! **max.** See [`crate::plan::place`]: `f_i = M - y_i` by a dot chain, `f_i ≥ 0` by `range`, and one of them is
-//! zero by `max`, because a field has no zero divisors.
+//! **max.** See [`crate::plan::place`]: `f_i = M - y_i` by a dot chain, `f_i` is a sum of limbs, hence an integer not
+//! below zero and far below the modulus, and one of them is zero by `max`, because a field has no zero divisors.
 //!
 //! **packing.** What one equation of a chain says of several integers at once is argued in [`crate::plan::pack`].
 
@@ -58,8 +58,6 @@ use zkonnx_verifier::cs::{Column, ConstraintSystem};
 
 /// Inputs of a maximum slot.
 pub const MAX_FAN_IN: usize = 4;
-/// Range columns that a maximum slot takes: the maximum and its distance from each input.
-pub const MAX_SLOT: usize = 1 + MAX_FAN_IN;
 /// Degree of the constraint system. Constraints of degree 4 and 5 need the same extended domain, and 5 lets three
 /// columns share one permutation product.
 pub const DEGREE: u32 = 5;
@@ -82,6 +80,12 @@ pub struct Shape {
     pub banks: usize,
     /// Maximum slots.
     pub maxima: usize,
+    /// Limbs of each distance in a maximum slot.
+    pub max_limbs: usize,
+    /// Whether a slot has a column for the maximum itself (maxima of steps have it in their unit).
+    pub max_top: bool,
+    /// The range column at which the slots begin: 0 to share those of the units, or after them.
+    pub max_base: usize,
     /// Columns that hold nothing but copies.
     pub plain: usize,
     /// Accumulators.
@@ -94,14 +98,31 @@ impl Shape {
         self.unit_banks.len()
     }
 
-    /// Range columns that carry weights: the `d` limbs, and what the maximum slots need.
+    /// Range columns of one maximum slot: the distances, limb by limb, then the maximum.
+    pub fn slot_columns(&self) -> usize {
+        MAX_FAN_IN * self.max_limbs + usize::from(self.max_top)
+    }
+
+    /// Range columns of all slots, as an interval.
+    fn slots(&self) -> std::ops::Range<usize> {
+        self.max_base..self.max_base + self.maxima * self.slot_columns()
+    }
+
+    /// The first weighted range columns, which have no gap: the `d` limbs, and slots that share them.
+    fn leading_range_columns(&self) -> usize {
+        let own = self.units() * self.limbs;
+        if self.max_base <= own { own.max(self.slots().end) } else { own }
+    }
+
+    /// Range columns that carry weights: the `d` limbs and the maximum slots.
     pub fn weighted_range_columns(&self) -> usize {
-        (self.units() * self.limbs).max(self.maxima * MAX_SLOT)
+        let leading = self.leading_range_columns();
+        leading + if self.max_base > self.units() * self.limbs { self.slots().len() } else { 0 }
     }
 
     /// All range columns: `d` limbs, `e` limbs, and what the maximum slots need.
     pub fn range_columns(&self) -> usize {
-        self.weighted_range_columns().max(2 * self.units() * self.limbs)
+        (2 * self.units() * self.limbs).max(if self.maxima > 0 { self.slots().end } else { 0 })
     }
 
     /// Columns whose cells enter the sums: `y`, `t`, the weighted range columns and the plain ones.
@@ -159,18 +180,47 @@ impl Shape {
         2 * self.units() + self.range_columns() + self.plain + g
     }
 
+    /// Index of limb `i` of distance `j` of slot `q`.
+    pub fn distance(&self, q: usize, j: usize, i: usize) -> usize {
+        self.range(self.max_base + q * self.slot_columns() + j * self.max_limbs + i)
+    }
+
+    /// The advice columns of the distances of slot `q`.
+    pub fn distances(&self, q: usize) -> std::ops::Range<usize> {
+        self.distance(q, 0, 0)..self.distance(q, MAX_FAN_IN, 0)
+    }
+
+    /// Index of the maximum of slot `q`, if slots have a column for it.
+    pub fn top(&self, q: usize) -> usize {
+        self.range(self.max_base + (q + 1) * self.slot_columns() - 1)
+    }
+
+    /// The advice columns of slot `q`.
+    pub fn slot(&self, q: usize) -> std::ops::Range<usize> {
+        let first = self.max_base + q * self.slot_columns();
+        self.range(first)..self.range(first + self.slot_columns())
+    }
+
     /// The advice column of weighted column `l`.
     pub fn weighted(&self, l: usize) -> usize {
+        let leading = 2 * self.units() + self.leading_range_columns();
         let own = 2 * self.units() + self.weighted_range_columns();
-        if l < own { l } else { self.plain_column(l - own) }
+        match l {
+            l if l < leading => l,
+            l if l < own => self.range(self.max_base) + l - leading,
+            l => self.plain_column(l - own),
+        }
     }
 
     /// The inverse of [`Shape::weighted`]; `None` for a column without weights.
     pub fn weight_index(&self, advice: usize) -> Option<usize> {
+        let leading = 2 * self.units() + self.leading_range_columns();
         let own = 2 * self.units() + self.weighted_range_columns();
         let plain = self.plain_column(0);
+        let slots = self.range(self.slots().start)..self.range(self.slots().end);
         match advice {
-            a if a < own => Some(a),
+            a if a < leading => Some(a),
+            a if slots.contains(&a) => Some(leading + a - slots.start),
             a if a >= plain && a < plain + self.plain => Some(own + a - plain),
             _ => None,
         }
@@ -263,7 +313,11 @@ impl Chips {
         for (q, &on) in maxima.iter().enumerate() {
             let mut poly = b.cell(on);
             for i in 0..MAX_FAN_IN {
-                let f = b.cell(advice[shape.range(q * MAX_SLOT + 1 + i)]);
+                let mut f = b.cell(advice[shape.distance(q, i, 0)]);
+                for limb in 1..shape.max_limbs {
+                    let next = b.cell(advice[shape.distance(q, i, limb)]);
+                    f = f.plus(next.shifted(shape.range_bits * limb as u32));
+                }
                 poly = poly.times(f);
             }
             b.gate(poly);

@@ -113,9 +113,11 @@ impl Assembly {
                     self.assigned.extend([cell(shape.d(u, i)), cell(shape.e(u, i))]);
                 }
             }
-            for &(q, _) in &row.maxima {
-                let first = shape.range(q as usize * crate::chips::MAX_SLOT);
-                self.assigned.extend((first..first + crate::chips::MAX_SLOT).map(cell));
+            for &(q, id) in &row.maxima {
+                self.assigned.extend(shape.distances(q as usize).map(cell));
+                if self.layout.windows[id as usize].has_top {
+                    self.assigned.push(cell(shape.top(q as usize)));
+                }
             }
             for &(column, host) in &row.hosts {
                 let cell = cell(column as usize);

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use ff::{Field, PrimeField};
 use pasta_curves::Fp;
 
-use crate::chips::{MAX_FAN_IN, MAX_SLOT};
+use crate::chips::MAX_FAN_IN;
 use crate::lower::{Block, Lowering, VarId, Wire};
 use crate::plan::{Host, Layout};
 
@@ -66,13 +66,15 @@ pub struct Lies {
     pub vars: HashMap<VarId, i64>,
     /// The same, but the step keeps the table row of the true value.
     pub bare: bool,
+    /// How much larger than the truth a step (by its place in [`Layout::steps`]) claims its argument to be.
+    pub tops: HashMap<u32, i64>,
     /// Contents of the copies of a variable in one group (by its place in [`Layout::groups`]).
     pub copies: HashMap<(u32, VarId), i64>,
 }
 
 impl Lies {
     fn is_empty(&self) -> bool {
-        self.vars.is_empty() && self.copies.is_empty()
+        self.vars.is_empty() && self.copies.is_empty() && self.tops.is_empty()
     }
 }
 
@@ -94,6 +96,7 @@ impl Witness {
             layout,
             lies,
             group: u32::MAX,
+            window_of_step: HashMap::new(),
             out: Self {
                 vars: vec![0; lowering.vars.len()],
                 steps: vec![StepCells::default(); layout.steps.len()],
@@ -124,13 +127,16 @@ impl Witness {
                 columns[shape.y(u)][r] = small(cells.y);
                 columns[shape.t(u)][r] = small(cells.t);
                 for i in 0..shape.limbs {
-                    columns[shape.d(u, i)][r] = small(limb(cells.d, i, layout));
-                    columns[shape.e(u, i)][r] = small(limb(cells.e, i, layout));
+                    columns[shape.d(u, i)][r] = small(limb(cells.d, i, shape.limbs, shape.range_bits));
+                    columns[shape.e(u, i)][r] = small(limb(cells.e, i, shape.limbs, shape.range_bits));
                 }
             }
             for &(q, id) in &row.maxima {
-                for (i, &f) in self.windows[id as usize].iter().enumerate() {
-                    columns[shape.range(q as usize * MAX_SLOT + 1 + i)][r] = small(f);
+                for (j, &f) in self.windows[id as usize].iter().enumerate() {
+                    for i in 0..shape.max_limbs {
+                        let limb = limb(f, i, shape.max_limbs, shape.range_bits);
+                        columns[shape.distance(q as usize, j, i)][r] = small(limb);
+                    }
                 }
             }
             for &(column, host) in &row.hosts {
@@ -154,10 +160,9 @@ impl Witness {
 }
 
 /// Limb `i` of `value`; the highest limb keeps what is left, so that a value that is too large stays wrong.
-fn limb(value: i64, i: usize, layout: &Layout) -> i64 {
-    let bits = layout.shape.range_bits;
+fn limb(value: i64, i: usize, limbs: usize, bits: u32) -> i64 {
     let shifted = value >> (bits * i as u32).min(63);
-    if i + 1 == layout.shape.limbs { shifted } else { shifted & ((1 << bits) - 1) }
+    if i + 1 == limbs { shifted } else { shifted & ((1 << bits) - 1) }
 }
 
 struct Solver<'a> {
@@ -166,6 +171,8 @@ struct Solver<'a> {
     lies: &'a Lies,
     /// The group whose copies are read.
     group: u32,
+    /// The window that holds the distances of a pooled step.
+    window_of_step: HashMap<usize, usize>,
     out: Witness,
 }
 
@@ -184,6 +191,10 @@ impl Solver<'_> {
         let mut steps = vec![Vec::new(); blocks];
         for (id, step) in self.layout.steps.iter().enumerate() {
             steps[step.block as usize].push(id);
+        }
+        for group in self.layout.groups.iter().filter(|g| !g.steps.is_empty()) {
+            let pairs = group.steps.clone().zip(group.windows.clone());
+            self.window_of_step.extend(pairs.map(|(s, w)| (s as usize, w as usize)));
         }
         let mut group_of_step = vec![u32::MAX; self.layout.steps.len()];
         let mut group_of_window = vec![u32::MAX; self.layout.windows.len()];
@@ -261,8 +272,16 @@ impl Solver<'_> {
         };
         let map = &lowering.maps[*map as usize];
         let lane = lanes[step.lane as usize];
-        let mut sum = map.forms.constant(lane.index as usize);
-        map.forms.terms(lane.index as usize, &mut |j, c| sum += c * self.value(map.inputs[j]));
+        let sums: Vec<i64> = lane
+            .forms()
+            .map(|form| {
+                let mut sum = map.forms.constant(form as usize);
+                map.forms.terms(form as usize, &mut |j, c| sum += c * self.value(map.inputs[j]));
+                sum
+            })
+            .collect();
+        let raise = self.lies.tops.get(&(id as u32)).copied().unwrap_or(0);
+        let sum = sums.iter().copied().max().unwrap_or(0) + raise;
         let table = &self.layout.tables[step.table as usize].table;
         let width = self.layout.shape.max_step_width();
         let p = sum * step.multiplier;
@@ -283,6 +302,11 @@ impl Solver<'_> {
         let d = p - table.lo - row.t as i64;
         self.out.steps[id] =
             StepCells { y, t: row.t as i64, d, e: row.width_less_one as i64 - d };
+        if let Some(&window) = self.window_of_step.get(&id) {
+            for (distance, member) in self.out.windows[window].iter_mut().zip(sums) {
+                *distance = (sum - member) * step.multiplier;
+            }
+        }
         Ok(())
     }
 

@@ -4,6 +4,7 @@
 //! coefficients (dot products), step functions of such forms (requantization, tables), maxima of cells. The planner
 //! then chooses how these are packed and placed. Three kinds of [`Block`] are all a circuit is made of.
 
+mod pool;
 mod step;
 
 use std::fmt::Debug;
@@ -74,15 +75,24 @@ pub struct LinearMap {
     pub node: u32,
 }
 
-/// One step function applied to one linear form.
+/// One step function applied to one linear form, or to the largest of several.
 #[derive(Clone, Copy, Debug)]
 pub struct StepLane {
     /// Which form of the block's map.
     pub index: u32,
+    /// Further forms: the function is applied to the largest of all.
+    pub others: Option<[u32; MAX_FAN_IN - 1]>,
     /// Which rule of the block.
     pub rule: u32,
     /// The cell of the result.
     pub out: VarId,
+}
+
+impl StepLane {
+    /// All forms of the lane.
+    pub fn forms(&self) -> impl Iterator<Item = u32> + use<> {
+        std::iter::once(self.index).chain(self.others.into_iter().flatten())
+    }
 }
 
 /// Inputs and result of the windows of one block of maxima.
@@ -100,7 +110,7 @@ pub enum Block {
         /// The node (or `u32::MAX` for a graph input).
         node: u32,
     },
-    /// `out = rule(form)` for each lane.
+    /// `out = rule(form)` for each lane, or `rule(max(forms))`; all lanes of a block have one form, or all several.
     Step {
         /// The map, by its place in [`Lowering::maps`].
         map: u32,
@@ -153,6 +163,7 @@ pub struct Lowering {
     /// All blocks, in order of evaluation.
     pub blocks: Vec<Block>,
     node: u32,
+    renumbered: Vec<VarId>,
 }
 
 impl Lowering {
@@ -228,7 +239,7 @@ impl Lowering {
                 let rule = rule_of(i);
                 let var = self.var(rules[rule].outputs(), offset);
                 out[i] = Wire::Cell(var);
-                lanes.push(StepLane { index, rule: rule as u32, out: var });
+                lanes.push(StepLane { index, others: None, rule: rule as u32, out: var });
             }
             self.blocks.push(Block::Step { map, rules: rules.clone(), lanes, node: self.node });
         }

@@ -59,13 +59,15 @@ pub struct Row {
     pub constants: Vec<(u32, Fp)>,
 }
 
-/// A window of a maximum block, by block and number.
+/// A window of a maximum block, or a lane of a step block whose lanes take a maximum, by block and number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MaxUse {
     /// The block of the lowering.
     pub block: u32,
     /// The window of the block.
     pub window: u32,
+    /// Whether the slot holds the maximum itself; that of a pooled step is in its unit.
+    pub has_top: bool,
 }
 
 /// A table and the bank it stands in. Its tag is its place in [`Layout::tables`] plus one.

@@ -8,15 +8,26 @@
 //!
 //! | lane     | `V` (earlier cells)            | `D` (cells of the chain)          | window                    |
 //! |----------|--------------------------------|-----------------------------------|---------------------------|
-//! | step     | `m·form - lo`                  | `t + Σ 2^{r·i}·d_i`               | domain of the table       |
-//! | maximum  | `K - y_i + M - f_i`            | `K`, a constant                   | `4·2^{range_bits}`        |
+//! | step     | `m·form - lo`                  | `t + d`                           | domain of the table       |
+//! | pooled   | `K + m·form_i - lo`            | `K + t + d - f_i`                 | that, plus `K = 2^{r·F}`  |
+//! | maximum  | `2K - y_i + M - f_i`           | `2K`, a constant                  | `4·K`                     |
 //! | public   | `value + offset`               | digit of the public element       | bits of the public type   |
+//!
+//! Here `t`, `d`, `M` and `f_i` are cells of the chain, `d = Σ 2^{r·j}·d_j` and `f_i = Σ 2^{r·j}·f_{i,j}` with limbs of
+//! `r` bits, `F` of them in a distance.
+//!
+//! # Soundness of pooled steps
+//!
+//! The lanes say `m·form_i - lo = t + d - f_i` for every member `i` of the window, where `t + d` lies in the domain of
+//! the table (the step lookup) and `0 ≤ f_i < K` (range checks), so both sides stay in the window. One `f_i` is zero
+//! (the product gate), and none is negative: `t + d` is the largest form, and all `f_i` are forced. The rule is
+//! non-decreasing, so its value there is the largest value.
 //!
 //! # Soundness of maxima
 //!
 //! `M` and `f_i` are range-checked, the inputs `y_i`, counted from the offset of `M`, have enforced ranges below
-//! `2^{range_bits}`, so
-//! `M - f_i - y_i` lies strictly between `-2·2^r` and `2^r`, and with `K = 2·2^r` every `V` is in its window. So
+//! `K = 2^{r·F}`, as is `M`, so
+//! `M - f_i - y_i` lies strictly between `-2·K` and `K`, and every `V` is in its window. So
 //! `f_i = M - y_i ≥ 0` for every input and, by the product gate, some `f_i = 0`: `M` is the maximum, and every `f_i`
 //! is forced. A window of fewer than four inputs repeats its last input, and its distance with it.
 
@@ -25,11 +36,12 @@ use std::collections::HashMap;
 use ff::{Field, PrimeField};
 use pasta_curves::Fp;
 
-use crate::chips::{MAX_FAN_IN, MAX_SLOT, Shape, power_of_two};
+use crate::chips::{MAX_FAN_IN, Shape, power_of_two};
 use crate::lower::{Block, Lowering, VarId, Wire};
 
 use super::layout::{Cell, Group, Host, Layout, MaxUse, PlacedTable, Row, StepUse};
 use super::pack::{positions, window_bits};
+use super::tables::StepTable;
 use super::{PlanError, PublicElement};
 
 const UNPLACED: Cell = Cell { column: u32::MAX, row: u32::MAX };
@@ -81,7 +93,7 @@ struct Chain {
     hosts: Vec<(usize, usize)>,
     /// Row and unit of each step.
     units: Vec<(usize, usize)>,
-    /// Row and slot of each window.
+    /// Row and slot of each window or pooled lane.
     slots: Vec<(usize, usize)>,
 }
 
@@ -128,16 +140,22 @@ impl<'a> Placer<'a> {
         let mut cells: HashMap<VarId, usize> = HashMap::new();
         let mut order = Vec::new();
         for &(lane, _, _) in lanes {
-            map.forms.terms(all[lane as usize].index as usize, &mut |j, _| {
-                if let Wire::Cell(v) = map.inputs[j] {
-                    cells.entry(v).or_insert_with(|| {
-                        order.push(v);
-                        order.len() - 1
-                    });
-                }
-            });
+            for form in all[lane as usize].forms() {
+                map.forms.terms(form as usize, &mut |j, _| {
+                    if let Wire::Cell(v) = map.inputs[j] {
+                        cells.entry(v).or_insert_with(|| {
+                            order.push(v);
+                            order.len() - 1
+                        });
+                    }
+                });
+            }
         }
-        let placed = positions(lanes.iter().map(|&(_, _, t)| self.tables[t as usize].table.bits()));
+        let pooled = lanes.first().is_some_and(|l| all[l.0 as usize].others.is_some());
+        let placed = positions(lanes.iter().flat_map(|&(lane, _, t)| {
+            let bits = step_lane_bits(self.shape, &self.tables[t as usize].table, pooled);
+            all[lane as usize].forms().map(move |_| bits)
+        }));
         let equations = placed.last().map_or(0, |p| p.0 + 1);
         self.check_accumulators(equations, *node)?;
         let hosts: Vec<_> = order.iter().map(|&v| Host::Var(v)).collect();
@@ -146,41 +164,63 @@ impl<'a> Placer<'a> {
             .map(|&(lane, multiplier, table)| StepUse { block, lane, multiplier, table })
             .collect();
         let banks: Vec<_> = steps.iter().map(|s| self.tables[s.table as usize].bank).collect();
-        let chain = self.chain(*node, &hosts, &banks, 0)?;
+        let slots = if pooled { lanes.len() } else { 0 };
+        let chain = self.chain(*node, &hosts, &banks, slots)?;
 
         let mut weights = Weights::new(hosts.len(), self.shape.accumulators);
-        for (&(lane, multiplier, table), &(equation, position)) in lanes.iter().zip(&placed) {
-            let lane = &all[lane as usize];
-            let shift = self.powers[position as usize];
-            let mut constant = i128::from(map.forms.constant(lane.index as usize));
-            map.forms.terms(lane.index as usize, &mut |j, c| match map.inputs[j] {
-                Wire::Cell(v) => {
-                    let weight = i128::from(c) * i128::from(multiplier);
-                    weights.add(cells[&v], equation, field(weight) * shift);
-                    constant += i128::from(c) * i128::from(lowering.vars[v.0 as usize].offset);
-                }
-                Wire::Const(value) => constant += i128::from(c) * i128::from(value),
-                Wire::Sum { .. } => {}
-            });
+        let mut place = placed.iter();
+        for &(lane, multiplier, table) in lanes {
             let lo = i128::from(self.tables[table as usize].table.lo);
-            weights.constants[equation] += field(constant * i128::from(multiplier) - lo) * shift;
+            for (form, &(equation, position)) in all[lane as usize].forms().zip(place.by_ref()) {
+                let shift = self.powers[position as usize];
+                let mut constant = i128::from(map.forms.constant(form as usize));
+                map.forms.terms(form as usize, &mut |j, c| match map.inputs[j] {
+                    Wire::Cell(v) => {
+                        let weight = i128::from(c) * i128::from(multiplier);
+                        weights.add(cells[&v], equation, field(weight) * shift);
+                        constant += i128::from(c) * i128::from(lowering.vars[v.0 as usize].offset);
+                    }
+                    Wire::Const(value) => constant += i128::from(c) * i128::from(value),
+                    Wire::Sum { .. } => {}
+                });
+                weights.constants[equation] += field(constant * i128::from(multiplier) - lo) * shift;
+            }
         }
         self.write_weights(&chain, &weights, equations);
-        for ((step, &(row, unit)), &(equation, position)) in steps.iter().zip(&chain.units).zip(&placed) {
+        let mut place = placed.iter();
+        for (i, (step, &(row, unit))) in steps.iter().zip(&chain.units).enumerate() {
+            let lane = all[step.lane as usize];
             let id = self.layout_steps.len() as u32;
             self.layout_steps.push(*step);
             self.rows[row].units.push((unit as u32, id));
-            self.homes[all[step.lane as usize].out.0 as usize] =
-                Cell { column: self.shape.y(unit) as u32, row: row as u32 };
-            self.weigh(row, self.shape.t(unit), equation, -self.powers[position as usize]);
-            for i in 0..self.shape.limbs {
-                let bits = position as usize + i * self.shape.range_bits as usize;
-                // A limb beyond the capacity is zero in every honest witness, but it is weighted all the same.
-                let weight = -power_of_two(bits as u32);
-                self.weigh(row, self.shape.d(unit, i), equation, weight);
+            self.homes[lane.out.0 as usize] = Cell { column: self.shape.y(unit) as u32, row: row as u32 };
+            for (member, &(equation, position)) in lane.forms().zip(place.by_ref()).map(|p| p.1).enumerate() {
+                self.weigh(row, self.shape.t(unit), equation, -self.powers[position as usize]);
+                for limb in 0..self.shape.limbs {
+                    // Limbs may reach beyond the window; the table keeps `t + d` inside it.
+                    let weight = -self.limb_weight(position, limb);
+                    self.weigh(row, self.shape.d(unit, limb), equation, weight);
+                }
+                if pooled {
+                    let (row, slot) = chain.slots[i];
+                    for limb in 0..self.shape.max_limbs {
+                        let weight = self.limb_weight(position, limb);
+                        self.weigh(row, self.shape.distance(slot, member, limb), equation, weight);
+                    }
+                }
+            }
+            if pooled {
+                let (row, slot) = chain.slots[i];
+                let id = self.windows.len() as u32;
+                self.windows.push(MaxUse { block, window: step.lane, has_top: false });
+                self.rows[row].maxima.push((slot as u32, id));
             }
         }
         Ok(())
+    }
+
+    fn limb_weight(&self, position: u32, limb: usize) -> Fp {
+        power_of_two(position + limb as u32 * self.shape.range_bits)
     }
 
     /// A chain that proves maxima.
@@ -209,11 +249,11 @@ impl<'a> Placer<'a> {
         for (i, &w) in windows.iter().enumerate() {
             let (inputs, out) = &all[w as usize];
             let (row, slot) = chain.slots[i];
-            let column = |j: usize| self.shape.range(slot * MAX_SLOT + j);
+            let top = self.shape.top(slot);
             let id = self.windows.len() as u32;
-            self.windows.push(MaxUse { block, window: w });
+            self.windows.push(MaxUse { block, window: w, has_top: true });
             self.rows[row].maxima.push((slot as u32, id));
-            self.homes[out.0 as usize] = Cell { column: column(0) as u32, row: row as u32 };
+            self.homes[out.0 as usize] = Cell { column: top as u32, row: row as u32 };
             let out_offset = lowering.vars[out.0 as usize].offset;
             for j in 0..MAX_FAN_IN {
                 let input = inputs[j.min(inputs.len() - 1)];
@@ -224,8 +264,11 @@ impl<'a> Placer<'a> {
                 }
                 let (equation, position) = placed[i * MAX_FAN_IN + j];
                 let shift = self.powers[position as usize];
-                own.push((row, column(0), equation, shift));
-                own.push((row, column(1 + j), equation, -shift));
+                own.push((row, top, equation, shift));
+                for limb in 0..self.shape.max_limbs {
+                    let weight = -self.limb_weight(position, limb);
+                    own.push((row, self.shape.distance(slot, j, limb), equation, weight));
+                }
                 weights.add(cells[&input], equation, -shift);
                 weights.constants[equation] += field(i128::from(out_offset - info.offset)) * shift;
             }
@@ -324,7 +367,7 @@ impl<'a> Placer<'a> {
         let hosted = row.hosts.iter().any(|(c, _)| columns.contains(c));
         let used = row.units.iter().any(|&(u, _)| u as usize == unit);
         let slots = row.maxima.iter().any(|&(q, _)| {
-            (0..MAX_SLOT).any(|i| columns.contains(&(self.shape.range(q as usize * MAX_SLOT + i) as u32)))
+            self.shape.slot(q as usize).any(|column| columns.contains(&(column as u32)))
         });
         !hosted && !used && !slots
     }
@@ -406,10 +449,9 @@ impl<'a> Placer<'a> {
             if placed_slots.len() == slots {
                 break;
             }
-            let column = |q: usize, j: usize| self.shape.range(q * MAX_SLOT + j);
-            let free = (0..self.shape.maxima).find(|&q| (0..MAX_SLOT).all(|j| !busy[row][column(q, j)]));
+            let free = (0..self.shape.maxima).find(|&q| self.shape.slot(q).all(|c| !busy[row][c]));
             if let Some(q) = free {
-                (0..MAX_SLOT).for_each(|j| busy[row][column(q, j)] = true);
+                self.shape.slot(q).for_each(|c| busy[row][c] = true);
                 placed_slots.push((row, q));
             }
         }
@@ -472,7 +514,17 @@ impl<'a> Placer<'a> {
 
 /// Bits of one lane of a maximum.
 pub(crate) fn max_lane_bits(shape: &Shape) -> u32 {
-    window_bits(4 << shape.range_bits)
+    window_bits(4 << (shape.range_bits as usize * shape.max_limbs).min(120))
+}
+
+/// Bits of one form of a step lane.
+pub(crate) fn step_lane_bits(shape: &Shape, table: &StepTable, pooled: bool) -> u32 {
+    if pooled {
+        let distance = 1u128 << (shape.range_bits as usize * shape.max_limbs).min(120);
+        window_bits((i128::from(table.hi) - i128::from(table.lo) + 1) as u128 + distance)
+    } else {
+        table.bits()
+    }
 }
 
 /// The fewest rows that a chain of so many copies, units and slots can have.
@@ -483,9 +535,15 @@ pub(crate) fn minimum_rows(shape: &Shape, hosts: usize, banks: &[usize], slots: 
         let have = shape.unit_banks.iter().filter(|&&b| b == bank).count();
         rows = rows.max(need.div_ceil(have.max(1)));
     }
-    let taken = banks.len() * (2 + shape.limbs) + slots * MAX_SLOT;
+    let taken = banks.len() * (2 + shape.limbs) + slots * shape.slot_columns();
     rows = rows.max((hosts + taken).div_ceil(shape.weighted_columns()));
-    if shape.maxima > 0 { rows.max(slots.div_ceil(shape.maxima)) } else { rows }
+    if shape.maxima == 0 {
+        return rows;
+    }
+    let slot_rows = slots.div_ceil(shape.maxima);
+    // Slots that share the columns of the units are in other rows than these.
+    let unit_rows = if shape.max_base == 0 { banks.len().div_ceil(shape.units()) } else { 0 };
+    rows.max(slot_rows + unit_rows)
 }
 
 /// A unit of the right bank for each step, spread evenly over the rows.

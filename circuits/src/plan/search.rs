@@ -3,6 +3,7 @@
 //! For each shape the rows that its groups take are estimated in closed form from the boxes of [`super::tiles`]; the
 //! cheapest shapes are then placed for real, in order, until one fits.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 
 use crate::chips::{MAX_FAN_IN, Shape};
@@ -12,7 +13,7 @@ use crate::program::Range;
 use super::cost::{Cost, predict};
 use super::layout::{Layout, PlacedTable};
 use super::pack::{CAPACITY_BITS, lanes_per_equation};
-use super::place::{Placer, max_lane_bits, minimum_rows};
+use super::place::{Placer, max_lane_bits, minimum_rows, step_lane_bits};
 use super::tables::{StepTable, TableForm, forms};
 use super::tiles::{GridBox, Tiling};
 use super::{PlanError, PlanOptions, PublicElement};
@@ -23,6 +24,8 @@ struct StepJob<'a> {
     tiling: Tiling<'a>,
     lanes: usize,
     forms: Vec<TableForm>,
+    /// Whether a lane takes the largest of several forms.
+    pooled: bool,
 }
 
 /// A model, prepared for the search.
@@ -34,6 +37,8 @@ struct Jobs<'a> {
     /// Maximum blocks and their number of windows.
     maxima: Vec<(u32, usize)>,
     public: &'a [PublicElement],
+    /// Chosen forms, by what they depend on: rows, widest step, banks.
+    chosen: RefCell<HashMap<(usize, u64, usize), Option<Vec<usize>>>>,
 }
 
 /// A shape that the estimate accepts, with the form chosen for each step block.
@@ -86,7 +91,7 @@ pub fn place_shape(
 
 impl<'a> Jobs<'a> {
     fn new(lowering: &'a Lowering, public: &'a [PublicElement]) -> Result<Self, PlanError> {
-        let mut jobs = Self { lowering, steps: vec![], inputs: vec![], maxima: vec![], public };
+        let mut jobs = Self { lowering, steps: vec![], inputs: vec![], maxima: vec![], public, chosen: RefCell::default() };
         for (i, block) in lowering.blocks.iter().enumerate() {
             let block_id = i as u32;
             match block {
@@ -94,14 +99,8 @@ impl<'a> Jobs<'a> {
                 Block::Max { windows, .. } => jobs.maxima.push((block_id, windows.len())),
                 Block::Step { map, rules, lanes, node } => {
                     for lane in lanes {
-                        let (lo, hi) = lowering.form_range(*map, lane.index);
                         let domain = rules[lane.rule as usize].domain();
-                        for reach in [lo, hi] {
-                            if reach < i128::from(domain.lo) || reach > i128::from(domain.hi) {
-                                let (lo, hi) = (domain.lo, domain.hi);
-                                return Err(PlanError::Domain { node: *node, reach, lo, hi });
-                            }
-                        }
+                        lane.forms().try_for_each(|form| check_domain(lowering, *map, form, domain, *node))?;
                     }
                     let y_offset =
                         lanes.first().map_or(0, |l| lowering.vars[l.out.0 as usize].offset);
@@ -117,6 +116,7 @@ impl<'a> Jobs<'a> {
                         tiling: Tiling::new(&lowering.maps[*map as usize]),
                         lanes: lanes.len(),
                         forms,
+                        pooled: lanes.first().is_some_and(|l| l.others.is_some()),
                     });
                 }
             }
@@ -124,12 +124,25 @@ impl<'a> Jobs<'a> {
         Ok(jobs)
     }
 
+    /// Whether slots for maxima are needed at all, and whether any of them holds its maximum.
+    fn needs_slots(&self) -> (bool, bool) {
+        let top = !self.maxima.is_empty();
+        (top || self.steps.iter().any(|job| job.pooled), top)
+    }
+
+    /// The limbs that the distances of the chosen forms need.
+    fn max_limbs(&self, shape: &Shape, forms: &[usize]) -> usize {
+        let pooled = self.steps.iter().zip(forms).filter(|(job, _)| job.pooled);
+        let bits = pooled.map(|(job, &form)| job.forms[form].bits()).max().unwrap_or(0);
+        bits.div_ceil(shape.range_bits).max(1) as usize
+    }
+
     fn candidates(&self, public_elements: usize, options: &PlanOptions) -> Vec<Candidate> {
         let mut found: Vec<Candidate> = Vec::new();
         let mut best = f64::INFINITY;
         for k in 4..=options.max_k {
             let before = found.len();
-            for shape in skeletons(k, !self.maxima.is_empty()) {
+            for shape in skeletons(k, self.needs_slots()) {
                 if shape.usable_rows() < public_elements || 1 << shape.range_bits > shape.usable_rows() {
                     continue;
                 }
@@ -161,6 +174,7 @@ impl<'a> Jobs<'a> {
             }
             shape.unit_banks = (0..shape.units()).map(|u| u % shape.banks).collect();
         };
+        shape.max_limbs = self.max_limbs(&shape, &forms);
         for plain in [0, 1, 2, 3, 4, 6, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 48] {
             shape.plain = plain;
             let cost = predict(&shape);
@@ -176,10 +190,20 @@ impl<'a> Jobs<'a> {
 
     /// A form for each step block such that all tables fit their banks, or none.
     fn choose_forms(&self, shape: &Shape) -> Option<Vec<usize>> {
+        let key = (shape.usable_rows(), shape.max_step_width(), shape.banks);
+        if let Some(known) = self.chosen.borrow().get(&key) {
+            return known.clone();
+        }
+        let forms = self.search_forms(shape);
+        self.chosen.borrow_mut().insert(key, forms.clone());
+        forms
+    }
+
+    fn search_forms(&self, shape: &Shape) -> Option<Vec<usize>> {
         let width = shape.max_step_width();
         let mut chosen = vec![0; self.steps.len()];
         loop {
-            let tables = self.collect_tables(shape, &chosen);
+            let tables = self.collect_tables(&chosen);
             if assign_banks(&tables.tables, shape).is_some() {
                 return Some(chosen);
             }
@@ -200,7 +224,7 @@ impl<'a> Jobs<'a> {
     }
 
     /// The distinct tables of the chosen forms, and where those of each block and input are.
-    fn collect_tables(&self, shape: &Shape, chosen: &[usize]) -> Collected {
+    fn collect_tables(&self, chosen: &[usize]) -> Collected {
         let mut collected = Collected::default();
         for (job, &form) in self.steps.iter().zip(chosen) {
             let places = job.forms[form].tables.iter().map(|t| collected.add(t)).collect();
@@ -212,7 +236,6 @@ impl<'a> Jobs<'a> {
             let place = collected.add(&table);
             collected.of_input.push(place);
         }
-        let _ = shape;
         collected
     }
 
@@ -241,7 +264,7 @@ impl<'a> Jobs<'a> {
     }
 
     fn place(&self, shape: &Shape, forms: &[usize], public_elements: usize) -> Result<Layout, PlanError> {
-        let collected = self.collect_tables(shape, forms);
+        let collected = self.collect_tables(forms);
         let banks = assign_banks(&collected.tables, shape).ok_or(PlanError::NoShape {
             max_k: shape.k,
             max_proof_bytes: 0,
@@ -292,7 +315,7 @@ impl<'a> Jobs<'a> {
             usable: shape.usable_rows(),
         })?;
         let form = &job.forms[form];
-        let capacity = lanes_per_equation(form.bits()) * shape.accumulators;
+        let capacity = job.capacity(shape, form) / if job.pooled { MAX_FAN_IN } else { 1 };
         let mut boxes: HashMap<usize, Vec<u32>> = HashMap::new();
         for (i, lane) in lanes.iter().enumerate() {
             boxes.entry(job.tiling.box_of(lane.index as usize, &extents)).or_default().push(i as u32);
@@ -318,18 +341,45 @@ impl<'a> Jobs<'a> {
 impl StepJob<'_> {
     /// The extents that take the fewest rows, and how many.
     fn best_box(&self, shape: &Shape, form: usize) -> Option<(Vec<usize>, usize)> {
-        let capacity = lanes_per_equation(self.forms[form].bits()) * shape.accumulators;
+        let capacity = self.capacity(shape, &self.forms[form]);
+        let per_lane = if self.pooled { MAX_FAN_IN } else { 1 };
         let total: usize = self.tiling.grid().iter().product();
         let boxes = self.tiling.boxes_of(capacity);
         let rows_of = |b: &GridBox| {
             // Blocks that use only part of their map's forms have proportionally fewer groups.
-            let count = (b.count * self.lanes).div_ceil(total);
-            let cells = b.reads + b.forms * (2 + shape.limbs);
-            count * b.forms.div_ceil(shape.units()).max(cells.div_ceil(shape.weighted_columns()))
+            let count = (b.count * self.lanes * per_lane).div_ceil(total);
+            let lanes = b.forms.div_ceil(per_lane);
+            let slots = if self.pooled { lanes } else { 0 };
+            // Banks share the lanes evenly as far as the estimate knows.
+            let banks: Vec<usize> = (0..lanes).map(|i| shape.unit_banks[i % shape.units()]).collect();
+            count * minimum_rows(shape, b.reads, &banks, slots)
         };
         let best = boxes.iter().min_by_key(|b| (rows_of(b), &b.extents))?;
         Some((best.extents.clone(), rows_of(best)))
     }
+
+    /// Forms that one group may have.
+    fn capacity(&self, shape: &Shape, form: &TableForm) -> usize {
+        let bits = form.tables.iter().map(|t| step_lane_bits(shape, t, self.pooled)).max().unwrap_or(0);
+        let capacity = lanes_per_equation(bits) * shape.accumulators;
+        if self.pooled { capacity / MAX_FAN_IN * MAX_FAN_IN } else { capacity }
+    }
+}
+
+fn check_domain(
+    lowering: &Lowering,
+    map: u32,
+    form: u32,
+    domain: Range,
+    node: u32,
+) -> Result<(), PlanError> {
+    let (lo, hi) = lowering.form_range(map, form);
+    for reach in [lo, hi] {
+        if reach < i128::from(domain.lo) || reach > i128::from(domain.hi) {
+            return Err(PlanError::Domain { node, reach, lo: domain.lo, hi: domain.hi });
+        }
+    }
+    Ok(())
 }
 
 #[derive(Default)]
@@ -378,25 +428,28 @@ fn assign_banks(tables: &[StepTable], shape: &Shape) -> Option<Vec<usize>> {
 }
 
 /// Shapes without plain columns, for one `k`.
-fn skeletons(k: u32, maxima: bool) -> Vec<Shape> {
+fn skeletons(k: u32, (slots, max_top): (bool, bool)) -> Vec<Shape> {
     let mut out = Vec::new();
-    let slots: &[usize] = if maxima { &[1, 2, 3, 4] } else { &[0] };
-    for range_bits in (4.max(k.min(8))..k).rev().take(3) {
+    let slots: &[usize] = if slots { &[1, 2, 3, 4] } else { &[0] };
+    for range_bits in (8..k).rev().take(3) {
         for limbs in 1..=4 {
             for units in 1..=6 {
                 for &maxima in slots {
                     for accumulators in [1, 2, 3, 4, 5, 6, 8, 10, 12, 16] {
-                        let unit_banks = vec![0; units];
-                        out.push(Shape {
+                        let bases: &[usize] = if maxima > 0 { &[0, 2 * units * limbs] } else { &[0] };
+                        out.extend(bases.iter().map(|&max_base| Shape {
                             k,
                             range_bits,
                             limbs,
-                            unit_banks,
+                            unit_banks: vec![0; units],
                             banks: 1,
                             maxima,
+                            max_limbs: 1,
+                            max_top,
+                            max_base,
                             plain: 0,
                             accumulators,
-                        });
+                        }));
                     }
                 }
             }
@@ -404,4 +457,3 @@ fn skeletons(k: u32, maxima: bool) -> Vec<Shape> {
     }
     out
 }
-

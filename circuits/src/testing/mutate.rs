@@ -5,15 +5,15 @@
 //! but the constraint that defines the value can object. A mutant that no constraint rejects is a *survivor*: a cell
 //! that an honest verifier does not know. The score of a sound circuit is 100 %.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use ff::Field;
 use pasta_curves::Fp;
 
-use crate::chips::ConstraintName;
+use crate::chips::{ConstraintName, MAX_FAN_IN};
 use crate::circuit::{Advice, Assembly, Lies, Witness};
-use crate::lower::{Lowering, VarId};
-use crate::plan::Cell;
+use crate::lower::{Block, Lowering, VarId};
+use crate::plan::{Cell, Host};
 
 use super::checker::Checker;
 
@@ -28,6 +28,10 @@ pub enum Mutant {
     Class(VarId, i64),
     /// The same, told with the table row of the truth.
     Bare(VarId, i64),
+    /// One is taken from the second limb (a cell) and added to the first, or the other way round.
+    Carry(Cell, Cell),
+    /// A step on a maximum claims a larger one, or a smaller one; all that follows is honest.
+    Top(u32, i64),
     /// The copies of a variable in one group have another content, and all that follows is honest.
     Copies(u32, VarId, i64),
 }
@@ -75,6 +79,8 @@ pub struct Mutator<'a> {
     public: Vec<Fp>,
     witness: Witness,
     honest: Advice,
+    /// Private inputs: a lie about one of them is another inference, and a true one.
+    free: HashSet<VarId>,
 }
 
 impl<'a> Mutator<'a> {
@@ -87,7 +93,22 @@ impl<'a> Mutator<'a> {
         public: &[Fp],
     ) -> Self {
         let honest = witness.advice(&assembly.layout, public);
+        let inputs_of = |b: &Block| if let Block::Input { cells, .. } = b { cells.clone() } else { vec![] };
+        let mut free: HashSet<VarId> = lowering.blocks.iter().flat_map(inputs_of).collect();
+        let layout = &assembly.layout;
+        for group in &layout.groups {
+            let rows = &layout.rows[group.rows.start as usize..group.rows.end as usize];
+            let hosts = || rows.iter().flat_map(|row| &row.hosts);
+            if hosts().any(|(_, host)| matches!(host, Host::Public(_))) {
+                for (_, host) in hosts() {
+                    if let Host::Var(v) = host {
+                        free.remove(v);
+                    }
+                }
+            }
+        }
         Self {
+            free,
             lowering,
             assembly,
             checker: Checker::new(assembly),
@@ -108,7 +129,10 @@ impl<'a> Mutator<'a> {
         let cells = self.assembly.assigned.iter().flat_map(|&cell| self.cell_mutants(cell));
         let vars = (0..self.lowering.vars.len() as u32).flat_map(|v| self.var_mutants(VarId(v)));
         let copies = self.copy_mutants();
-        cells.chain(vars).chain(copies).step_by(stride.max(1))
+        let layout = &self.assembly.layout;
+        let pooled = layout.groups.iter().filter(|g| !g.windows.is_empty() && !g.steps.is_empty());
+        let tops = pooled.flat_map(|g| g.steps.clone()).flat_map(|s| [Mutant::Top(s, 1), Mutant::Top(s, -1)]);
+        cells.chain(vars).chain(self.carry_mutants()).chain(tops).chain(copies).step_by(stride.max(1))
     }
 
     fn cell_mutants(&self, cell: Cell) -> Vec<Mutant> {
@@ -132,6 +156,9 @@ impl<'a> Mutator<'a> {
     }
 
     fn var_mutants(&self, var: VarId) -> Vec<Mutant> {
+        if self.free.contains(&var) {
+            return Vec::new();
+        }
         let value = self.witness.vars[var.0 as usize];
         let other = self.witness.vars[(var.0 as usize + 1) % self.witness.vars.len()];
         let mut contents = vec![value + 1, value - 1, 0, other, value + 256];
@@ -140,17 +167,42 @@ impl<'a> Mutator<'a> {
         contents.into_iter().flat_map(|c| [Mutant::Class(var, c), Mutant::Bare(var, c)]).collect()
     }
 
+    /// Limbs of the same value with another radix: only their range checks object.
+    fn carry_mutants(&self) -> Vec<Mutant> {
+        let layout = &self.assembly.layout;
+        let shape = &layout.shape;
+        let mut out = Vec::new();
+        for (r, row) in layout.rows.iter().enumerate() {
+            let mut pair = |low: usize, high: usize| {
+                let cell = |column: usize| Cell { column: column as u32, row: r as u32 };
+                out.push(Mutant::Carry(cell(low), cell(high)));
+            };
+            for &(u, _) in &row.units {
+                for i in 1..shape.limbs {
+                    pair(shape.d(u as usize, i - 1), shape.d(u as usize, i));
+                    pair(shape.e(u as usize, i - 1), shape.e(u as usize, i));
+                }
+            }
+            for &(q, _) in &row.maxima {
+                for (j, i) in (0..MAX_FAN_IN).flat_map(|j| (1..shape.max_limbs).map(move |i| (j, i))) {
+                    pair(shape.distance(q as usize, j, i - 1), shape.distance(q as usize, j, i));
+                }
+            }
+        }
+        out
+    }
+
     fn copy_mutants(&self) -> impl Iterator<Item = Mutant> + '_ {
         let layout = &self.assembly.layout;
         layout.groups.iter().enumerate().flat_map(move |(g, group)| {
             let rows = &layout.rows[group.rows.start as usize..group.rows.end as usize];
             rows.iter().flat_map(|row| &row.hosts).filter_map(move |(_, host)| match host {
-                crate::plan::Host::Var(v) => {
+                Host::Var(v) => {
                     let value = self.witness.vars[v.0 as usize];
                     let lie = if value > 0 { value - 1 } else { value + 1 };
                     Some(Mutant::Copies(g as u32, *v, lie))
                 }
-                crate::plan::Host::Public(_) => None,
+                Host::Public(_) => None,
             })
         })
     }
@@ -194,6 +246,21 @@ impl<'a> Mutator<'a> {
             Mutant::Bare(var, content) => {
                 let lies = Lies { vars: [(*var, *content)].into(), bare: true, ..Lies::default() };
                 (self.continued(&lies), None)
+            }
+            Mutant::Carry(low, high) => {
+                let mut advice = self.honest.clone();
+                let radix = crate::chips::power_of_two(layout.shape.range_bits);
+                let mut columns = |cell: &Cell, by: Fp| {
+                    advice.columns[cell.column as usize][cell.row as usize] += by;
+                };
+                let high_value = self.honest.columns[high.column as usize][high.row as usize];
+                let sign = if bool::from(high_value.is_zero()) { -Fp::ONE } else { Fp::ONE };
+                columns(low, radix * sign);
+                columns(high, -sign);
+                (advice, Some(vec![*low, *high]))
+            }
+            Mutant::Top(step, by) => {
+                (self.continued(&Lies { tops: [(*step, *by)].into(), ..Lies::default() }), None)
             }
             Mutant::Copies(group, var, content) => {
                 let lies = Lies { copies: [((*group, *var), *content)].into(), ..Lies::default() };
