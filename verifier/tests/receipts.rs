@@ -1,0 +1,362 @@
+//! Receipts: what is accepted, what is refused and by which name, alone, in batches and deferred.
+
+mod common;
+
+use common::claims::{Model, PROGRAM};
+use common::{Spec, mix};
+use zkonnx_verifier::{
+    BatchError, Claim, ClaimInput, DataType, InputVisibility, LayoutError, Params, Receipt,
+    TensorData, VerifyError, Work, batch_cost, cost, discharge_all, verify, verify_batch,
+    verify_batch_counting, verify_counting, verify_deferred,
+};
+
+fn params() -> Params {
+    common::params(7)
+}
+
+fn tensor(values: &[i64]) -> TensorData {
+    TensorData::new(DataType::I8, vec![values.len() as u32], values.to_vec()).unwrap()
+}
+
+/// The receipt with its proof and other claims.
+fn with_claims(receipt: &Receipt, claims: Vec<Claim>) -> Receipt {
+    Receipt::new(*receipt.vk_id(), claims, receipt.proof().to_vec()).unwrap()
+}
+
+fn with_proof(receipt: &Receipt, proof: Vec<u8>) -> Receipt {
+    Receipt::new(*receipt.vk_id(), receipt.claims().to_vec(), proof).unwrap()
+}
+
+#[test]
+fn accepts_receipts_of_one_and_several_claims_and_refuses_all_else() {
+    let params = params();
+    let model = Model::small(1, 6);
+    for claims in [1, 3] {
+        let receipt = model.receipt(claims);
+        assert_eq!(verify(&model.key, &params, &receipt), Ok(()));
+        assert_eq!(Receipt::decode(&receipt.encode()), Ok(receipt.clone()));
+        assert_eq!(
+            receipt.proof().len(),
+            cost(&model.key).proof_bytes(claims.into())
+        );
+    }
+}
+
+#[test]
+fn rejects_every_other_claim_under_the_same_proof() {
+    let params = params();
+    let model = Model::small(2, 6);
+    let receipt = model.receipt(2);
+    let [first, second] = receipt.claims() else {
+        panic!("two claims");
+    };
+    let rebuilt =
+        |claim: &Claim, input: ClaimInput, outputs: Vec<TensorData>, context: [u8; 32]| {
+            let changed = Claim::new(*claim.program_id(), input, outputs, context).unwrap();
+            verify(
+                &model.key,
+                &params,
+                &with_claims(&receipt, vec![changed, second.clone()]),
+            )
+        };
+    let (input, outputs, context) = (first.input(), first.outputs(), *first.context());
+    assert_eq!(
+        rebuilt(first, input.clone(), outputs.to_vec(), context),
+        Ok(())
+    );
+    for byte in [0, 15, 16, 31] {
+        let mut other = context;
+        other[byte] ^= 0x80;
+        assert_eq!(
+            rebuilt(first, input.clone(), outputs.to_vec(), other),
+            Err(VerifyError::InvalidProof)
+        );
+    }
+    for position in 0..3 {
+        let mut values = outputs[0].values().to_vec();
+        values[position] -= 1;
+        let other = vec![tensor(&values), outputs[1].clone()];
+        assert_eq!(
+            rebuilt(first, input.clone(), other, context),
+            Err(VerifyError::InvalidProof)
+        );
+    }
+    let ClaimInput::Public(inputs) = input else {
+        panic!("a public input");
+    };
+    let mut values = inputs[0].values().to_vec();
+    values[4] += 1;
+    let other = TensorData::with_spec(inputs[0].spec().clone(), values).unwrap();
+    assert_eq!(
+        rebuilt(
+            first,
+            ClaimInput::Public(vec![other]),
+            outputs.to_vec(),
+            context
+        ),
+        Err(VerifyError::InvalidProof)
+    );
+    let swapped = with_claims(&receipt, vec![second.clone(), first.clone()]);
+    assert_eq!(
+        verify(&model.key, &params, &swapped),
+        Err(VerifyError::InvalidProof)
+    );
+}
+
+#[test]
+fn rejects_receipts_of_other_keys_programs_and_shapes_by_name() {
+    let params = params();
+    let (model, other) = (Model::small(3, 6), Model::small(4, 6));
+    let receipt = model.receipt(1);
+    assert_eq!(
+        verify(&other.key, &params, &receipt),
+        Err(VerifyError::WrongKey)
+    );
+    let claim = &receipt.claims()[0];
+    let renamed = Claim::new(
+        [9; 32],
+        claim.input().clone(),
+        claim.outputs().to_vec(),
+        *claim.context(),
+    );
+    assert_eq!(
+        verify(
+            &model.key,
+            &params,
+            &with_claims(&receipt, vec![renamed.unwrap()])
+        ),
+        Err(VerifyError::WrongProgram { claim: 0 })
+    );
+    let private = Claim::new(
+        *claim.program_id(),
+        ClaimInput::Private,
+        claim.outputs().to_vec(),
+        *claim.context(),
+    );
+    assert_eq!(
+        verify(
+            &model.key,
+            &params,
+            &with_claims(&receipt, vec![private.unwrap()])
+        ),
+        Err(VerifyError::Layout {
+            claim: 0,
+            source: LayoutError::VisibilityMismatch {
+                expected: InputVisibility::Public
+            }
+        })
+    );
+    // A claim more changes the length of the proof that there has to be.
+    let twice = vec![claim.clone(), claim.clone()];
+    assert!(matches!(
+        verify(&model.key, &params, &with_claims(&receipt, twice)),
+        Err(VerifyError::ProofLength { .. })
+    ));
+    let longer = [receipt.proof(), &[0]].concat();
+    assert!(matches!(
+        verify(&model.key, &params, &with_proof(&receipt, longer)),
+        Err(VerifyError::ProofLength { .. })
+    ));
+}
+
+#[test]
+fn accepts_private_input_without_its_values() {
+    let spec = Spec {
+        seed: 5,
+        k: 6,
+        copies: 2,
+        ..Spec::default()
+    };
+    let model = Model::new(spec, InputVisibility::Private, PROGRAM);
+    let receipt = model.receipt(1);
+    assert_eq!(receipt.claims()[0].input(), &ClaimInput::Private);
+    assert_eq!(verify(&model.key, &params(), &receipt), Ok(()));
+}
+
+/// Receipts of three models of two sizes.
+fn many() -> (Vec<Model>, Vec<(usize, Receipt)>) {
+    let models: Vec<Model> = vec![
+        Model::small(10, 5),
+        Model::small(11, 6),
+        Model::small(12, 6),
+    ];
+    let mut receipts = Vec::new();
+    for (index, model) in models.iter().enumerate() {
+        for claims in 1..=2 {
+            receipts.push((index, model.receipt(claims)));
+        }
+    }
+    (models, receipts)
+}
+
+#[test]
+fn accepts_batches_across_models_and_sizes_and_names_what_fails() {
+    let params = params();
+    let (models, mut receipts) = many();
+    let check = |receipts: &[(usize, Receipt)]| {
+        let items: Vec<_> = receipts
+            .iter()
+            .map(|(model, receipt)| (&models[*model].key, receipt))
+            .collect();
+        verify_batch(&items, &params)
+    };
+    assert_eq!(check(&receipts), Ok(()));
+    assert_eq!(check(&[]), Ok(()));
+    // Two that are wrong and one that is malformed.
+    let spoil = |receipt: &Receipt, offset: usize, mask: u8| {
+        let mut proof = receipt.proof().to_vec();
+        proof[offset] ^= mask;
+        with_proof(receipt, proof)
+    };
+    let len = receipts[1].1.proof().len();
+    receipts[1].1 = spoil(&receipts[1].1, len - 1 - 31, 1);
+    receipts[4].1 = spoil(&receipts[4].1, 31, 0x80);
+    receipts[2].1 = with_proof(&receipts[2].1, vec![]);
+    let Err(BatchError { failures }) = check(&receipts) else {
+        panic!("three receipts are wrong");
+    };
+    let names: Vec<usize> = failures.iter().map(|&(index, _)| index).collect();
+    assert_eq!(names, [1, 2, 4]);
+    for (index, error) in failures {
+        let (model, receipt) = &receipts[index];
+        assert_eq!(verify(&models[*model].key, &params, receipt), Err(error));
+    }
+}
+
+/// Two wrong proofs whose errors cancel under equal coefficients: c is changed up in one and down in the other.
+#[test]
+fn rejects_errors_that_would_cancel_in_a_plain_sum() {
+    use ff::{Field, PrimeField};
+    use pasta_curves::Fp;
+    let params = params();
+    let model = Model::small(13, 5);
+    let receipt = model.receipt(1);
+    let shifted = |delta: Fp| {
+        let mut proof = receipt.proof().to_vec();
+        // The last scalar is f, which only enters as -f · w.
+        let at = proof.len() - 32;
+        let mut repr = [0; 32];
+        repr.copy_from_slice(&proof[at..]);
+        let value = Fp::from_repr(repr).unwrap() + delta;
+        proof[at..].copy_from_slice(&value.to_repr());
+        with_proof(&receipt, proof)
+    };
+    let (up, down) = (shifted(Fp::ONE), shifted(-Fp::ONE));
+    let error = verify_batch(&[(&model.key, &up), (&model.key, &down)], &params).unwrap_err();
+    let wrong = |index| (index, VerifyError::InvalidProof);
+    assert_eq!(error.failures, [wrong(0), wrong(1)]);
+}
+
+#[test]
+fn accepts_deferred_receipts_only_once_discharged_and_names_what_fails() {
+    let params = params();
+    let (models, mut receipts) = many();
+    let defer = |receipts: &[(usize, Receipt)]| -> Vec<_> {
+        receipts
+            .iter()
+            .map(|(model, receipt)| verify_deferred(&models[*model].key, &params, receipt).unwrap())
+            .collect()
+    };
+    let all = discharge_all(defer(&receipts), &params).unwrap();
+    for ((model, receipt), verified) in receipts.iter().zip(&all) {
+        let digests: Vec<_> = receipt.claims().iter().map(Claim::digest).collect();
+        assert_eq!(verified.claims(), digests);
+        assert_eq!(verified.vk_id(), models[*model].key.id());
+        assert_eq!(verified.program_id(), models[*model].key.program_id());
+    }
+    let alone = defer(&receipts).swap_remove(3).discharge(&params);
+    assert_eq!(alone.unwrap(), all[3]);
+    assert_eq!(discharge_all(vec![], &params), Ok(vec![]));
+
+    let (model, receipt) = &receipts[3];
+    let mut claims = receipt.claims().to_vec();
+    let first = &claims[0];
+    let context = [1; 32];
+    claims[0] = Claim::new(
+        *first.program_id(),
+        first.input().clone(),
+        first.outputs().to_vec(),
+        context,
+    )
+    .unwrap();
+    let digests: Vec<_> = claims.iter().map(Claim::digest).collect();
+    receipts[3] = (*model, with_claims(receipt, claims));
+    let error = discharge_all(defer(&receipts), &params).unwrap_err();
+    assert_eq!(error.rejected, [(3, digests)]);
+    assert_eq!(error.verified.len(), receipts.len() - 1);
+    assert_eq!(
+        defer(&receipts).swap_remove(3).discharge(&params),
+        Err(VerifyError::InvalidProof)
+    );
+}
+
+#[test]
+fn accepts_deferred_points_that_satisfy_the_stated_equation() {
+    use ff::Field;
+    use pasta_curves::{Eq, Fp};
+    let params = params();
+    let model = Model::small(14, 5);
+    let deferred = verify_deferred(&model.key, &params, &model.receipt(1)).unwrap();
+    assert_eq!(deferred.challenges().len(), 5);
+    let mut s = vec![Fp::ONE];
+    for challenge in deferred.challenges().iter().rev() {
+        let upper: Vec<Fp> = s.iter().map(|value| value * challenge).collect();
+        s.extend(upper);
+    }
+    let (g, _, _, _) = common::stock_parts(5);
+    let sum: Eq = s.iter().zip(g).map(|(scalar, point)| point * scalar).sum();
+    assert_eq!(Eq::from(*deferred.point()), sum * deferred.scalar());
+}
+
+#[test]
+fn accepts_only_work_within_the_stated_cost() {
+    let params = params();
+    let (models, mut receipts) = many();
+    let mut state = 1;
+    for (model, receipt) in &receipts {
+        let key = &models[*model].key;
+        let bound = cost(key).single(receipt.claims().len());
+        let mut done = Work::default();
+        verify_counting(key, &params, receipt, &mut done).unwrap();
+        assert!(done.within(&bound), "{done:?} in {bound:?}");
+        // The bound is of use: below twice what an honest receipt takes. The rest is buckets that stay empty.
+        assert!(
+            done.group_additions * 2 > bound.group_additions,
+            "{done:?} in {bound:?}"
+        );
+        assert_eq!(done.decompressions, bound.decompressions);
+    }
+    let items: Vec<_> = receipts
+        .iter()
+        .map(|(model, receipt)| (&models[*model].key, receipt))
+        .collect();
+    let costs: Vec<_> = items.iter().map(|(key, _)| cost(key)).collect();
+    let priced: Vec<_> = costs
+        .iter()
+        .zip(&items)
+        .map(|(cost, (_, receipt))| (cost, receipt.claims().len()))
+        .collect();
+    let bound = batch_cost(&priced);
+    let mut done = Work::default();
+    verify_batch_counting(&items, &params, &mut done).unwrap();
+    assert!(done.within(&bound), "{done:?} in {bound:?}");
+    // The worst case: everything is well-formed and wrong.
+    for (_, receipt) in &mut receipts {
+        let mut proof = receipt.proof().to_vec();
+        let at = proof.len() - 32;
+        proof[at] ^= 1 << (mix(&mut state) % 8);
+        *receipt = with_proof(receipt, proof);
+    }
+    let items: Vec<_> = receipts
+        .iter()
+        .map(|(model, receipt)| (&models[*model].key, receipt))
+        .collect();
+    let mut done = Work::default();
+    let error = verify_batch_counting(&items, &params, &mut done).unwrap_err();
+    assert_eq!(error.failures.len(), items.len());
+    assert!(done.within(&bound), "{done:?} in {bound:?}");
+    assert!(
+        done.group_additions * 2 > bound.group_additions,
+        "{done:?} in {bound:?}"
+    );
+}
