@@ -11,6 +11,7 @@
 //! |---------|--------------|--------------------|--------------------------------------------------------------|
 //! | advice  | `y_u`, `t_u` | one pair a unit    | value of the step function, start of its step                |
 //! | advice  | `r_h`        | `range_columns()`  | limbs, each in `[0, 2^range_bits)`; first `d`, then `e` limbs |
+//! | advice  | `b_i`        | `bytes`            | 8-bit inputs, and copies of bytes                            |
 //! | advice  | `p_i`        | `plain`            | copies of cells                                              |
 //! | advice  | `s_g`        | `accumulators`     | running sums                                                 |
 //! | fixed   | `q`, `c`     | 1 each             | this row writes the sums; it continues those of the row above |
@@ -18,7 +19,7 @@
 //! | fixed   | `w_{g,l}`    | one a weighted cell | packed weights                                               |
 //! | fixed   | `tag_u`      | one a unit         | which table the unit reads; 0 where it is idle               |
 //! | fixed   | `m_q`        | one a maximum slot | 1 where the slot is in use                                   |
-//! | fixed   | tables       | 1 + 4 a bank       | the limbs; rows (tag, tag·y, tag·start, tag·(width-1))       |
+//! | fixed   | tables       | 2 + 4 a bank       | limbs; bytes; rows (tag, tag·y, tag·start, tag·(width-1))    |
 //! | instance | `i`         | 1                  | context, public inputs and outputs                           |
 //!
 //! # Constraints
@@ -27,6 +28,7 @@
 //! |--------|---------|--------------------------------------------------------------------------------------|
 //! | 2      | `dot`   | `q·s_g(0) - c·s_g(-1) - Σ_l w_{g,l}·x_l - k_g = 0`, `x_l` over all weighted columns   |
 //! | lookup | `range` | `r_h ∈ [0, 2^range_bits)`                                                            |
+//! | lookup | `byte`  | `b_i ∈ [0, 2^8)`                                                                     |
 //! | lookup | `step`  | `(tag, tag·y, tag·t, tag·(d + e))` is a row of the bank's table                      |
 //! | 5      | `max`   | `m·f_1·f_2·f_3·f_4 = 0`, each `f_i` a sum of limbs                                   |
 //! | copy   | `copy`  | a value that is used again is the same cell, or a public value                       |
@@ -58,6 +60,8 @@ use zkonnx_verifier::cs::{Column, ConstraintSystem};
 
 /// Inputs of a maximum slot.
 pub const MAX_FAN_IN: usize = 4;
+/// Bits of a byte.
+pub const BYTE_BITS: u32 = 8;
 /// Degree of the constraint system. Constraints of degree 4 and 5 need the same extended domain, and 5 lets three
 /// columns share one permutation product.
 pub const DEGREE: u32 = 5;
@@ -86,6 +90,8 @@ pub struct Shape {
     pub max_top: bool,
     /// The range column at which the slots begin: 0 to share those of the units, or after them.
     pub max_base: usize,
+    /// Columns of bytes: copies, and the homes of 8-bit inputs.
+    pub bytes: usize,
     /// Columns that hold nothing but copies.
     pub plain: usize,
     /// Accumulators.
@@ -127,12 +133,12 @@ impl Shape {
 
     /// Columns whose cells enter the sums: `y`, `t`, the weighted range columns and the plain ones.
     pub fn weighted_columns(&self) -> usize {
-        2 * self.units() + self.weighted_range_columns() + self.plain
+        2 * self.units() + self.weighted_range_columns() + self.bytes + self.plain
     }
 
     /// Advice columns.
     pub fn advice_columns(&self) -> usize {
-        2 * self.units() + self.range_columns() + self.plain + self.accumulators
+        2 * self.units() + self.range_columns() + self.bytes + self.plain + self.accumulators
     }
 
     /// Rows that may hold something.
@@ -170,14 +176,21 @@ impl Shape {
         self.range(self.units() * self.limbs + u * self.limbs + i)
     }
 
-    /// Index of plain column `i`.
-    pub fn plain_column(&self, i: usize) -> usize {
+    /// Index of byte column `i`; the plain columns follow.
+    pub fn byte(&self, i: usize) -> usize {
         2 * self.units() + self.range_columns() + i
+    }
+
+    /// Whether every cell of an advice column is proved to be a byte.
+    pub fn holds_bytes(&self, advice: usize) -> bool {
+        let limbs = self.range(0)..self.range(self.range_columns());
+        let bytes = self.byte(0)..self.byte(self.bytes);
+        bytes.contains(&advice) || (self.range_bits == BYTE_BITS && limbs.contains(&advice))
     }
 
     /// Index of accumulator `g`.
     pub fn accumulator(&self, g: usize) -> usize {
-        2 * self.units() + self.range_columns() + self.plain + g
+        2 * self.units() + self.range_columns() + self.bytes + self.plain + g
     }
 
     /// Index of limb `i` of distance `j` of slot `q`.
@@ -208,7 +221,7 @@ impl Shape {
         match l {
             l if l < leading => l,
             l if l < own => self.range(self.max_base) + l - leading,
-            l => self.plain_column(l - own),
+            l => self.byte(l - own),
         }
     }
 
@@ -216,12 +229,12 @@ impl Shape {
     pub fn weight_index(&self, advice: usize) -> Option<usize> {
         let leading = 2 * self.units() + self.leading_range_columns();
         let own = 2 * self.units() + self.weighted_range_columns();
-        let plain = self.plain_column(0);
+        let free = self.byte(0)..self.accumulator(0);
         let slots = self.range(self.slots().start)..self.range(self.slots().end);
         match advice {
             a if a < leading => Some(a),
             a if slots.contains(&a) => Some(leading + a - slots.start),
-            a if a >= plain && a < plain + self.plain => Some(own + a - plain),
+            a if free.contains(&a) => Some(own + a - free.start),
             _ => None,
         }
     }
@@ -236,6 +249,8 @@ pub enum ConstraintName {
     Max(usize),
     /// The range check of range column `.0`.
     Range(usize),
+    /// The range check of byte column `.0`.
+    Byte(usize),
     /// The step lookup of unit `.0`.
     Step(usize),
     /// Equality of cells.
@@ -248,6 +263,7 @@ impl std::fmt::Display for ConstraintName {
             Self::Dot(g) => write!(f, "dot[{g}]"),
             Self::Max(q) => write!(f, "max[{q}]"),
             Self::Range(h) => write!(f, "range[{h}]"),
+            Self::Byte(i) => write!(f, "byte[{i}]"),
             Self::Step(u) => write!(f, "step[{u}]"),
             Self::Copy => write!(f, "copy"),
         }
@@ -278,6 +294,8 @@ pub struct Chips {
     pub maxima: Vec<Column>,
     /// The table of limbs.
     pub range_table: Column,
+    /// The table of bytes; the table of limbs, if these are bytes or there is no byte column.
+    pub byte_table: Column,
     /// The tables of steps.
     pub banks: Vec<Bank>,
     /// Name of each gate, in the order of `cs.gates`.
@@ -302,6 +320,8 @@ impl Chips {
         let maxima: Vec<_> = (0..shape.maxima).map(|_| b.fixed()).collect();
         // Table columns come last, in the order in which halo2 is asked to make them.
         let range_table = b.fixed();
+        let own_bytes = shape.bytes > 0 && shape.range_bits != BYTE_BITS;
+        let byte_table = if own_bytes { b.fixed() } else { range_table };
         let banks: Vec<Bank> = (0..shape.banks).map(|_| [(); 4].map(|()| b.fixed())).collect();
 
         let mut gate_names = Vec::new();
@@ -329,6 +349,11 @@ impl Chips {
             b.lookup(vec![(limb, range_table)]);
             lookup_names.push(ConstraintName::Range(h));
         }
+        for i in 0..shape.bytes {
+            let byte = b.cell(advice[shape.byte(i)]);
+            b.lookup(vec![(byte, byte_table)]);
+            lookup_names.push(ConstraintName::Byte(i));
+        }
         for (u, &tag) in tags.iter().enumerate() {
             let inputs = step(&mut b, shape, &advice, tag, u);
             let bank = banks[shape.unit_banks[u]];
@@ -349,6 +374,7 @@ impl Chips {
             tags,
             maxima,
             range_table,
+            byte_table,
             banks,
             gate_names,
             lookup_names,
@@ -357,7 +383,8 @@ impl Chips {
 
     /// Table columns, which halo2 wants to be made as such, in order.
     pub fn table_columns(&self) -> impl Iterator<Item = Column> + '_ {
-        std::iter::once(self.range_table).chain(self.banks.iter().flatten().copied())
+        let own_bytes = Some(self.byte_table).filter(|&t| t != self.range_table);
+        std::iter::once(self.range_table).chain(own_bytes).chain(self.banks.iter().flatten().copied())
     }
 }
 

@@ -13,7 +13,7 @@ use pasta_curves::Fp;
 pub use configure::{Columns, with_chips};
 pub use witness::{Advice, Lies, StepCells, Witness, WitnessError, small_value};
 
-use crate::chips::Chips;
+use crate::chips::{BYTE_BITS, Chips};
 use crate::plan::{Cell, Host, Layout};
 
 /// A placed model with everything that does not depend on the witness.
@@ -80,6 +80,9 @@ impl Assembly {
         let Self { chips, layout, fixed, .. } = self;
         let width = layout.shape.max_step_width();
         fixed[chips.range_table.index as usize] = (0..1u64 << layout.shape.range_bits).map(Fp::from).collect();
+        if chips.byte_table != chips.range_table {
+            fixed[chips.byte_table.index as usize] = (0..1u64 << BYTE_BITS).map(Fp::from).collect();
+        }
         for bank in &chips.banks {
             bank.iter().for_each(|column| fixed[column.index as usize] = vec![Fp::ZERO]);
         }
@@ -123,7 +126,12 @@ impl Assembly {
                 let cell = cell(column as usize);
                 self.assigned.push(cell);
                 match host {
-                    Host::Var(v) => self.copies.push((cell, self.layout.homes[v.0 as usize])),
+                    Host::Var(v) => {
+                        let home = self.layout.homes[v.0 as usize];
+                        if home != cell {
+                            self.copies.push((cell, home));
+                        }
+                    }
                     Host::Public(element) => self.public.push((cell, element)),
                 }
             }

@@ -210,9 +210,15 @@ impl Solver<'_> {
         for (b, block) in self.lowering.blocks.iter().enumerate() {
             match block {
                 Block::Input { cells, node, .. } => {
+                    for (lane, &cell) in cells.iter().enumerate() {
+                        self.input(cell, inputs[next_input + lane], *node)?;
+                    }
                     for &id in &steps[b] {
-                        let lane = self.layout.steps[id].lane as usize;
-                        self.input(id, cells[lane], inputs[next_input + lane], *node)?;
+                        let cell = cells[self.layout.steps[id].lane as usize];
+                        let info = self.lowering.vars[cell.0 as usize];
+                        let d = self.out.vars[cell.0 as usize];
+                        let e = info.range.hi - info.range.lo - d;
+                        self.out.steps[id] = StepCells { y: 0, t: 0, d, e };
                     }
                     next_input += cells.len();
                 }
@@ -239,14 +245,12 @@ impl Solver<'_> {
         content
     }
 
-    fn input(&mut self, id: usize, var: VarId, value: i64, node: u32) -> Result<(), WitnessError> {
+    fn input(&mut self, var: VarId, value: i64, node: u32) -> Result<(), WitnessError> {
         let info = self.lowering.vars[var.0 as usize];
         if !info.range.contains(value) {
             return Err(WitnessError::Range { node, value });
         }
-        let content = self.set(var, value - info.offset);
-        let e = info.range.hi - info.range.lo - content;
-        self.out.steps[id] = StepCells { y: 0, t: 0, d: content, e };
+        self.set(var, value - info.offset);
         Ok(())
     }
 

@@ -3,9 +3,7 @@
 //! The constants are measured once and committed: a plan must not depend on the machine that makes it, because the
 //! verifying key does.
 
-use zkonnx_verifier::cs::ConstraintSystem;
-
-use crate::chips::{DEGREE, Shape};
+use crate::chips::{BYTE_BITS, DEGREE, Shape};
 
 /// Predicted cost of a circuit.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -49,10 +47,11 @@ impl Counts {
                 + shape.units()
                 + shape.maxima
                 + 1
+                + usize::from(shape.bytes > 0 && shape.range_bits != BYTE_BITS)
                 + 4 * shape.banks,
             permuted,
             products: permuted.div_ceil(DEGREE as usize - 2),
-            range_lookups: shape.range_columns(),
+            range_lookups: shape.range_columns() + shape.bytes,
             step_lookups: shape.units(),
             advice_queries: shape.advice_columns() + shape.accumulators,
         }
@@ -130,9 +129,4 @@ fn point_sets(c: &Counts) -> usize {
     let products = usize::from(c.products > 1) + usize::from(c.products > 0 && lookups == 0);
     let lookup_and_sums = accumulators.max(usize::from(c.lookups() > 0));
     1 + lookup_and_sums + usize::from(lookups > 0) + products
-}
-
-/// Length of a proof under a constraint system, counted from the system itself.
-pub fn fixed_columns(cs: &ConstraintSystem) -> usize {
-    cs.num_fixed as usize
 }

@@ -36,7 +36,7 @@ use std::collections::HashMap;
 use ff::{Field, PrimeField};
 use pasta_curves::Fp;
 
-use crate::chips::{MAX_FAN_IN, Shape, power_of_two};
+use crate::chips::{BYTE_BITS, MAX_FAN_IN, Shape, power_of_two};
 use crate::lower::{Block, Lowering, VarId, Wire};
 
 use super::layout::{Cell, Group, Host, Layout, MaxUse, PlacedTable, Row, StepUse};
@@ -56,6 +56,7 @@ pub(crate) struct Placer<'a> {
     rows: Vec<Row>,
     groups: Vec<Group>,
     homes: Vec<Cell>,
+    is_byte_input: Vec<bool>,
     powers: Vec<Fp>,
 }
 
@@ -99,7 +100,15 @@ struct Chain {
 
 impl<'a> Placer<'a> {
     pub(crate) fn new(shape: &'a Shape, lowering: &'a Lowering, tables: Vec<PlacedTable>) -> Self {
+        let mut is_byte_input = vec![false; lowering.vars.len()];
+        for block in &lowering.blocks {
+            if let Block::Input { cells, range, .. } = block {
+                let byte = range.hi - range.lo == (1 << BYTE_BITS) - 1;
+                cells.iter().for_each(|v| is_byte_input[v.0 as usize] = byte);
+            }
+        }
         Self {
+            is_byte_input,
             shape,
             lowering,
             tables,
@@ -327,11 +336,50 @@ impl<'a> Placer<'a> {
         Ok(())
     }
 
-    /// Gives each cell of an input block a unit that is free, in the rows there are or in new ones.
-    pub(crate) fn inputs(&mut self, block: u32, table: u32) -> Result<(), PlanError> {
+    /// Gives each input a place that has none yet: bytes go to byte columns, others to units that are free, in the
+    /// rows there are or in new ones. Must come last.
+    pub(crate) fn inputs(&mut self, block: u32, table: Option<u32>) -> Result<(), PlanError> {
         let Block::Input { cells, node, .. } = &self.lowering.blocks[block as usize] else {
             return Err(PlanError::WrongBlock { block });
         };
+        match table {
+            Some(table) => self.unit_inputs(block, cells, *node, table),
+            None => self.byte_inputs(cells, *node),
+        }
+    }
+
+    fn byte_inputs(&mut self, cells: &[VarId], node: u32) -> Result<(), PlanError> {
+        let columns: Vec<usize> =
+            (0..self.shape.accumulator(0)).filter(|&c| self.shape.weight_index(c).is_some()).collect();
+        let columns: Vec<usize> = columns.into_iter().filter(|&c| self.shape.holds_bytes(c)).collect();
+        let free_in = |placer: &Self, row: usize| -> Vec<(usize, usize)> {
+            let busy = placer.busy(&placer.rows[row]);
+            columns.iter().filter(|&&c| !busy[c]).map(|&c| (row, c)).collect()
+        };
+        let mut row = 0;
+        let mut free = Vec::new();
+        for &var in cells {
+            if self.homes[var.0 as usize] != UNPLACED {
+                continue;
+            }
+            while free.is_empty() {
+                if row == self.rows.len() {
+                    if columns.is_empty() {
+                        return Err(PlanError::NoUnit { bank: 0 });
+                    }
+                    self.rows.push(Row { node, ..Row::default() });
+                }
+                free = free_in(self, row);
+                row += 1;
+            }
+            let (row, column) = free.remove(0);
+            self.rows[row].hosts.push((column as u32, Host::Var(var)));
+            self.homes[var.0 as usize] = Cell { column: column as u32, row: row as u32 };
+        }
+        Ok(())
+    }
+
+    fn unit_inputs(&mut self, block: u32, cells: &[VarId], node: u32, table: u32) -> Result<(), PlanError> {
         let bank = self.tables[table as usize].bank;
         let units: Vec<_> =
             (0..self.shape.units()).filter(|&u| self.shape.unit_banks[u] == bank).collect();
@@ -344,7 +392,7 @@ impl<'a> Placer<'a> {
             let (row, unit) = match free.next() {
                 Some(found) => found,
                 None => {
-                    self.rows.push(Row { node: *node, ..Row::default() });
+                    self.rows.push(Row { node, ..Row::default() });
                     let row = self.rows.len() - 1;
                     free = units.iter().map(|&u| (row, u)).collect::<Vec<_>>().into_iter();
                     free.next().ok_or(PlanError::NoUnit { bank })?
@@ -359,17 +407,25 @@ impl<'a> Placer<'a> {
         Ok(())
     }
 
-    fn unit_is_free(&self, row: &Row, unit: usize) -> bool {
-        let mut columns = vec![self.shape.y(unit) as u32, self.shape.t(unit) as u32];
-        for i in 0..self.shape.limbs {
-            columns.extend([self.shape.d(unit, i) as u32, self.shape.e(unit, i) as u32]);
+    /// Which advice columns of a row hold something.
+    fn busy(&self, row: &Row) -> Vec<bool> {
+        let mut busy = vec![false; self.shape.advice_columns()];
+        for &(u, _) in &row.units {
+            self.unit_columns(u as usize).for_each(|c| busy[c] = true);
         }
-        let hosted = row.hosts.iter().any(|(c, _)| columns.contains(c));
-        let used = row.units.iter().any(|&(u, _)| u as usize == unit);
-        let slots = row.maxima.iter().any(|&(q, _)| {
-            self.shape.slot(q as usize).any(|column| columns.contains(&(column as u32)))
-        });
-        !hosted && !used && !slots
+        row.maxima.iter().flat_map(|&(q, _)| self.shape.slot(q as usize)).for_each(|c| busy[c] = true);
+        row.hosts.iter().for_each(|&(c, _)| busy[c as usize] = true);
+        busy
+    }
+
+    fn unit_columns(&self, unit: usize) -> impl Iterator<Item = usize> + '_ {
+        let limbs = (0..self.shape.limbs).flat_map(move |i| [self.shape.d(unit, i), self.shape.e(unit, i)]);
+        [self.shape.y(unit), self.shape.t(unit)].into_iter().chain(limbs)
+    }
+
+    fn unit_is_free(&self, row: &Row, unit: usize) -> bool {
+        let busy = self.busy(row);
+        self.unit_columns(unit).all(|column| !busy[column])
     }
 
     fn check_accumulators(&self, equations: usize, node: u32) -> Result<(), PlanError> {
@@ -437,12 +493,7 @@ impl<'a> Placer<'a> {
             row.carry = i > 0;
         }
         for &(row, unit) in &units {
-            busy[row][self.shape.y(unit)] = true;
-            busy[row][self.shape.t(unit)] = true;
-            for i in 0..self.shape.limbs {
-                busy[row][self.shape.d(unit, i)] = true;
-                busy[row][self.shape.e(unit, i)] = true;
-            }
+            self.unit_columns(unit).for_each(|column| busy[row][column] = true);
         }
         let mut placed_slots = Vec::with_capacity(slots);
         for row in (0..rows).cycle().take(rows * self.shape.maxima) {
@@ -458,7 +509,7 @@ impl<'a> Placer<'a> {
         if placed_slots.len() < slots {
             return None;
         }
-        let placed = self.place_hosts(hosts, &mut new_rows, &busy)?;
+        let placed = self.place_hosts(hosts, first_row, &mut new_rows, &busy)?;
         self.rows.extend(new_rows);
         let count = |done: usize, new: usize| done as u32..(done + new) as u32;
         self.groups.push(Group {
@@ -475,42 +526,71 @@ impl<'a> Placer<'a> {
     }
 
     /// Puts each copy into a free weighted column. Copies of values that a limb could not hold go to columns without
-    /// a range check.
-    fn place_hosts(&self, hosts: &[Host], rows: &mut [Row], busy: &[Vec<bool>]) -> Option<Vec<(usize, usize)>> {
-        let range_columns = self.shape.range(0)..self.shape.range(self.shape.range_columns());
-        let mut narrow = Vec::new();
-        let mut wide = Vec::new();
+    /// a range check; an 8-bit input that has no home yet makes one of a byte cell, if there is one left.
+    fn place_hosts(
+        &mut self,
+        hosts: &[Host],
+        first_row: usize,
+        rows: &mut [Row],
+        busy: &[Vec<bool>],
+    ) -> Option<Vec<(usize, usize)>> {
+        let limbs = self.shape.range(0)..self.shape.range(self.shape.range_columns());
+        let mut free = [Vec::new(), Vec::new(), Vec::new()];
         for (row, busy) in busy.iter().enumerate() {
             for l in (0..self.shape.weighted_columns()).rev() {
                 let column = self.shape.weighted(l);
-                if !busy[column] {
-                    let list = if range_columns.contains(&column) { &mut narrow } else { &mut wide };
-                    list.push((row, l));
+                let kind = match column {
+                    c if busy[c] => continue,
+                    c if self.shape.holds_bytes(c) => BYTE,
+                    c if limbs.contains(&c) => LIMB,
+                    _ => WIDE,
+                };
+                free[kind].push((row, l));
+            }
+        }
+        let mut free = free.map(|list| list.into_iter());
+        let mut take = |kinds: &[usize]| kinds.iter().find_map(|&kind| free[kind].next());
+        let mut out = vec![(0, 0); hosts.len()];
+        let orders: Vec<(usize, &[usize])> =
+            hosts.iter().enumerate().map(|(i, host)| (i, self.host_order(host))).collect();
+        // Those that can stand in few columns choose first, then those that would like a byte.
+        for pass in [&[WIDE][..], &[BYTE, WIDE, LIMB], &[WIDE, LIMB, BYTE]] {
+            for &(i, order) in orders.iter().filter(|(_, order)| *order == pass) {
+                out[i] = take(order)?;
+            }
+        }
+        for (host, &(row, l)) in hosts.iter().zip(&out) {
+            let column = self.shape.weighted(l);
+            rows[row].hosts.push((column as u32, *host));
+            if let Host::Var(v) = host {
+                let home = &mut self.homes[v.0 as usize];
+                if *home == UNPLACED && self.shape.holds_bytes(column) && self.is_byte_input[v.0 as usize] {
+                    *home = Cell { column: column as u32, row: (first_row + row) as u32 };
                 }
             }
         }
-        let (mut narrow, mut wide) = (narrow.into_iter(), wide.into_iter());
-        let mut out = vec![(0, 0); hosts.len()];
-        let fits = |host: &Host| match host {
-            Host::Var(v) => {
-                let info = &self.lowering.vars[v.0 as usize];
-                info.range.hi - info.offset < 1 << self.shape.range_bits
-            }
-            Host::Public(_) => false,
-        };
-        let (small, large): (Vec<_>, Vec<_>) = (0..hosts.len()).partition(|&i| fits(&hosts[i]));
-        for i in large {
-            out[i] = wide.next()?;
-        }
-        for i in small {
-            out[i] = wide.next().or_else(|| narrow.next())?;
-        }
-        for (host, &(row, l)) in hosts.iter().zip(&out) {
-            rows[row].hosts.push((self.shape.weighted(l) as u32, *host));
-        }
         Some(out)
     }
+
+    /// The kinds of columns that a copy may stand in, best first.
+    fn host_order(&self, host: &Host) -> &'static [usize] {
+        let Host::Var(v) = host else { return &[WIDE] };
+        let info = &self.lowering.vars[v.0 as usize];
+        let largest = info.range.hi - info.offset;
+        if largest >= 1 << BYTE_BITS.max(self.shape.range_bits) {
+            &[WIDE]
+        } else if largest < 1 << BYTE_BITS {
+            let homeless = self.homes[v.0 as usize] == UNPLACED;
+            if homeless && self.is_byte_input[v.0 as usize] { &[BYTE, WIDE, LIMB] } else { &[WIDE, LIMB, BYTE] }
+        } else {
+            &[WIDE]
+        }
+    }
 }
+
+const WIDE: usize = 0;
+const LIMB: usize = 1;
+const BYTE: usize = 2;
 
 /// Bits of one lane of a maximum.
 pub(crate) fn max_lane_bits(shape: &Shape) -> u32 {

@@ -6,7 +6,7 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-use crate::chips::{MAX_FAN_IN, Shape};
+use crate::chips::{BYTE_BITS, MAX_FAN_IN, Shape};
 use crate::lower::{Block, Lowering};
 use crate::program::Range;
 
@@ -17,6 +17,11 @@ use super::place::{Placer, max_lane_bits, minimum_rows, step_lane_bits};
 use super::tables::{StepTable, TableForm, forms};
 use super::tiles::{GridBox, Tiling};
 use super::{PlanError, PlanOptions, PublicElement};
+
+/// Candidates are kept up to this multiple of the best cost, because an estimate may be too good.
+const SLACK: f64 = 3.0;
+/// Candidates that are kept for each `k`.
+const KEPT: usize = 24;
 
 /// A step block, prepared.
 struct StepJob<'a> {
@@ -141,20 +146,24 @@ impl<'a> Jobs<'a> {
         let mut found: Vec<Candidate> = Vec::new();
         let mut best = f64::INFINITY;
         for k in 4..=options.max_k {
-            let before = found.len();
+            let mut of_k: Vec<Candidate> = Vec::new();
             for shape in skeletons(k, self.needs_slots()) {
                 if shape.usable_rows() < public_elements || 1 << shape.range_bits > shape.usable_rows() {
                     continue;
                 }
-                if predict(&shape).prove_cpu_s > 1.15 * best {
+                if predict(&shape).prove_cpu_s > SLACK * best {
                     continue;
                 }
                 if let Some(candidate) = self.complete(shape, options) {
                     best = best.min(candidate.cost.prove_cpu_s);
-                    found.push(candidate);
+                    of_k.push(candidate);
                 }
             }
-            if !found.is_empty() && found.len() == before {
+            let none_better = of_k.is_empty() && !found.is_empty();
+            of_k.sort_by(|a, b| a.cost.prove_cpu_s.total_cmp(&b.cost.prove_cpu_s));
+            of_k.truncate(KEPT);
+            found.extend(of_k);
+            if none_better {
                 break;
             }
         }
@@ -175,17 +184,28 @@ impl<'a> Jobs<'a> {
             shape.unit_banks = (0..shape.units()).map(|u| u % shape.banks).collect();
         };
         shape.max_limbs = self.max_limbs(&shape, &forms);
-        for plain in [0, 1, 2, 3, 4, 6, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 48] {
-            shape.plain = plain;
-            let cost = predict(&shape);
-            if cost.proof_bytes > options.max_proof_bytes {
-                return None;
-            }
-            if self.estimate_rows(&shape, &forms) <= shape.usable_rows() {
-                return Some(Candidate { shape, forms, cost });
+        if shape.max_base > 0 {
+            shape.max_base = 2 * shape.units() * shape.limbs;
+        }
+        let enough = self.byte_inputs().div_ceil(shape.usable_rows());
+        let bytes = if shape.range_bits == BYTE_BITS { vec![0, enough, enough + 1] } else { vec![enough, enough + 1] };
+        let mut best: Option<Candidate> = None;
+        for bytes in bytes {
+            for plain in [0, 1, 2, 3, 4, 6, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 48] {
+                shape = Shape { bytes, plain, ..shape };
+                let cost = predict(&shape);
+                if cost.proof_bytes > options.max_proof_bytes {
+                    break;
+                }
+                if self.estimate_rows(&shape, &forms) <= shape.usable_rows() {
+                    if best.as_ref().is_none_or(|b| cost.prove_cpu_s < b.cost.prove_cpu_s) {
+                        best = Some(Candidate { shape: shape.clone(), forms: forms.clone(), cost });
+                    }
+                    break;
+                }
             }
         }
-        None
+        best
     }
 
     /// A form for each step block such that all tables fit their banks, or none.
@@ -231,12 +251,29 @@ impl<'a> Jobs<'a> {
             collected.of_step.push(places);
         }
         for &(_, range, _) in &self.inputs {
+            if is_byte(range) {
+                collected.of_input.push(None);
+                continue;
+            }
             // One step that covers the whole range and has the value of the offset: a pure range check.
             let table = StepTable { lo: 0, hi: range.hi - range.lo, y_offset: 0, steps: vec![(0, 0)] };
             let place = collected.add(&table);
-            collected.of_input.push(place);
+            collected.of_input.push(Some(place));
         }
         collected
+    }
+
+    /// Inputs that are bytes.
+    fn byte_inputs(&self) -> usize {
+        self.inputs.iter().filter(|i| is_byte(i.1)).map(|i| i.2).sum()
+    }
+
+    /// Weighted range cells that units and slots take.
+    fn limb_cells(&self, shape: &Shape) -> usize {
+        let lanes: usize = self.steps.iter().map(|job| job.lanes).sum();
+        let pooled: usize = self.steps.iter().filter(|job| job.pooled).map(|job| job.lanes).sum();
+        let windows: usize = self.maxima.iter().map(|m| m.1).sum();
+        lanes * shape.limbs + (pooled + windows) * shape.slot_columns()
     }
 
     fn estimate_rows(&self, shape: &Shape, forms: &[usize]) -> usize {
@@ -258,7 +295,16 @@ impl<'a> Jobs<'a> {
             let hosts: usize = group.iter().map(|e| e.values.len() + 1).sum();
             rows += minimum_rows(shape, hosts, &[], 0);
         }
-        let inputs: usize = self.inputs.iter().map(|i| i.2).sum();
+        let inputs: usize = self.inputs.iter().filter(|i| !is_byte(i.1)).map(|i| i.2).sum();
+        let free_limbs = if shape.range_bits == BYTE_BITS {
+            (rows * shape.weighted_range_columns()).saturating_sub(self.limb_cells(shape))
+        } else {
+            0
+        };
+        let bytes = self.byte_inputs().saturating_sub(free_limbs / 2);
+        if bytes > 0 {
+            rows = rows.max(if shape.bytes == 0 { usize::MAX } else { bytes.div_ceil(shape.bytes) });
+        }
         let steps: usize = self.steps.iter().map(|j| j.lanes).sum();
         rows.max((inputs + steps).div_ceil(shape.units()))
     }
@@ -386,7 +432,7 @@ fn check_domain(
 struct Collected {
     tables: Vec<StepTable>,
     of_step: Vec<Vec<u32>>,
-    of_input: Vec<u32>,
+    of_input: Vec<Option<u32>>,
 }
 
 impl Collected {
@@ -447,6 +493,7 @@ fn skeletons(k: u32, (slots, max_top): (bool, bool)) -> Vec<Shape> {
                             max_limbs: 1,
                             max_top,
                             max_base,
+                            bytes: 0,
                             plain: 0,
                             accumulators,
                         }));
@@ -456,4 +503,9 @@ fn skeletons(k: u32, (slots, max_top): (bool, bool)) -> Vec<Shape> {
         }
     }
     out
+}
+
+/// Whether an input of this range is what a byte column proves.
+fn is_byte(range: Range) -> bool {
+    range.hi - range.lo == (1 << BYTE_BITS) - 1
 }
