@@ -141,11 +141,6 @@ impl Domain {
         self.omega
     }
 
-    /// Number of cosets.
-    pub(crate) fn cosets(&self) -> usize {
-        self.cosets.len()
-    }
-
     /// `x·omega^rotation`.
     pub(crate) fn rotate(&self, x: Fp, rotation: i32) -> Fp {
         let base = if rotation < 0 { self.omega_inverse } else { self.omega };

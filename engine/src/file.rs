@@ -7,7 +7,7 @@ use std::io::{Read, Write};
 
 use blake2b_simd::blake2bp;
 use ff::PrimeField;
-use pasta_curves::arithmetic::{Coordinates, CurveAffine};
+use pasta_curves::arithmetic::CurveAffine;
 use pasta_curves::{EqAffine, Fp, Fq};
 use thiserror::Error;
 
@@ -124,10 +124,6 @@ impl<W: Write> Writer<W> {
         self.bytes(&value.to_le_bytes())
     }
 
-    pub(crate) fn u64(&mut self, value: u64) -> Result<(), FileError> {
-        self.bytes(&value.to_le_bytes())
-    }
-
     pub(crate) fn elements(&mut self, values: &[Fp]) -> Result<(), FileError> {
         values.iter().try_for_each(|value| self.bytes(&value.to_repr()))
     }
@@ -183,10 +179,6 @@ impl<R: Read> Reader<R> {
 
     pub(crate) fn u32(&mut self) -> Result<u32, FileError> {
         self.array().map(u32::from_le_bytes)
-    }
-
-    pub(crate) fn u64(&mut self) -> Result<u64, FileError> {
-        self.array().map(u64::from_le_bytes)
     }
 
     /// A number that is at most `max`.
@@ -257,10 +249,4 @@ fn decode_point(bytes: &[u8; 64]) -> Result<Point, FileError> {
         Option::<Fq>::from(Fq::from_repr(repr)).ok_or(FileError::Element)
     };
     Ok(Point { x: coordinate(0)?, y: coordinate(32)? })
-}
-
-/// The coordinates of a point that is not the identity.
-pub(crate) fn coordinates(point: &EqAffine) -> Option<Point> {
-    let coordinates: Option<Coordinates<EqAffine>> = point.coordinates().into();
-    coordinates.map(|c| Point { x: *c.x(), y: *c.y() })
 }

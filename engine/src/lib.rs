@@ -9,6 +9,7 @@ mod constraints;
 mod domain;
 mod file;
 mod key;
+mod key_file;
 mod msm;
 mod params;
 mod permutation;

@@ -16,6 +16,7 @@ const BATCH: usize = 256;
 /// A point of the curve in affine coordinates; the identity is `(0, 0)`, and no point has `y = 0` because the order of
 /// the group is odd.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(align(64))]
 pub(crate) struct Point {
     pub(crate) x: Fq,
     pub(crate) y: Fq,
