@@ -1,8 +1,8 @@
 //! Deferred verification: everything but the one long multiplication now, that one later, for many at once.
 //!
 //! What remains of a proof after its short part is P = c · ⟨s(u), G⟩, with P computed here from the proof, never taken
-//! from a prover. Until it is discharged nothing has been proved: a [`Deferred`] has no claims to show, and a
-//! [`Verified`], which has, comes from a discharge only.
+//! from a prover. Until it is discharged nothing has been proved: a [`Deferred`] only says which claims it is
+//! about, and a [`Verified`], which says that they hold, comes from a discharge only.
 
 use alloc::vec::Vec;
 
@@ -115,6 +115,11 @@ impl Deferred {
     /// The challenges u_1 to u_k.
     pub fn challenges(&self) -> &[Fp] {
         &self.challenges
+    }
+
+    /// The digests of the claims that hold if the discharge succeeds. Until then they are assertions of a stranger.
+    pub fn pending_claims(&self) -> &[[u8; 32]] {
+        &self.verdict.claims
     }
 
     /// Does the long multiplication and turns into a verdict.
