@@ -188,14 +188,16 @@ fn point<S: Sink>(point: &EqAffine, out: &mut S) {
     out.push(b")");
 }
 
-/// What is still to be written of an expression.
+/// What is still to be written of an expression. Small, because a nested sum leaves three of them per level.
 enum Task {
     /// The node at this position, with its operands.
-    Node(usize),
-    /// Text between or after operands.
-    Text(&'static [u8]),
-    /// The factor of a scaled expression, and the closing parenthesis.
-    Factor(Fp),
+    Node(u32),
+    /// The factor of the scaled expression at this position, and the closing parenthesis.
+    Factor(u32),
+    /// What stands between two operands.
+    Comma,
+    /// What stands after the last operand.
+    Close,
 }
 
 /// Writes an expression in halo2's prefix form.
@@ -204,24 +206,34 @@ enum Task {
 /// starts of all operands, found in one pass, replace the tree.
 fn expression<S: Sink>(expression: &Expression, cs: &ConstraintSystem, out: &mut S) {
     let starts = operand_starts(&expression.nodes);
-    let start = |node: usize| starts.get(node).copied().unwrap_or(0);
+    let at = |position: u32| usize::try_from(position).unwrap_or(usize::MAX);
     let mut tasks: Vec<Task> = Vec::new();
-    tasks.extend(expression.nodes.len().checked_sub(1).map(Task::Node));
+    // A validated key has far fewer than 2^32 nodes.
+    let last = u32::try_from(expression.nodes.len())
+        .unwrap_or(0)
+        .checked_sub(1);
+    tasks.extend(last.map(Task::Node));
     while let Some(task) = tasks.pop() {
         let position = match task {
-            Task::Text(text) => {
-                out.push(text);
+            Task::Comma => {
+                out.push(b", ");
                 continue;
             }
-            Task::Factor(factor) => {
-                out.push(b", ");
-                hex(&factor.to_repr(), out);
+            Task::Close => {
                 out.push(b")");
+                continue;
+            }
+            Task::Factor(position) => {
+                if let Some(Node::Scaled(factor)) = expression.nodes.get(at(position)) {
+                    out.push(b", ");
+                    hex(&factor.to_repr(), out);
+                    out.push(b")");
+                }
                 continue;
             }
             Task::Node(position) => position,
         };
-        let Some(node) = expression.nodes.get(position) else {
+        let Some(node) = expression.nodes.get(at(position)) else {
             continue;
         };
         let right = position.saturating_sub(1);
@@ -236,23 +248,26 @@ fn expression<S: Sink>(expression: &Expression, cs: &ConstraintSystem, out: &mut
             Node::Instance(index) => cell(ColumnKind::Instance, index, cs, out),
             Node::Negated => {
                 out.push(b"Negated(");
-                tasks.extend([Task::Text(b")"), Task::Node(right)]);
+                tasks.extend([Task::Close, Task::Node(right)]);
             }
-            Node::Scaled(factor) => {
+            Node::Scaled(_) => {
                 out.push(b"Scaled(");
-                tasks.extend([Task::Factor(factor), Task::Node(right)]);
+                tasks.extend([Task::Factor(position), Task::Node(right)]);
             }
             Node::Sum | Node::Product => {
-                out.push(if matches!(node, Node::Sum) {
-                    b"Sum("
-                } else {
-                    b"Product("
+                out.push(match node {
+                    Node::Sum => b"Sum(",
+                    _ => b"Product(",
                 });
-                let left = start(right).saturating_sub(1);
+                let left = starts
+                    .get(at(right))
+                    .copied()
+                    .unwrap_or(0)
+                    .saturating_sub(1);
                 tasks.extend([
-                    Task::Text(b")"),
+                    Task::Close,
                     Task::Node(right),
-                    Task::Text(b", "),
+                    Task::Comma,
                     Task::Node(left),
                 ]);
             }
@@ -261,12 +276,12 @@ fn expression<S: Sink>(expression: &Expression, cs: &ConstraintSystem, out: &mut
 }
 
 /// For each node, the position where the first of the nodes it stands on is.
-fn operand_starts(nodes: &[Node]) -> Vec<usize> {
-    let mut starts: Vec<usize> = Vec::with_capacity(nodes.len());
-    for (position, node) in nodes.iter().enumerate() {
+fn operand_starts(nodes: &[Node]) -> Vec<u32> {
+    let mut starts: Vec<u32> = Vec::with_capacity(nodes.len());
+    for (position, node) in (0u32..).zip(nodes) {
         let mut start = position;
         for _ in 0..node.arity() {
-            let operand = start.saturating_sub(1);
+            let operand = usize::try_from(start.saturating_sub(1)).unwrap_or(usize::MAX);
             start = starts.get(operand).copied().unwrap_or(0);
         }
         starts.push(start);
