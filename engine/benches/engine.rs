@@ -29,19 +29,46 @@ fn cpu() -> f64 {
 fn peak() -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kib = line.and_then(|line| line.trim().trim_end_matches("kB").trim().parse::<f64>().ok());
+    let kib = line.and_then(|line| {
+        line.trim()
+            .trim_end_matches("kB")
+            .trim()
+            .parse::<f64>()
+            .ok()
+    });
     kib.unwrap_or(0.0) / 1024.0
 }
 
-fn engine_proof(params: &Params, key: &ProvingKey, circuit: &WideCircuit, options: Options<'_>) -> Vec<u8> {
+fn engine_proof(
+    params: &Params,
+    key: &ProvingKey,
+    circuit: &WideCircuit,
+    options: Options<'_>,
+) -> Vec<u8> {
     let instances = [vec![vec![Fp::from(0)]]];
-    prove(params, key, &[circuit.clone()], &instances, StdRng::seed_from_u64(1), options).unwrap()
+    prove(
+        params,
+        key,
+        &[circuit.clone()],
+        &instances,
+        StdRng::seed_from_u64(1),
+        options,
+    )
+    .unwrap()
 }
 
 fn main() {
-    let numbers: Vec<usize> = std::env::args().skip(1).filter_map(|arg| arg.parse().ok()).collect();
+    let numbers: Vec<usize> = std::env::args()
+        .skip(1)
+        .filter_map(|arg| arg.parse().ok())
+        .collect();
     let number = |i: usize, default: usize| numbers.get(i).copied().unwrap_or(default);
-    let shape = Wide { k: number(0, 11) as u32, values: number(1, 32), accumulators: number(2, 8), lookups: number(3, 8) };
+    let shape = Wide {
+        k: number(0, 11) as u32,
+        values: number(1, 32),
+        accumulators: number(2, 8),
+        lookups: number(3, 8),
+    };
     let rounds = number(4, 3);
     let circuit = WideCircuit::new(shape, 88_172_645_463_325_252);
     let params = Params::derive(shape.k).unwrap();
@@ -57,16 +84,31 @@ fn main() {
         let marks: Mutex<Vec<(Stage, f64)>> = Mutex::new(vec![]);
         let progress = |stage| marks.lock().unwrap().push((stage, cpu()));
         let start = cpu();
-        proof = engine_proof(&params, &key, &circuit, Options { progress: Some(&progress), ..Options::default() });
+        proof = engine_proof(
+            &params,
+            &key,
+            &circuit,
+            Options {
+                progress: Some(&progress),
+                ..Options::default()
+            },
+        );
         let end = cpu();
         if end - start < best {
             best = end - start;
             let mut marks = marks.into_inner().unwrap();
             marks.push((Stage::Opening, end));
-            best_stages = marks.windows(2).map(|w| (format!("{:?}", w[0].0), w[1].1 - w[0].1)).collect();
+            best_stages = marks
+                .windows(2)
+                .map(|w| (format!("{:?}", w[0].0), w[1].1 - w[0].1))
+                .collect();
         }
     }
-    eprintln!("engine {best:.3} keygen {keygen_cpu:.3} peak {:.0} proof {}", peak(), proof.len());
+    eprintln!(
+        "engine {best:.3} keygen {keygen_cpu:.3} peak {:.0} proof {}",
+        peak(),
+        proof.len()
+    );
     for (stage, time) in &best_stages {
         eprintln!("  {stage:12} {time:.4}");
     }
@@ -80,7 +122,15 @@ fn main() {
     for _ in 0..rounds.min(2) {
         let start = cpu();
         let mut transcript = Blake2bWrite::<_, EqAffine, Challenge255<_>>::init(vec![]);
-        create_proof(&halo2, &pk, &[circuit.clone()], &[&[&[Fp::from(0)]]], StdRng::seed_from_u64(1), &mut transcript).unwrap();
+        create_proof(
+            &halo2,
+            &pk,
+            &[circuit.clone()],
+            &[&[&[Fp::from(0)]]],
+            StdRng::seed_from_u64(1),
+            &mut transcript,
+        )
+        .unwrap();
         stock = stock.min(cpu() - start);
         assert!(transcript.finalize() == proof);
     }

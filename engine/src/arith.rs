@@ -42,18 +42,20 @@ pub(crate) fn add_combination(sum: &mut [Fp], columns: &[(Fp, &[Fp])]) {
     if columns.is_empty() {
         return;
     }
-    sum.par_chunks_mut(ROWS).enumerate().for_each(|(block, out)| {
-        let first = block * ROWS;
-        let mut wide = [Wide::default(); ROWS];
-        for (weight, column) in columns {
-            for (wide, value) in wide.iter_mut().zip(column[first..].iter().take(out.len())) {
-                Fp::mul_accumulate(wide, weight, value);
+    sum.par_chunks_mut(ROWS)
+        .enumerate()
+        .for_each(|(block, out)| {
+            let first = block * ROWS;
+            let mut wide = [Wide::default(); ROWS];
+            for (weight, column) in columns {
+                for (wide, value) in wide.iter_mut().zip(column[first..].iter().take(out.len())) {
+                    Fp::mul_accumulate(wide, weight, value);
+                }
             }
-        }
-        for (out, wide) in out.iter_mut().zip(wide) {
-            *out += Fp::reduce(wide);
-        }
-    });
+            for (out, wide) in out.iter_mut().zip(wide) {
+                *out += Fp::reduce(wide);
+            }
+        });
 }
 
 #[cfg(test)]

@@ -89,7 +89,9 @@ pub(crate) fn chunk_columns<'a>(
 ) -> impl Iterator<Item = (u32, Column)> + 'a {
     let first = chunk as usize * shape.chunk;
     let columns = cs.permutation[first..].iter().take(shape.chunk);
-    columns.enumerate().map(move |(i, column)| ((first + i) as u32, *column))
+    columns
+        .enumerate()
+        .map(move |(i, column)| ((first + i) as u32, *column))
 }
 
 fn degree(cs: &ConstraintSystem, shape: &Shape, constraint: Constraint<'_>) -> usize {
@@ -106,7 +108,8 @@ fn degree(cs: &ConstraintSystem, shape: &Shape, constraint: Constraint<'_>) -> u
 /// Compiles all constraints of one circuit instance, in classes of increasing `cosets`.
 pub(crate) fn compile(cs: &ConstraintSystem, shape: &Shape, challenges: &Challenges) -> Vec<Class> {
     let list = list(cs, shape);
-    let mut compilers: std::collections::BTreeMap<usize, Compiler> = std::collections::BTreeMap::new();
+    let mut compilers: std::collections::BTreeMap<usize, Compiler> =
+        std::collections::BTreeMap::new();
     let powers = crate::arith::powers(challenges.y, list.len());
     for (constraint, weight) in list.iter().zip(powers.iter().rev()) {
         // A constraint of degree at most one vanishes everywhere or nowhere; one coset tells.
@@ -155,7 +158,10 @@ fn build(
             times(c, value, Poly::First)
         }
         Constraint::LookupRun(lookup) => {
-            let (table, above) = (c.read(Poly::PermutedTable(lookup), 0), c.read(Poly::PermutedInput(lookup), -1));
+            let (table, above) = (
+                c.read(Poly::PermutedTable(lookup), 0),
+                c.read(Poly::PermutedInput(lookup), -1),
+            );
             let differs = c.read(Poly::PermutedInput(lookup), 0).minus(table);
             let moves = c.read(Poly::PermutedInput(lookup), 0).minus(above);
             let value = c.product(differs, moves);
@@ -178,7 +184,13 @@ fn boolean(c: &mut Compiler, poly: Poly) -> Value {
 }
 
 /// `active·(z(ωX)·Π(p + β·σ + γ) − z·Π(p + β·δ^i·X + γ))`.
-fn product_step(c: &mut Compiler, cs: &ConstraintSystem, shape: &Shape, challenges: &Challenges, chunk: u32) -> Value {
+fn product_step(
+    c: &mut Compiler,
+    cs: &ConstraintSystem,
+    shape: &Shape,
+    challenges: &Challenges,
+    chunk: u32,
+) -> Value {
     let Challenges { beta, gamma, .. } = *challenges;
     let mut left = c.read(Poly::PermutationProduct(chunk), 1);
     let mut right = c.read(Poly::PermutationProduct(chunk), 0);
@@ -189,18 +201,32 @@ fn product_step(c: &mut Compiler, cs: &ConstraintSystem, shape: &Shape, challeng
         left = c.product(left, permuted);
         let shift = beta * Fp::DELTA.pow_vartime([u64::from(position)]);
         let identity = c.read(Poly::Identity, 0).scaled(shift);
-        let own = c.read(values, 0).plus(identity).plus(Value::constant(gamma));
+        let own = c
+            .read(values, 0)
+            .plus(identity)
+            .plus(Value::constant(gamma));
         right = c.product(right, own);
     }
     times(c, left.minus(right), Poly::Active)
 }
 
 /// `active·(z(ωX)·(a' + β)·(s' + γ) − z·(a + β)·(s + γ))`.
-fn lookup_step(c: &mut Compiler, cs: &ConstraintSystem, challenges: &Challenges, lookup: u32) -> Value {
-    let Challenges { theta, beta, gamma, .. } = *challenges;
+fn lookup_step(
+    c: &mut Compiler,
+    cs: &ConstraintSystem,
+    challenges: &Challenges,
+    lookup: u32,
+) -> Value {
+    let Challenges {
+        theta, beta, gamma, ..
+    } = *challenges;
     let argument = &cs.lookups[lookup as usize];
-    let input = c.read(Poly::PermutedInput(lookup), 0).plus(Value::constant(beta));
-    let table = c.read(Poly::PermutedTable(lookup), 0).plus(Value::constant(gamma));
+    let input = c
+        .read(Poly::PermutedInput(lookup), 0)
+        .plus(Value::constant(beta));
+    let table = c
+        .read(Poly::PermutedTable(lookup), 0)
+        .plus(Value::constant(gamma));
     let both = c.product(input, table);
     let next = c.read(Poly::LookupProduct(lookup), 1);
     let left = c.product(next, both);
@@ -213,7 +239,12 @@ fn lookup_step(c: &mut Compiler, cs: &ConstraintSystem, challenges: &Challenges,
 }
 
 /// `θ^{m−1}·e_0 + … + e_{m−1}`.
-pub(crate) fn compress(c: &mut Compiler, cs: &ConstraintSystem, expressions: &[Expression], theta: Fp) -> Value {
+pub(crate) fn compress(
+    c: &mut Compiler,
+    cs: &ConstraintSystem,
+    expressions: &[Expression],
+    theta: Fp,
+) -> Value {
     let mut sum = Value::constant(Fp::ZERO);
     for expression in expressions {
         let value = c.expression(cs, expression);
@@ -223,7 +254,11 @@ pub(crate) fn compress(c: &mut Compiler, cs: &ConstraintSystem, expressions: &[E
 }
 
 /// A program that computes the compressed expressions of one side of a lookup.
-pub(crate) fn compile_compression(cs: &ConstraintSystem, expressions: &[Expression], theta: Fp) -> Program {
+pub(crate) fn compile_compression(
+    cs: &ConstraintSystem,
+    expressions: &[Expression],
+    theta: Fp,
+) -> Program {
     let mut compiler = Compiler::default();
     let value = compress(&mut compiler, cs, expressions, theta);
     compiler.output(Fp::ONE, value);
@@ -272,7 +307,11 @@ pub(crate) fn needs(cs: &ConstraintSystem, shape: &Shape) -> Needs {
             }
         }
     }
-    for column in cs.permutation.iter().filter(|column| column.kind == ColumnKind::Fixed) {
+    for column in cs
+        .permutation
+        .iter()
+        .filter(|column| column.kind == ColumnKind::Fixed)
+    {
         needs.fixed_values[column.index as usize] = true;
     }
     needs

@@ -143,7 +143,11 @@ impl Domain {
 
     /// `x·omega^rotation`.
     pub(crate) fn rotate(&self, x: Fp, rotation: i32) -> Fp {
-        let base = if rotation < 0 { self.omega_inverse } else { self.omega };
+        let base = if rotation < 0 {
+            self.omega_inverse
+        } else {
+            self.omega
+        };
         x * base.pow_vartime([u64::from(rotation.unsigned_abs())])
     }
 
@@ -252,7 +256,10 @@ impl Domain {
 
     /// Row `j` lists the coefficients of the polynomial that is one at `c_j` and zero at the other `c_i`.
     fn inverse_vandermonde(&self, count: usize) -> Vec<Vec<Fp>> {
-        let nodes: Vec<Fp> = self.cosets[..count].iter().map(|coset| coset.power).collect();
+        let nodes: Vec<Fp> = self.cosets[..count]
+            .iter()
+            .map(|coset| coset.power)
+            .collect();
         nodes
             .iter()
             .enumerate()
@@ -298,7 +305,9 @@ mod tests {
     use crate::arith::inner_product;
 
     fn polynomial(n: usize) -> Vec<Fp> {
-        (0..n as u64).map(|i| Fp::from(i * i + 3).square()).collect()
+        (0..n as u64)
+            .map(|i| Fp::from(i * i + 3).square())
+            .collect()
     }
 
     fn horner(poly: &[Fp], x: Fp) -> Fp {
@@ -354,7 +363,11 @@ mod tests {
             let long = polynomial(count * n);
             let remainders: Vec<Vec<Fp>> = (0..count)
                 .map(|coset| {
-                    let mut values: Vec<Fp> = domain.points(coset).iter().map(|x| horner(&long, *x)).collect();
+                    let mut values: Vec<Fp> = domain
+                        .points(coset)
+                        .iter()
+                        .map(|x| horner(&long, *x))
+                        .collect();
                     domain.interpolate_coset(&mut values, coset);
                     values
                 })

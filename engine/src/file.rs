@@ -34,7 +34,9 @@ pub enum FileError {
         expected: &'static str,
     },
     /// The file is of another format version.
-    #[error("the file has format version {got}, this program reads version {expected}: generate it again")]
+    #[error(
+        "the file has format version {got}, this program reads version {expected}: generate it again"
+    )]
     Version {
         /// The version that this program writes.
         expected: u32,
@@ -110,7 +112,11 @@ impl<W: Write> Writer<W> {
 
     pub(crate) fn bytes(&mut self, bytes: &[u8]) -> Result<(), FileError> {
         self.buffer.extend_from_slice(bytes);
-        if self.buffer.len() >= BUFFER { self.flush() } else { Ok(()) }
+        if self.buffer.len() >= BUFFER {
+            self.flush()
+        } else {
+            Ok(())
+        }
     }
 
     fn flush(&mut self) -> Result<(), FileError> {
@@ -125,7 +131,9 @@ impl<W: Write> Writer<W> {
     }
 
     pub(crate) fn elements(&mut self, values: &[Fp]) -> Result<(), FileError> {
-        values.iter().try_for_each(|value| self.bytes(&value.to_repr()))
+        values
+            .iter()
+            .try_for_each(|value| self.bytes(&value.to_repr()))
     }
 
     pub(crate) fn point(&mut self, point: &Point) -> Result<(), FileError> {
@@ -150,7 +158,12 @@ pub(crate) struct Reader<R> {
 }
 
 impl<R: Read> Reader<R> {
-    pub(crate) fn new(inner: R, magic: &[u8; 8], kind: &'static str, version: u32) -> Result<Self, FileError> {
+    pub(crate) fn new(
+        inner: R,
+        magic: &[u8; 8],
+        kind: &'static str,
+        version: u32,
+    ) -> Result<Self, FileError> {
         let mut reader = Self {
             inner,
             state: hasher(),
@@ -165,7 +178,10 @@ impl<R: Read> Reader<R> {
         }
         let got = reader.u32()?;
         if got != version {
-            return Err(FileError::Version { expected: version, got });
+            return Err(FileError::Version {
+                expected: version,
+                got,
+            });
         }
         Ok(reader)
     }
@@ -185,7 +201,10 @@ impl<R: Read> Reader<R> {
     pub(crate) fn bounded(&mut self, what: &'static str, max: u32) -> Result<usize, FileError> {
         let value = self.u32()?;
         if value > max {
-            return Err(FileError::Range { what, value: value.into() });
+            return Err(FileError::Range {
+                what,
+                value: value.into(),
+            });
         }
         Ok(value as usize)
     }
@@ -217,7 +236,9 @@ impl<R: Read> Reader<R> {
     }
 
     pub(crate) fn elements(&mut self, count: usize) -> Result<Vec<Fp>, FileError> {
-        self.items(count, |bytes| Option::from(Fp::from_repr(*bytes)).ok_or(FileError::Element))
+        self.items(count, |bytes| {
+            Option::from(Fp::from_repr(*bytes)).ok_or(FileError::Element)
+        })
     }
 
     /// Points that are checked to be on the curve.
@@ -238,7 +259,11 @@ impl<R: Read> Reader<R> {
     pub(crate) fn finish(mut self) -> Result<(), FileError> {
         let mut stored = [0; 32];
         self.inner.read_exact(&mut stored)?;
-        if self.state.finalize().as_bytes() == stored { Ok(()) } else { Err(FileError::Checksum) }
+        if self.state.finalize().as_bytes() == stored {
+            Ok(())
+        } else {
+            Err(FileError::Checksum)
+        }
     }
 }
 
@@ -248,5 +273,8 @@ fn decode_point(bytes: &[u8; 64]) -> Result<Point, FileError> {
         repr.copy_from_slice(&bytes[from..from + 32]);
         Option::<Fq>::from(Fq::from_repr(repr)).ok_or(FileError::Element)
     };
-    Ok(Point { x: coordinate(0)?, y: coordinate(32)? })
+    Ok(Point {
+        x: coordinate(0)?,
+        y: coordinate(32)?,
+    })
 }

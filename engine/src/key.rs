@@ -131,8 +131,8 @@ pub fn keygen<C: halo2_proofs::plonk::Circuit<Fp>>(
     }
     let assembly = assembly(cs, &shape)?;
     let sizes = (shape.k, shape.n, shape.usable_rows());
-    let (fixed, assembly) =
-        synthesis::fixed(circuit, cs.num_fixed as usize, assembly, sizes).map_err(KeygenError::Synthesis)?;
+    let (fixed, assembly) = synthesis::fixed(circuit, cs.num_fixed as usize, assembly, sizes)
+        .map_err(KeygenError::Synthesis)?;
     build(params, cs, fixed, assembly, tag)
 }
 
@@ -153,11 +153,17 @@ pub fn keygen_columns(
     if fixed.len() != columns || fixed.iter().any(|column| column.len() > rows) {
         return Err(KeygenError::FixedColumns { columns, rows });
     }
-    fixed.iter_mut().for_each(|column| column.resize(shape.n, Fp::ZERO));
+    fixed
+        .iter_mut()
+        .for_each(|column| column.resize(shape.n, Fp::ZERO));
     let mut assembly = assembly(cs, &shape)?;
     for (left, right) in copies {
         if let Some(outside) = [left, right].into_iter().find(|(_, row)| *row >= rows) {
-            return Err(NotInPermutation { column: outside.0, row: outside.1 }.into());
+            return Err(NotInPermutation {
+                column: outside.0,
+                row: outside.1,
+            }
+            .into());
         }
         assembly.copy(*left, *right)?;
     }
@@ -187,7 +193,9 @@ fn build(
     let cosets = |values: &[Fp], count: usize| {
         let mut coefficients = values.to_vec();
         domain.interpolate(&mut coefficients);
-        (0..count).map(|coset| domain.evaluate(&coefficients, coset)).collect::<Vec<_>>()
+        (0..count)
+            .map(|coset| domain.evaluate(&coefficients, coset))
+            .collect::<Vec<_>>()
     };
     let (sigma_commitments, sigma): (Vec<EqAffine>, Vec<_>) = mapping
         .par_chunks(shape.n)
@@ -204,25 +212,48 @@ fn build(
         .map(|((values, need), keep)| {
             let cosets = cosets(&values, *need);
             let commitment = commit_public(params, &values);
-            (commitment, KeyColumn { values: keep.then_some(values), cosets })
+            (
+                commitment,
+                KeyColumn {
+                    values: keep.then_some(values),
+                    cosets,
+                },
+            )
         })
         .unzip();
     let circuit = CircuitKey::new(shape.k, cs.clone(), fixed_commitments, sigma_commitments)?;
-    Ok(ProvingKey { shape, circuit, tag, domain, fixed, sigma, mapping })
+    Ok(ProvingKey {
+        shape,
+        circuit,
+        tag,
+        domain,
+        fixed,
+        sigma,
+        mapping,
+    })
 }
 
 /// The label `δ^i·ω^j` of each cell under a permutation of `columns` columns.
 pub(crate) fn labels(domain: &Domain, columns: usize) -> Vec<Fp> {
     let omegas = crate::arith::powers(domain.omega(), domain.n());
     let deltas = crate::arith::powers(Fp::DELTA, columns);
-    deltas.iter().flat_map(|delta| omegas.iter().map(move |omega| *delta * omega)).collect()
+    deltas
+        .iter()
+        .flat_map(|delta| omegas.iter().map(move |omega| *delta * omega))
+        .collect()
 }
 
 /// The commitment to a public column, which halo2 blinds with one.
 pub(crate) fn commit_public(params: &Params, values: &[Fp]) -> EqAffine {
     let sum = params.lagrange().msm(&[
-        Term { first: 0, values: Values::Full(values) },
-        Term { first: params.w_index(), values: Values::Full(&[Fp::ONE]) },
+        Term {
+            first: 0,
+            values: Values::Full(values),
+        },
+        Term {
+            first: params.w_index(),
+            values: Values::Full(&[Fp::ONE]),
+        },
     ]);
     crate::params::affine(&sum)
 }

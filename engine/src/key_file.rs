@@ -35,13 +35,23 @@ impl ProvingKey {
         out.bytes(&self.tag.0)?;
         out.u32(self.shape.k)?;
         write_system(&mut out, self.circuit.cs())?;
-        let commitments = self.circuit.fixed_commitments().iter().chain(self.circuit.permutation_commitments());
+        let commitments = self
+            .circuit
+            .fixed_commitments()
+            .iter()
+            .chain(self.circuit.permutation_commitments());
         for point in commitments {
             out.point(&Point::from(point))?;
         }
         for column in &self.fixed {
-            column.values.iter().try_for_each(|values| out.elements(values))?;
-            column.cosets.iter().try_for_each(|values| out.elements(values))?;
+            column
+                .values
+                .iter()
+                .try_for_each(|values| out.elements(values))?;
+            column
+                .cosets
+                .iter()
+                .try_for_each(|values| out.elements(values))?;
         }
         for values in self.sigma.iter().flatten() {
             out.elements(values)?;
@@ -59,7 +69,10 @@ impl ProvingKey {
         let mut input = Reader::new(input, MAGIC, "proving key", VERSION)?;
         let tag = Tag(input.array()?);
         if let Some(owner) = owner.filter(|owner| **owner != tag) {
-            return Err(FileError::Owner { expected: *owner, got: tag });
+            return Err(FileError::Owner {
+                expected: *owner,
+                got: tag,
+            });
         }
         let k = input.bounded("k", crate::params::MAX_K)? as u32;
         let cs = read_system(&mut input)?;
@@ -73,23 +86,42 @@ impl ProvingKey {
         let mut columns = |count: usize| -> Result<Vec<Vec<Fp>>, FileError> {
             (0..count).map(|_| input.elements(shape.n)).collect()
         };
-        let fixed = needs.fixed.iter().zip(&needs.fixed_values).map(|(cosets, values)| {
-            Ok(KeyColumn {
-                values: columns(usize::from(*values))?.pop(),
-                cosets: columns(*cosets)?,
-            })
-        });
+        let fixed = needs
+            .fixed
+            .iter()
+            .zip(&needs.fixed_values)
+            .map(|(cosets, values)| {
+                Ok(KeyColumn {
+                    values: columns(usize::from(*values))?.pop(),
+                    cosets: columns(*cosets)?,
+                })
+            });
         let fixed: Vec<KeyColumn> = fixed.collect::<Result<_, FileError>>()?;
-        let sigma: Vec<_> = needs.sigma.iter().map(|cosets| columns(*cosets)).collect::<Result<_, _>>()?;
+        let sigma: Vec<_> = needs
+            .sigma
+            .iter()
+            .map(|cosets| columns(*cosets))
+            .collect::<Result<_, _>>()?;
         let cells = cs.permutation.len() * shape.n;
         let mapping = input.words(cells)?;
         input.finish()?;
         if let Some(cell) = mapping.iter().find(|cell| **cell as usize >= cells) {
-            return Err(FileError::Range { what: "cell", value: (*cell).into() });
+            return Err(FileError::Range {
+                what: "cell",
+                value: (*cell).into(),
+            });
         }
         let circuit = CircuitKey::new(k, cs, fixed_commitments, sigma_commitments)?;
         let domain = Domain::new(k, shape.pieces());
-        Ok(Self { shape, circuit, tag, domain, fixed, sigma, mapping })
+        Ok(Self {
+            shape,
+            circuit,
+            tag,
+            domain,
+            fixed,
+            sigma,
+            mapping,
+        })
     }
 }
 
@@ -112,7 +144,9 @@ fn read_list<R: Read, T>(
 }
 
 fn write_system<W: Write>(out: &mut Writer<W>, cs: &ConstraintSystem) -> Result<(), FileError> {
-    [cs.num_fixed, cs.num_advice, cs.num_instance].into_iter().try_for_each(|count| out.u32(count))?;
+    [cs.num_fixed, cs.num_advice, cs.num_instance]
+        .into_iter()
+        .try_for_each(|count| out.u32(count))?;
     write_list(out, &cs.gates, write_expression)?;
     for queries in [&cs.advice_queries, &cs.instance_queries, &cs.fixed_queries] {
         write_list(out, queries, |out, query| {
@@ -131,12 +165,18 @@ fn write_system<W: Write>(out: &mut Writer<W>, cs: &ConstraintSystem) -> Result<
 
 fn read_system<R: Read>(input: &mut Reader<R>) -> Result<ConstraintSystem, FileError> {
     let mut count = |what| Ok::<_, FileError>(input.bounded(what, MAX_ITEMS)? as u32);
-    let (num_fixed, num_advice, num_instance) =
-        (count("fixed columns")?, count("advice columns")?, count("instance columns")?);
+    let (num_fixed, num_advice, num_instance) = (
+        count("fixed columns")?,
+        count("advice columns")?,
+        count("instance columns")?,
+    );
     let gates = read_list(input, "gates", read_expression)?;
     let mut queries = || {
         read_list(input, "queries", |input| {
-            Ok(Query { column: read_column(input)?, rotation: i32::from_le_bytes(input.array()?) })
+            Ok(Query {
+                column: read_column(input)?,
+                rotation: i32::from_le_bytes(input.array()?),
+            })
         })
     };
     let (advice_queries, instance_queries, fixed_queries) = (queries()?, queries()?, queries()?);
@@ -177,10 +217,16 @@ fn read_column<R: Read>(input: &mut Reader<R>) -> Result<Column, FileError> {
         1 => ColumnKind::Advice,
         _ => ColumnKind::Fixed,
     };
-    Ok(Column { kind, index: input.u32()? })
+    Ok(Column {
+        kind,
+        index: input.u32()?,
+    })
 }
 
-fn write_expression<W: Write>(out: &mut Writer<W>, expression: &Expression) -> Result<(), FileError> {
+fn write_expression<W: Write>(
+    out: &mut Writer<W>,
+    expression: &Expression,
+) -> Result<(), FileError> {
     write_list(out, &expression.nodes, |out, node| match node {
         Node::Constant(value) => write_node(out, 0, &value.to_repr()),
         Node::Fixed(index) => write_node(out, 1, &index.to_le_bytes()),
@@ -199,7 +245,9 @@ fn write_node<W: Write>(out: &mut Writer<W>, kind: u8, operand: &[u8]) -> Result
 }
 
 fn read_expression<R: Read>(input: &mut Reader<R>) -> Result<Expression, FileError> {
-    let element = |input: &mut Reader<R>| Option::from(Fp::from_repr(input.array()?)).ok_or(FileError::Element);
+    let element = |input: &mut Reader<R>| {
+        Option::from(Fp::from_repr(input.array()?)).ok_or(FileError::Element)
+    };
     let nodes = read_list(input, "expression nodes", |input| {
         let [kind] = input.array()?;
         Ok(match kind {
@@ -211,7 +259,12 @@ fn read_expression<R: Read>(input: &mut Reader<R>) -> Result<Expression, FileErr
             5 => Node::Sum,
             6 => Node::Product,
             7 => Node::Scaled(element(input)?),
-            _ => return Err(FileError::Range { what: "kind of node", value: kind.into() }),
+            _ => {
+                return Err(FileError::Range {
+                    what: "kind of node",
+                    value: kind.into(),
+                });
+            }
         })
     })?;
     Ok(Expression { nodes })

@@ -62,7 +62,9 @@ impl Params {
         }
         best_fft(&mut lagrange, omega_inverse, k);
         let n_inverse = Fp::TWO_INV.pow_vartime([u64::from(k)]);
-        lagrange.par_iter_mut().for_each(|point| *point *= n_inverse);
+        lagrange
+            .par_iter_mut()
+            .for_each(|point| *point *= n_inverse);
         let (w, u) = (hasher()(&[1]), hasher()(&[2]));
         Some(Self::from_points(k, &g, &lagrange, w, u))
     }
@@ -89,12 +91,16 @@ impl Params {
 
     /// The generators of the monomial basis.
     pub fn g(&self) -> impl ExactSizeIterator<Item = EqAffine> + '_ {
-        self.monomial.bases()[..1 << self.k].iter().map(Point::affine)
+        self.monomial.bases()[..1 << self.k]
+            .iter()
+            .map(Point::affine)
     }
 
     /// The generators of the Lagrange basis.
     pub fn g_lagrange(&self) -> impl ExactSizeIterator<Item = EqAffine> + '_ {
-        self.lagrange.bases()[..1 << self.k].iter().map(Point::affine)
+        self.lagrange.bases()[..1 << self.k]
+            .iter()
+            .map(Point::affine)
     }
 
     /// The generator that blinds.
@@ -128,7 +134,10 @@ impl Params {
     /// BLAKE2b-256 of `k` and of all generators, uncompressed: what a published digest pins.
     #[must_use]
     pub fn digest(&self) -> [u8; 32] {
-        let mut state = Blake2b::new().hash_length(32).personal(b"zkonnx params v1").to_state();
+        let mut state = Blake2b::new()
+            .hash_length(32)
+            .personal(b"zkonnx params v1")
+            .to_state();
         state.update(&self.k.to_le_bytes());
         for point in self.monomial.bases().iter().chain(self.lagrange.bases()) {
             state.update(&point.x.to_repr());
@@ -144,7 +153,10 @@ impl Params {
         let mut out = Writer::new(out, MAGIC, VERSION)?;
         out.u32(self.k)?;
         for bases in [&self.monomial, &self.lagrange] {
-            bases.table().iter().try_for_each(|point| out.point(point))?;
+            bases
+                .table()
+                .iter()
+                .try_for_each(|point| out.point(point))?;
         }
         out.finish()
     }
@@ -161,13 +173,20 @@ impl Params {
         };
         let (monomial, lagrange) = (table()?, table()?);
         input.finish()?;
-        Ok(Self { k, monomial, lagrange })
+        Ok(Self {
+            k,
+            monomial,
+            lagrange,
+        })
     }
 
     /// The parameters as halo2 has them.
     pub fn to_halo2(&self) -> Result<Halo2Params<EqAffine>, FileError> {
         let mut bytes = self.k.to_le_bytes().to_vec();
-        let points = self.g().chain(self.g_lagrange()).chain([self.w(), self.u()]);
+        let points = self
+            .g()
+            .chain(self.g_lagrange())
+            .chain([self.w(), self.u()]);
         points.for_each(|point| bytes.extend_from_slice(&point.to_bytes()));
         Ok(Halo2Params::read(&mut bytes.as_slice())?)
     }
@@ -177,9 +196,15 @@ impl Params {
         let mut bytes = Vec::new();
         params.write(&mut bytes)?;
         let (k, points) = bytes.split_at(4);
-        let k = k.iter().rev().fold(0u32, |value, byte| value << 8 | u32::from(*byte));
+        let k = k
+            .iter()
+            .rev()
+            .fold(0u32, |value, byte| value << 8 | u32::from(*byte));
         if k > MAX_K {
-            return Err(FileError::Range { what: "k", value: k.into() });
+            return Err(FileError::Range {
+                what: "k",
+                value: k.into(),
+            });
         }
         let decoded: Result<Vec<Eq>, FileError> = points
             .chunks_exact(32)
@@ -193,8 +218,13 @@ impl Params {
         let points = decoded?;
         let n = 1usize << k;
         match &points[..] {
-            [rest @ .., w, u] if rest.len() == 2 * n => Ok(Self::from_points(k, &rest[..n], &rest[n..], *w, *u)),
-            _ => Err(FileError::Range { what: "number of points", value: points.len() as u64 }),
+            [rest @ .., w, u] if rest.len() == 2 * n => {
+                Ok(Self::from_points(k, &rest[..n], &rest[n..], *w, *u))
+            }
+            _ => Err(FileError::Range {
+                what: "number of points",
+                value: points.len() as u64,
+            }),
         }
     }
 }

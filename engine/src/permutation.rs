@@ -35,7 +35,11 @@ impl Assembly {
     pub(crate) fn new(columns: &[Column], rows: usize) -> Self {
         let cells = (columns.len() * rows) as u32;
         Self {
-            positions: columns.iter().enumerate().map(|(i, column)| (*column, i)).collect(),
+            positions: columns
+                .iter()
+                .enumerate()
+                .map(|(i, column)| (*column, i))
+                .collect(),
             rows,
             next: (0..cells).collect(),
             representative: (0..cells).collect(),
@@ -45,11 +49,17 @@ impl Assembly {
 
     fn cell(&self, (column, row): (Column, usize)) -> Result<usize, NotInPermutation> {
         let position = self.positions.get(&column).filter(|_| row < self.rows);
-        position.map(|position| position * self.rows + row).ok_or(NotInPermutation { column, row })
+        position
+            .map(|position| position * self.rows + row)
+            .ok_or(NotInPermutation { column, row })
     }
 
     /// Makes two cells equal.
-    pub(crate) fn copy(&mut self, left: (Column, usize), right: (Column, usize)) -> Result<(), NotInPermutation> {
+    pub(crate) fn copy(
+        &mut self,
+        left: (Column, usize),
+        right: (Column, usize),
+    ) -> Result<(), NotInPermutation> {
         let (left, right) = (self.cell(left)?, self.cell(right)?);
         let (mut keep, mut merge) = (self.representative[left], self.representative[right]);
         if keep == merge {
@@ -82,8 +92,14 @@ mod tests {
     use super::*;
     use zkonnx_verifier::cs::ColumnKind;
 
-    const A: Column = Column { kind: ColumnKind::Advice, index: 0 };
-    const B: Column = Column { kind: ColumnKind::Fixed, index: 0 };
+    const A: Column = Column {
+        kind: ColumnKind::Advice,
+        index: 0,
+    };
+    const B: Column = Column {
+        kind: ColumnKind::Fixed,
+        index: 0,
+    };
 
     #[test]
     fn accepts_copies_and_makes_cycles() {
@@ -106,7 +122,13 @@ mod tests {
     #[test]
     fn rejects_cells_outside() {
         let mut assembly = Assembly::new(&[A], 4);
-        assert_eq!(assembly.copy((A, 0), (B, 1)), Err(NotInPermutation { column: B, row: 1 }));
-        assert_eq!(assembly.copy((A, 4), (A, 1)), Err(NotInPermutation { column: A, row: 4 }));
+        assert_eq!(
+            assembly.copy((A, 0), (B, 1)),
+            Err(NotInPermutation { column: B, row: 1 })
+        );
+        assert_eq!(
+            assembly.copy((A, 4), (A, 1)),
+            Err(NotInPermutation { column: A, row: 4 })
+        );
     }
 }

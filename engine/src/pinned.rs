@@ -82,31 +82,45 @@ impl Parser<'_> {
     }
 
     fn expect(&mut self, token: &'static str) -> Result<(), PinnedError> {
-        if self.eat(token) { Ok(()) } else { Err(self.expected(token)) }
+        if self.eat(token) {
+            Ok(())
+        } else {
+            Err(self.expected(token))
+        }
     }
 
     fn number<T: std::str::FromStr>(&mut self) -> Result<T, PinnedError> {
         let digits = |c: char| !(c.is_ascii_digit() || c == '-');
         let len = self.rest().find(digits).unwrap_or(self.rest().len());
-        let value = self.rest()[..len].parse().map_err(|_| self.expected("a number"))?;
+        let value = self.rest()[..len]
+            .parse()
+            .map_err(|_| self.expected("a number"))?;
         self.position += len;
         Ok(value)
     }
 
     fn element(&mut self) -> Result<Fp, PinnedError> {
         self.expect("0x")?;
-        let hex = self.rest().get(..64).ok_or_else(|| self.expected("64 hexadecimal digits"))?;
+        let hex = self
+            .rest()
+            .get(..64)
+            .ok_or_else(|| self.expected("64 hexadecimal digits"))?;
         let mut repr = [0; 32];
         for (i, byte) in repr.iter_mut().rev().enumerate() {
             let pair = hex.get(2 * i..2 * i + 2).unwrap_or("");
-            *byte = u8::from_str_radix(pair, 16).map_err(|_| self.expected("64 hexadecimal digits"))?;
+            *byte =
+                u8::from_str_radix(pair, 16).map_err(|_| self.expected("64 hexadecimal digits"))?;
         }
-        let value = Option::from(Fp::from_repr(repr)).ok_or_else(|| self.expected("a canonical element"))?;
+        let value = Option::from(Fp::from_repr(repr))
+            .ok_or_else(|| self.expected("a canonical element"))?;
         self.position += 64;
         Ok(value)
     }
 
-    fn list<T>(&mut self, item: impl Fn(&mut Self) -> Result<T, PinnedError>) -> Result<Vec<T>, PinnedError> {
+    fn list<T>(
+        &mut self,
+        item: impl Fn(&mut Self) -> Result<T, PinnedError>,
+    ) -> Result<Vec<T>, PinnedError> {
         let mut items = Vec::new();
         self.expect("[")?;
         while !self.eat("]") {
@@ -267,4 +281,3 @@ impl Parser<'_> {
         Ok(node(index))
     }
 }
-

@@ -79,7 +79,12 @@ enum Op {
     /// One product.
     Product { to: u32, a: Operand, b: Operand },
     /// `constant + Σ coefficient·a·b`.
-    Sum { to: u32, constant: Fp, terms: Vec<Term>, wide: bool },
+    Sum {
+        to: u32,
+        constant: Fp,
+        terms: Vec<Term>,
+        wide: bool,
+    },
     /// Adds `weight·from` to the output.
     Output { weight: Fp, from: Operand },
 }
@@ -114,13 +119,20 @@ impl Coefficient {
 
 impl Value {
     pub(crate) fn constant(constant: Fp) -> Self {
-        Self { constant, terms: Vec::new() }
+        Self {
+            constant,
+            terms: Vec::new(),
+        }
     }
 
     fn operand(a: Operand) -> Self {
         Self {
             constant: Fp::ZERO,
-            terms: vec![Term { coefficient: Coefficient::One, a, b: None }],
+            terms: vec![Term {
+                coefficient: Coefficient::One,
+                a,
+                b: None,
+            }],
         }
     }
 
@@ -185,10 +197,30 @@ impl Compiler {
 
     /// The value as a coefficient times an operand.
     fn factor(&mut self, value: Value) -> (Fp, Operand) {
-        if let ([Term { coefficient, a, b: None }], true) = (&value.terms[..], value.constant == Fp::ZERO) {
+        if let (
+            [
+                Term {
+                    coefficient,
+                    a,
+                    b: None,
+                },
+            ],
+            true,
+        ) = (&value.terms[..], value.constant == Fp::ZERO)
+        {
             return (coefficient.value(), *a);
         }
-        if let ([Term { coefficient, a, b: Some(b) }], true) = (&value.terms[..], value.constant == Fp::ZERO) {
+        if let (
+            [
+                Term {
+                    coefficient,
+                    a,
+                    b: Some(b),
+                },
+            ],
+            true,
+        ) = (&value.terms[..], value.constant == Fp::ZERO)
+        {
             let coefficient = coefficient.value();
             let to = self.allocate();
             self.release(*a);
@@ -223,13 +255,24 @@ impl Compiler {
         if value.terms.is_empty() {
             // A constant constraint: it has to be added on every row like the others.
             let to = self.allocate();
-            self.program.ops.push(Op::Sum { to, constant: value.constant, terms: Vec::new(), wide: false });
-            self.program.ops.push(Op::Output { weight, from: Operand::Register(to) });
+            self.program.ops.push(Op::Sum {
+                to,
+                constant: value.constant,
+                terms: Vec::new(),
+                wide: false,
+            });
+            self.program.ops.push(Op::Output {
+                weight,
+                from: Operand::Register(to),
+            });
             self.free.push(to);
             return;
         }
         let (coefficient, from) = self.factor(value);
-        self.program.ops.push(Op::Output { weight: weight * coefficient, from });
+        self.program.ops.push(Op::Output {
+            weight: weight * coefficient,
+            from,
+        });
         self.release(from);
     }
 
@@ -262,7 +305,10 @@ impl Compiler {
 
     fn query(&mut self, queries: &[zkonnx_verifier::cs::Query], index: u32) -> Value {
         let query = queries[index as usize];
-        self.read(Poly::Column(query.column.kind, query.column.index), query.rotation)
+        self.read(
+            Poly::Column(query.column.kind, query.column.index),
+            query.rotation,
+        )
     }
 
     /// The program.
@@ -345,23 +391,37 @@ impl<'a> Machine<'a> {
     fn block(&mut self, first: usize, out: &mut [Fp]) {
         self.len = out.len();
         for (i, slot) in self.program.slots.iter().enumerate() {
-            let start = (first as i64 + i64::from(slot.rotation)).rem_euclid(self.n as i64) as usize;
+            let start =
+                (first as i64 + i64::from(slot.rotation)).rem_euclid(self.n as i64) as usize;
             self.starts[i] = start;
-            self.wrapped[i] = (start + out.len() > self.n)
-                .then(|| (start..start + out.len()).map(|row| self.columns[i][row % self.n]).collect());
+            self.wrapped[i] = (start + out.len() > self.n).then(|| {
+                (start..start + out.len())
+                    .map(|row| self.columns[i][row % self.n])
+                    .collect()
+            });
         }
         let mut sum = [Wide::default(); ROWS];
         for op in &self.program.ops {
             match op {
                 Op::Product { to, a, b } => {
                     let mut result = [Fp::ZERO; ROWS];
-                    for ((result, a), b) in result.iter_mut().zip(self.load(*a)).zip(self.load(*b)) {
+                    for ((result, a), b) in result.iter_mut().zip(self.load(*a)).zip(self.load(*b))
+                    {
                         *result = a * b;
                     }
                     self.registers[*to as usize] = result;
                 }
-                Op::Sum { to, constant, terms, wide } => {
-                    let result = if *wide { self.wide_sum(*constant, terms) } else { self.plain_sum(*constant, terms) };
+                Op::Sum {
+                    to,
+                    constant,
+                    terms,
+                    wide,
+                } => {
+                    let result = if *wide {
+                        self.wide_sum(*constant, terms)
+                    } else {
+                        self.plain_sum(*constant, terms)
+                    };
                     self.registers[*to as usize] = result;
                 }
                 Op::Output { weight, from } => {
@@ -395,14 +455,27 @@ impl<'a> Machine<'a> {
             let a = self.load(term.a);
             match (term.coefficient, term.b.map(|b| self.load(b))) {
                 (Coefficient::One, None) => result.iter_mut().zip(a).for_each(|(r, a)| *r += a),
-                (Coefficient::MinusOne, None) => result.iter_mut().zip(a).for_each(|(r, a)| *r -= a),
-                (Coefficient::Other(c), None) => result.iter_mut().zip(a).for_each(|(r, a)| *r += c * a),
-                (Coefficient::One, Some(b)) => result.iter_mut().zip(a.iter().zip(b)).for_each(|(r, (a, b))| *r += a * b),
+                (Coefficient::MinusOne, None) => {
+                    result.iter_mut().zip(a).for_each(|(r, a)| *r -= a)
+                }
+                (Coefficient::Other(c), None) => {
+                    result.iter_mut().zip(a).for_each(|(r, a)| *r += c * a)
+                }
+                (Coefficient::One, Some(b)) => result
+                    .iter_mut()
+                    .zip(a.iter().zip(b))
+                    .for_each(|(r, (a, b))| *r += a * b),
                 (Coefficient::MinusOne, Some(b)) => {
-                    result.iter_mut().zip(a.iter().zip(b)).for_each(|(r, (a, b))| *r -= a * b);
+                    result
+                        .iter_mut()
+                        .zip(a.iter().zip(b))
+                        .for_each(|(r, (a, b))| *r -= a * b);
                 }
                 (Coefficient::Other(c), Some(b)) => {
-                    result.iter_mut().zip(a.iter().zip(b)).for_each(|(r, (a, b))| *r += c * a * b);
+                    result
+                        .iter_mut()
+                        .zip(a.iter().zip(b))
+                        .for_each(|(r, (a, b))| *r += c * a * b);
                 }
             }
         }
@@ -416,18 +489,28 @@ impl<'a> Machine<'a> {
             let a = self.load(term.a);
             match (term.coefficient, term.b.map(|b| self.load(b))) {
                 (Coefficient::One, None) => result.iter_mut().zip(a).for_each(|(r, a)| *r += a),
-                (Coefficient::MinusOne, None) => result.iter_mut().zip(a).for_each(|(r, a)| *r -= a),
+                (Coefficient::MinusOne, None) => {
+                    result.iter_mut().zip(a).for_each(|(r, a)| *r -= a)
+                }
                 (Coefficient::Other(c), None) => {
-                    wide.iter_mut().zip(a).for_each(|(w, a)| Fp::mul_accumulate(w, &c, a));
+                    wide.iter_mut()
+                        .zip(a)
+                        .for_each(|(w, a)| Fp::mul_accumulate(w, &c, a));
                 }
                 (Coefficient::One, Some(b)) => {
-                    wide.iter_mut().zip(a.iter().zip(b)).for_each(|(w, (a, b))| Fp::mul_accumulate(w, a, b));
+                    wide.iter_mut()
+                        .zip(a.iter().zip(b))
+                        .for_each(|(w, (a, b))| Fp::mul_accumulate(w, a, b));
                 }
                 (Coefficient::MinusOne, Some(b)) => {
-                    wide.iter_mut().zip(a.iter().zip(b)).for_each(|(w, (a, b))| Fp::mul_accumulate(w, &-a, b));
+                    wide.iter_mut()
+                        .zip(a.iter().zip(b))
+                        .for_each(|(w, (a, b))| Fp::mul_accumulate(w, &-a, b));
                 }
                 (Coefficient::Other(c), Some(b)) => {
-                    wide.iter_mut().zip(a.iter().zip(b)).for_each(|(w, (a, b))| Fp::mul_accumulate(w, &(c * a), b));
+                    wide.iter_mut()
+                        .zip(a.iter().zip(b))
+                        .for_each(|(w, (a, b))| Fp::mul_accumulate(w, &(c * a), b));
                 }
             }
         }

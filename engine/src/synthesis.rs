@@ -6,8 +6,8 @@ use std::hash::{Hash, Hasher};
 use ff::Field;
 use halo2_proofs::circuit::Value;
 use halo2_proofs::plonk::{
-    Advice, Any, Assigned, Assignment, Circuit, Column as Halo2Column, ConstraintSystem as Halo2System, Error, Fixed,
-    FloorPlanner, Instance, Selector,
+    Advice, Any, Assigned, Assignment, Circuit, Column as Halo2Column,
+    ConstraintSystem as Halo2System, Error, Fixed, FloorPlanner, Instance, Selector,
 };
 use pasta_curves::Fp;
 use pasta_curves::arithmetic::VartimeBatchInvert;
@@ -40,9 +40,17 @@ fn column_index(column: &impl Hash) -> usize {
 pub(crate) fn indices_are_readable() -> bool {
     let mut meta = Halo2System::<Fp>::default();
     (0..3).all(|i| {
-        let (advice, fixed, instance) = (meta.advice_column(), meta.fixed_column(), meta.instance_column());
+        let (advice, fixed, instance) = (
+            meta.advice_column(),
+            meta.fixed_column(),
+            meta.instance_column(),
+        );
         let any: [Halo2Column<Any>; 3] = [advice.into(), fixed.into(), instance.into()];
-        [column_index(&advice), column_index(&fixed), column_index(&instance)] == [i; 3]
+        [
+            column_index(&advice),
+            column_index(&fixed),
+            column_index(&instance),
+        ] == [i; 3]
             && any.iter().all(|column| column_index(column) == i)
     })
 }
@@ -75,8 +83,16 @@ impl Columns {
         }
     }
 
-    fn assign(&mut self, column: usize, row: usize, value: Value<Assigned<Fp>>) -> Result<(), Error> {
-        let cell = self.values.get_mut(column).and_then(|values| values.get_mut(row));
+    fn assign(
+        &mut self,
+        column: usize,
+        row: usize,
+        value: Value<Assigned<Fp>>,
+    ) -> Result<(), Error> {
+        let cell = self
+            .values
+            .get_mut(column)
+            .and_then(|values| values.get_mut(row));
         let cell = cell.ok_or(Error::BoundsFailure)?;
         let mut known = None;
         value.map(|value| known = Some(value));
@@ -155,7 +171,11 @@ struct AdviceTarget<'a> {
 }
 
 fn in_range(row: usize, usable: usize, k: u32) -> Result<(), Error> {
-    if row < usable { Ok(()) } else { Err(Error::NotEnoughRowsAvailable { current_k: k }) }
+    if row < usable {
+        Ok(())
+    } else {
+        Err(Error::NotEnoughRowsAvailable { current_k: k })
+    }
 }
 
 impl Assignment<Fp> for FixedTarget {
@@ -178,7 +198,13 @@ impl Assignment<Fp> for FixedTarget {
         Ok(Value::unknown())
     }
 
-    fn assign_advice<V, VR, A, AR>(&mut self, _: A, _: Halo2Column<Advice>, _: usize, _: V) -> Result<(), Error>
+    fn assign_advice<V, VR, A, AR>(
+        &mut self,
+        _: A,
+        _: Halo2Column<Advice>,
+        _: usize,
+        _: V,
+    ) -> Result<(), Error>
     where
         V: FnOnce() -> Value<VR>,
         VR: Into<Assigned<Fp>>,
@@ -188,7 +214,13 @@ impl Assignment<Fp> for FixedTarget {
         Ok(())
     }
 
-    fn assign_fixed<V, VR, A, AR>(&mut self, _: A, column: Halo2Column<Fixed>, row: usize, to: V) -> Result<(), Error>
+    fn assign_fixed<V, VR, A, AR>(
+        &mut self,
+        _: A,
+        column: Halo2Column<Fixed>,
+        row: usize,
+        to: V,
+    ) -> Result<(), Error>
     where
         V: FnOnce() -> Value<VR>,
         VR: Into<Assigned<Fp>>,
@@ -196,7 +228,8 @@ impl Assignment<Fp> for FixedTarget {
         AR: Into<String>,
     {
         in_range(row, self.usable, self.k)?;
-        self.columns.assign(column_index(&column), row, to().into_field())
+        self.columns
+            .assign(column_index(&column), row, to().into_field())
     }
 
     fn copy(
@@ -210,11 +243,20 @@ impl Assignment<Fp> for FixedTarget {
         in_range(right_row, self.usable, self.k)?;
         let ends = [(column(&left), left_row), (column(&right), right_row)];
         self.permutation.copy(ends[0], ends[1]).map_err(|missing| {
-            Error::ColumnNotInPermutation(if missing.column == ends[0].0 { left } else { right })
+            Error::ColumnNotInPermutation(if missing.column == ends[0].0 {
+                left
+            } else {
+                right
+            })
         })
     }
 
-    fn fill_from_row(&mut self, column: Halo2Column<Fixed>, row: usize, to: Value<Assigned<Fp>>) -> Result<(), Error> {
+    fn fill_from_row(
+        &mut self,
+        column: Halo2Column<Fixed>,
+        row: usize,
+        to: Value<Assigned<Fp>>,
+    ) -> Result<(), Error> {
         in_range(row, self.usable, self.k)?;
         let index = column_index(&column);
         (row..self.usable).try_for_each(|row| self.columns.assign(index, row, to))
@@ -239,14 +281,26 @@ impl Assignment<Fp> for AdviceTarget<'_> {
         Ok(())
     }
 
-    fn query_instance(&self, column: Halo2Column<Instance>, row: usize) -> Result<Value<Fp>, Error> {
+    fn query_instance(
+        &self,
+        column: Halo2Column<Instance>,
+        row: usize,
+    ) -> Result<Value<Fp>, Error> {
         in_range(row, self.usable, self.k)?;
         let column = self.instances.get(column_index(&column));
         let value = column.and_then(|column| column.get(row));
-        value.map(|value| Value::known(*value)).ok_or(Error::BoundsFailure)
+        value
+            .map(|value| Value::known(*value))
+            .ok_or(Error::BoundsFailure)
     }
 
-    fn assign_advice<V, VR, A, AR>(&mut self, _: A, column: Halo2Column<Advice>, row: usize, to: V) -> Result<(), Error>
+    fn assign_advice<V, VR, A, AR>(
+        &mut self,
+        _: A,
+        column: Halo2Column<Advice>,
+        row: usize,
+        to: V,
+    ) -> Result<(), Error>
     where
         V: FnOnce() -> Value<VR>,
         VR: Into<Assigned<Fp>>,
@@ -254,10 +308,17 @@ impl Assignment<Fp> for AdviceTarget<'_> {
         AR: Into<String>,
     {
         in_range(row, self.usable, self.k)?;
-        self.columns.assign(column_index(&column), row, to().into_field())
+        self.columns
+            .assign(column_index(&column), row, to().into_field())
     }
 
-    fn assign_fixed<V, VR, A, AR>(&mut self, _: A, _: Halo2Column<Fixed>, _: usize, _: V) -> Result<(), Error>
+    fn assign_fixed<V, VR, A, AR>(
+        &mut self,
+        _: A,
+        _: Halo2Column<Fixed>,
+        _: usize,
+        _: V,
+    ) -> Result<(), Error>
     where
         V: FnOnce() -> Value<VR>,
         VR: Into<Assigned<Fp>>,
@@ -267,11 +328,22 @@ impl Assignment<Fp> for AdviceTarget<'_> {
         Ok(())
     }
 
-    fn copy(&mut self, _: Halo2Column<Any>, _: usize, _: Halo2Column<Any>, _: usize) -> Result<(), Error> {
+    fn copy(
+        &mut self,
+        _: Halo2Column<Any>,
+        _: usize,
+        _: Halo2Column<Any>,
+        _: usize,
+    ) -> Result<(), Error> {
         Ok(())
     }
 
-    fn fill_from_row(&mut self, _: Halo2Column<Fixed>, _: usize, _: Value<Assigned<Fp>>) -> Result<(), Error> {
+    fn fill_from_row(
+        &mut self,
+        _: Halo2Column<Fixed>,
+        _: usize,
+        _: Value<Assigned<Fp>>,
+    ) -> Result<(), Error> {
         Ok(())
     }
 

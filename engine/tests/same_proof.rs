@@ -13,16 +13,31 @@ fn check(params: &[Halo2Params<pasta_curves::EqAffine>], own: &[Params], seed: u
     let mut rng = StdRng::seed_from_u64(seed);
     let spec = Spec::random(&mut rng);
     let count = rng.random_range(1..=4);
-    let circuits: Vec<RandomCircuit> = (0..count).map(|i| RandomCircuit::random(&spec, seed, seed * 10 + i)).collect();
-    let instances: Vec<_> = circuits.iter().map(|circuit| circuit.instance.clone()).collect();
+    let circuits: Vec<RandomCircuit> = (0..count)
+        .map(|i| RandomCircuit::random(&spec, seed, seed * 10 + i))
+        .collect();
+    let instances: Vec<_> = circuits
+        .iter()
+        .map(|circuit| circuit.instance.clone())
+        .collect();
     with(&spec, || {
         let (params, own) = (&params[spec.k as usize - 5], &own[spec.k as usize - 5]);
         let (vk, expected) = stock_proof(params, &circuits, &instances, seed);
-        assert!(stock_accepts(params, &vk, &instances, &expected), "seed {seed}: stock");
+        assert!(
+            stock_accepts(params, &vk, &instances, &expected),
+            "seed {seed}: stock"
+        );
         let cs = constraint_system::<RandomCircuit>().unwrap();
         let key = keygen(own, &cs, &circuits[0], Tag::default()).unwrap();
         assert_eq!(key.transcript_repr(), digest(&vk), "seed {seed}: {spec:?}");
-        let proof = prove(own, &key, &circuits, &instances, StdRng::seed_from_u64(seed), Options::default());
+        let proof = prove(
+            own,
+            &key,
+            &circuits,
+            &instances,
+            StdRng::seed_from_u64(seed),
+            Options::default(),
+        );
         let proof = proof.unwrap_or_else(|error| panic!("seed {seed}: {error} {spec:?}"));
         assert!(proof == expected, "seed {seed}: {spec:?}");
     });

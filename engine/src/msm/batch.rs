@@ -5,12 +5,13 @@
 //! pairs, round by round, so that all additions of a round are independent.
 
 use ff::Field;
+use group::Curve;
 use pasta_curves::arithmetic::VartimeField;
 use pasta_curves::{EqAffine, Fq};
 
 use super::Digit;
 
-/// Additions that share an inversion. The scratch memory of a batch stays within the first-level cache.
+/// Additions that share an inversion. What they need stays within the caches.
 const BATCH: usize = 256;
 
 /// A point of the curve in affine coordinates; the identity is `(0, 0)`, and no point has `y = 0` because the order of
@@ -47,7 +48,11 @@ impl Point {
 
 /// The sums of the points that `digits` assigns to each bucket below `buckets`, in increasing order of buckets, without
 /// the buckets that are empty or sum to the identity.
-pub(super) fn sum_buckets(table: &[Point], digits: &[Digit], buckets: usize) -> Vec<(usize, Point)> {
+pub(super) fn sum_buckets(
+    table: &[Point],
+    digits: &[Digit],
+    buckets: usize,
+) -> Vec<(usize, Point)> {
     let mut ends = vec![0u32; buckets + 1];
     for digit in digits {
         ends[digit.bucket as usize + 1] += 1;
@@ -70,12 +75,15 @@ pub(super) fn sum_buckets(table: &[Point], digits: &[Digit], buckets: usize) -> 
         }
         start = *end;
     }
-    let mut points = Vec::with_capacity(digits.len() / 2 + counts.len());
-    let mut scratch = Scratch::default();
-    add_pairs(sorted.len(), |i| table[(sorted[i] >> 1) as usize].signed(sorted[i] & 1 == 1), &mut counts, &mut points, &mut scratch);
+    let mut batch = Batch::default();
+    let mut points = vec![Point::IDENTITY; halved(&counts)];
+    // Gathered before they are added, so that the loads, which miss the caches, overlap.
+    let load = |reference: &u32| table[(reference >> 1) as usize].signed(reference & 1 == 1);
+    let gathered: Vec<Point> = sorted.iter().map(load).collect();
+    add_pairs(|i| gathered[i], &mut counts, &mut points, &mut batch);
     while counts.iter().any(|(_, count)| *count > 1) {
-        let mut next = Vec::with_capacity(points.len() / 2 + counts.len());
-        add_pairs(points.len(), |i| points[i], &mut counts, &mut next, &mut scratch);
+        let mut next = vec![Point::IDENTITY; halved(&counts)];
+        add_pairs(|i| points[i], &mut counts, &mut next, &mut batch);
         points = next;
     }
     counts
@@ -86,100 +94,146 @@ pub(super) fn sum_buckets(table: &[Point], digits: &[Digit], buckets: usize) -> 
         .collect()
 }
 
-#[derive(Debug, Default)]
-struct Scratch {
-    pairs: Vec<(Point, Point)>,
-    denominators: Vec<Fq>,
-    prefixes: Vec<Fq>,
-    slots: Vec<usize>,
+/// Number of points after a round.
+fn halved(counts: &[(u32, u32)]) -> usize {
+    counts
+        .iter()
+        .map(|(_, count)| count.div_ceil(2) as usize)
+        .sum()
+}
+
+/// An addition that waits for its inverse.
+#[derive(Clone, Copy, Debug)]
+struct Pending {
+    p: Point,
+    /// `q.x − p.x`, and the product of the denominators before it in its lane.
+    run: Fq,
+    prefix: Fq,
+    /// `q.y − p.y`.
+    rise: Fq,
+    /// Where the sum goes.
+    slot: usize,
+}
+
+/// Additions that share an inversion.
+#[derive(Debug)]
+struct Batch {
+    pending: Vec<Pending>,
+    /// Running products of the denominators; four, because one multiplication waits for the one before it.
+    lanes: [Fq; 4],
+    /// Whether a sum so far was the identity. Until then, no operand can be.
+    identities: bool,
+}
+
+impl Default for Batch {
+    fn default() -> Self {
+        Self {
+            pending: Vec::with_capacity(BATCH),
+            lanes: [Fq::ONE; 4],
+            identities: false,
+        }
+    }
 }
 
 /// One round: adds the points of each bucket in pairs, and halves the counts.
 fn add_pairs(
-    len: usize,
     get: impl Fn(usize) -> Point,
     counts: &mut [(u32, u32)],
-    out: &mut Vec<Point>,
-    scratch: &mut Scratch,
+    out: &mut [Point],
+    batch: &mut Batch,
 ) {
-    let mut next = 0;
+    let (mut next, mut slot) = (0, 0);
     for (_, count) in counts.iter_mut() {
         let end = next + *count as usize;
         while next + 1 < end {
-            scratch.pairs.push((get(next), get(next + 1)));
-            scratch.slots.push(out.len());
-            out.push(Point::IDENTITY);
+            batch.push(get(next), get(next + 1), slot, out);
             next += 2;
-            if scratch.pairs.len() == BATCH {
-                flush(scratch, out);
-            }
+            slot += 1;
         }
         if next < end {
-            out.push(get(next));
+            out[slot] = get(next);
             next += 1;
+            slot += 1;
         }
         *count = count.div_ceil(2);
     }
-    debug_assert_eq!(next, len);
-    flush(scratch, out);
+    batch.flush(out);
 }
 
-/// Adds the pairs of a batch and clears it.
-fn flush(scratch: &mut Scratch, out: &mut [Point]) {
-    let Scratch { pairs, denominators, prefixes, slots } = scratch;
-    denominators.clear();
-    prefixes.clear();
-    // Four running products, because one multiplication waits for the one before it.
-    let mut running = [Fq::ONE; 4];
-    for (i, (p, q)) in pairs.iter().enumerate() {
-        let mut denominator = q.x - p.x;
-        if denominator.is_zero_vartime() || p.is_identity() || q.is_identity() {
-            // Not the generic case; a double is the only one that needs the inverse.
-            denominator = if p == q && !p.is_identity() { p.y.double() } else { Fq::ONE };
+impl Pending {
+    fn finish(&self, slope: Fq) -> Point {
+        let x = slope.square() - self.p.x.double() - self.run;
+        Point {
+            x,
+            y: slope * (self.p.x - x) - self.p.y,
         }
-        let lane = &mut running[i % 4];
-        prefixes.push(*lane);
-        *lane *= denominator;
-        denominators.push(denominator);
     }
-    let [a, b, c, d] = running;
-    let (ab, cd) = (a * b, c * d);
-    // Each factor is a non-zero denominator, so the product has an inverse.
-    let inverse = (ab * cd).invert_vartime().unwrap_or(Fq::ZERO);
-    let (inverse_ab, inverse_cd) = (inverse * cd, inverse * ab);
-    let mut running = [inverse_ab * b, inverse_ab * a, inverse_cd * d, inverse_cd * c];
-    for (i, (p, q)) in pairs.iter().enumerate().rev() {
-        let lane = &mut running[i % 4];
-        let inverse = *lane * prefixes[i];
-        *lane *= denominators[i];
-        out[slots[i]] = add(p, q, inverse);
-    }
-    pairs.clear();
-    slots.clear();
 }
 
-/// `p + q`, given the inverse of `q.x − p.x`, or of `2·p.y` if they are equal.
-fn add(p: &Point, q: &Point, inverse: Fq) -> Point {
-    let rise = q.y - p.y;
-    let run = q.x - p.x;
-    let slope = if run.is_zero_vartime() || p.is_identity() || q.is_identity() {
-        if p.is_identity() {
-            return *q;
+impl Batch {
+    fn push(&mut self, p: Point, q: Point, slot: usize, out: &mut [Point]) {
+        let run = q.x - p.x;
+        if run.is_zero_vartime() || (self.identities && (p.is_identity() || q.is_identity())) {
+            let sum = p.affine() + q.affine();
+            out[slot] = Point::from(&sum.to_affine());
+            self.identities |= out[slot].is_identity();
+            return;
         }
-        if q.is_identity() {
-            return *p;
+        let lane = &mut self.lanes[self.pending.len() % 4];
+        self.pending.push(Pending {
+            p,
+            run,
+            prefix: *lane,
+            rise: q.y - p.y,
+            slot,
+        });
+        *lane *= run;
+        if self.pending.len() == BATCH {
+            self.flush(out);
         }
-        if !rise.is_zero_vartime() {
-            return Point::IDENTITY;
+    }
+
+    /// Completes the pending additions.
+    fn flush(&mut self, out: &mut [Point]) {
+        let [a, b, c, d] = self.lanes;
+        let (ab, cd) = (a * b, c * d);
+        // Each factor is a denominator that is not zero, so the product has an inverse.
+        let inverse = (ab * cd).invert_vartime().unwrap_or(Fq::ZERO);
+        let (inverse_ab, inverse_cd) = (inverse * cd, inverse * ab);
+        let mut lanes = [
+            inverse_ab * b,
+            inverse_ab * a,
+            inverse_cd * d,
+            inverse_cd * c,
+        ];
+        let whole = self.pending.len() / 4 * 4;
+        let (groups, rest) = self.pending.split_at(whole);
+        for (lane, pending) in lanes.iter_mut().zip(rest) {
+            let inverse = *lane * pending.prefix;
+            *lane *= pending.run;
+            out[pending.slot] = pending.finish(inverse * pending.rise);
         }
-        let square = p.x.square();
-        (square.double() + square) * inverse
-    } else {
-        rise * inverse
-    };
-    let x = slope.square() - p.x - q.x;
-    Point {
-        x,
-        y: slope * (p.x - x) - p.y,
+        // Four additions in step, because the multiplications of one wait for each other.
+        for group in groups.chunks_exact(4).rev() {
+            let mut slopes = lanes;
+            for ((slope, lane), pending) in slopes.iter_mut().zip(&mut lanes).zip(group) {
+                *slope = *lane * pending.prefix;
+                *lane *= pending.run;
+            }
+            for (slope, pending) in slopes.iter_mut().zip(group) {
+                *slope *= pending.rise;
+            }
+            let mut xs = [Fq::ZERO; 4];
+            for ((x, slope), pending) in xs.iter_mut().zip(&slopes).zip(group) {
+                // q.x = p.x + run.
+                *x = slope.square() - pending.p.x.double() - pending.run;
+            }
+            for ((x, slope), pending) in xs.into_iter().zip(slopes).zip(group) {
+                let y = slope * (pending.p.x - x) - pending.p.y;
+                out[pending.slot] = Point { x, y };
+            }
+        }
+        self.pending.clear();
+        self.lanes = [Fq::ONE; 4];
     }
 }

@@ -9,6 +9,7 @@
 //! Like the stock prover's, these routines run in time that depends on the scalars.
 
 mod batch;
+mod fold;
 
 use ff::PrimeField;
 use group::{CurveAffine as _, Group};
@@ -16,16 +17,27 @@ use pasta_curves::arithmetic::{CurveAffine, CurveExt};
 use pasta_curves::{Eq, EqAffine, Fp};
 
 pub(crate) use batch::Point;
+pub(crate) use fold::msm_points;
 use batch::sum_buckets;
 
 /// Scalars are below `2^255`; with the sign taken out, below `2^254`.
 const SCALAR_BITS: u32 = 254;
 
 /// `(p − 1)/2`, little-endian limbs: scalars above are negated.
-const HALF: [u64; 4] = [0xcc96_9876_8000_0000, 0x1123_4c7e_04a6_7c8d, 0, 0x2000_0000_0000_0000];
+const HALF: [u64; 4] = [
+    0xcc96_9876_8000_0000,
+    0x1123_4c7e_04a6_7c8d,
+    0,
+    0x2000_0000_0000_0000,
+];
 
 /// The modulus, little-endian limbs.
-const MODULUS: [u64; 4] = [0x992d_30ed_0000_0001, 0x2246_98fc_094c_f91b, 0, 0x4000_0000_0000_0000];
+const MODULUS: [u64; 4] = [
+    0x992d_30ed_0000_0001,
+    0x2246_98fc_094c_f91b,
+    0,
+    0x4000_0000_0000_0000,
+];
 
 /// Values of consecutive rows, in the form that is cheapest to hold.
 #[derive(Clone, Copy, Debug)]
@@ -64,7 +76,11 @@ impl Layout {
         let windows = SCALAR_BITS.div_ceil(window) + u32::from(SCALAR_BITS % window == 0);
         let fit = bytes / (bases.max(1) * 64);
         let tables = u32::try_from(fit).unwrap_or(u32::MAX).clamp(1, windows);
-        Self { bases, window, tables }
+        Self {
+            bases,
+            window,
+            tables,
+        }
     }
 
     /// Windows of a full-size scalar, with room for the carry of the signed recoding.
@@ -172,28 +188,19 @@ impl FixedBases {
         digits
     }
 
-    /// Signed digits of one scalar: `magnitude = Σ d_j·2^{c·j}` with `|d_j| ≤ 2^{c−1}`.
-    fn recode(&self, base: usize, mut limbs: [u64; 4], negative: bool, digits: &mut [Vec<Digit>]) {
+    /// The digits of one scalar.
+    fn recode(&self, base: usize, limbs: [u64; 4], negative: bool, digits: &mut [Vec<Digit>]) {
         let Layout { bases, window, tables } = self.layout;
-        let (half, mask) = (1u64 << (window - 1), (1u64 << window) - 1);
-        let (mut carry, mut position, mut set) = (0, 0, 0);
-        while carry != 0 || limbs != [0; 4] {
-            let value = (limbs[0] & mask) + carry;
-            carry = u64::from(value > half);
-            let (magnitude, flip) = if carry == 1 { ((1 << window) - value, true) } else { (value, false) };
+        let (mut position, mut set) = (0, 0);
+        signed_digits(limbs, [window; 2], |magnitude, flip| {
             if magnitude != 0 {
                 digits[set].push(Digit::new(magnitude, position * bases + base, negative != flip));
             }
-            let keep = 64 - window;
-            for i in 0..3 {
-                limbs[i] = limbs[i] >> window | limbs[i + 1] << keep;
-            }
-            limbs[3] >>= window;
             position += 1;
             if position == tables as usize {
                 (position, set) = (0, set + 1);
             }
-        }
+        });
     }
 
     /// `Σ_b b·(sum of the points with digit b)`.
@@ -224,6 +231,24 @@ impl FixedBases {
             sum = sum.double();
         }
         sum + weighted_sum(&sums[split..], highs)
+    }
+}
+
+/// The signed digits of a number, from the lowest: `Σ ±d_j·2^{e_j}` with windows of `widths[0]` and `widths[1]` bits in
+/// turn, and `d_j` at most half of what fits its window.
+fn signed_digits(mut limbs: [u64; 4], widths: [u32; 2], mut emit: impl FnMut(u64, bool)) {
+    let mut carry = 0;
+    let mut odd = false;
+    while carry != 0 || limbs != [0; 4] {
+        let width = widths[usize::from(odd)];
+        let value = (limbs[0] & ((1 << width) - 1)) + carry;
+        carry = u64::from(value > 1 << (width - 1));
+        emit(if carry == 1 { (1 << width) - value } else { value }, carry == 1);
+        for i in 0..3 {
+            limbs[i] = limbs[i] >> width | limbs[i + 1] << (64 - width);
+        }
+        limbs[3] >>= width;
+        odd = !odd;
     }
 }
 
@@ -300,9 +325,13 @@ fn signed_limbs(x: &Fp) -> ([u64; 4], bool) {
 
 impl From<&EqAffine> for Point {
     fn from(point: &EqAffine) -> Self {
-        Option::from(point.coordinates()).map_or(Self::IDENTITY, |c: pasta_curves::arithmetic::Coordinates<EqAffine>| {
-            Self { x: *c.x(), y: *c.y() }
-        })
+        Option::from(point.coordinates()).map_or(
+            Self::IDENTITY,
+            |c: pasta_curves::arithmetic::Coordinates<EqAffine>| Self {
+                x: *c.x(),
+                y: *c.y(),
+            },
+        )
     }
 }
 

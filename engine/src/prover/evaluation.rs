@@ -49,20 +49,32 @@ impl<'a> Opened<'a> {
     /// The polynomial of that name, which exists.
     pub(super) fn form(&self, name: Name) -> Form<'a> {
         match name {
-            Name::Run(circuit, poly) => self.runs[circuit].get(poly).map_or(Form::Coset(&[]), Form::Coefficients),
+            Name::Run(circuit, poly) => self.runs[circuit]
+                .get(poly)
+                .map_or(Form::Coset(&[]), Form::Coefficients),
             Name::Key(Poly::Sigma(position)) => Form::Coset(&self.key.sigma[position as usize][0]),
-            Name::Key(Poly::Column(_, index)) => Form::Coset(&self.key.fixed[index as usize].cosets[0]),
+            Name::Key(Poly::Column(_, index)) => {
+                Form::Coset(&self.key.fixed[index as usize].cosets[0])
+            }
             Name::Key(_) => Form::Coset(&[]),
             Name::Quotient => Form::Coefficients(self.quotient),
             Name::Random => Form::Coefficients(self.random),
         }
     }
 
-    fn column_queries(&self, circuit: usize, kind: ColumnKind) -> impl Iterator<Item = (Name, i32)> + 'a {
+    fn column_queries(
+        &self,
+        circuit: usize,
+        kind: ColumnKind,
+    ) -> impl Iterator<Item = (Name, i32)> + 'a {
         let queries = self.key.circuit.cs().queries(kind).iter();
         queries.map(move |query| {
             let poly = Poly::Column(query.column.kind, query.column.index);
-            let name = if kind == ColumnKind::Fixed { Name::Key(poly) } else { Name::Run(circuit, poly) };
+            let name = if kind == ColumnKind::Fixed {
+                Name::Key(poly)
+            } else {
+                Name::Run(circuit, poly)
+            };
             (name, query.rotation)
         })
     }
@@ -76,8 +88,12 @@ impl<'a> Opened<'a> {
         let (cs, shape) = (self.key.circuit.cs(), &self.key.shape);
         let circuits = || 0..self.runs.len();
         let mut list: Vec<(Name, i32)> = Vec::new();
-        list.extend(circuits().flat_map(|circuit| self.column_queries(circuit, ColumnKind::Instance)));
-        list.extend(circuits().flat_map(|circuit| self.column_queries(circuit, ColumnKind::Advice)));
+        list.extend(
+            circuits().flat_map(|circuit| self.column_queries(circuit, ColumnKind::Instance)),
+        );
+        list.extend(
+            circuits().flat_map(|circuit| self.column_queries(circuit, ColumnKind::Advice)),
+        );
         list.extend(self.column_queries(0, ColumnKind::Fixed));
         list.push((Name::Random, 0));
         list.extend(self.sigmas());
@@ -116,7 +132,12 @@ impl<'a> Opened<'a> {
             list.extend(self.column_queries(circuit, ColumnKind::Advice));
             let product = |chunk| Name::Run(circuit, Poly::PermutationProduct(chunk));
             list.extend((0..chunks).flat_map(|chunk| [(product(chunk), 0), (product(chunk), 1)]));
-            list.extend((0..chunks).rev().skip(1).map(|chunk| (product(chunk), shape.last_rotation())));
+            list.extend(
+                (0..chunks)
+                    .rev()
+                    .skip(1)
+                    .map(|chunk| (product(chunk), shape.last_rotation())),
+            );
             for lookup in 0..cs.lookups.len() as u32 {
                 let name = |poly| Name::Run(circuit, poly);
                 list.extend([
@@ -135,15 +156,26 @@ impl<'a> Opened<'a> {
     }
 
     /// Evaluates all polynomials at `x`, rotated as the constraints read them, and writes the values.
-    pub(super) fn evaluate(&self, x: Fp, transcript: &mut Transcript) -> Result<Evaluations, ProveError> {
+    pub(super) fn evaluate(
+        &self,
+        x: Fp,
+        transcript: &mut Transcript,
+    ) -> Result<Evaluations, ProveError> {
         use rayon::prelude::*;
         let (domain, n) = (&self.key.domain, self.key.shape.n);
         let written = self.written();
-        let mut tables: BTreeMap<i32, Vec<Fp>> = written.iter().map(|(_, rotation)| (*rotation, Vec::new())).collect();
-        tables.par_iter_mut().for_each(|(rotation, table)| *table = powers(domain.rotate(x, *rotation), n));
+        let mut tables: BTreeMap<i32, Vec<Fp>> = written
+            .iter()
+            .map(|(_, rotation)| (*rotation, Vec::new()))
+            .collect();
+        tables
+            .par_iter_mut()
+            .for_each(|(rotation, table)| *table = powers(domain.rotate(x, *rotation), n));
         let lagrange = domain.barycentric(x, 0).ok_or(ProveError::Degenerate)?;
         let evaluate = |(name, rotation): &(Name, i32)| match self.form(*name) {
-            Form::Coefficients(polynomial) => inner_product(&polynomial.coefficients, &tables[rotation]),
+            Form::Coefficients(polynomial) => {
+                inner_product(&polynomial.coefficients, &tables[rotation])
+            }
             Form::Coset(values) => inner_product(values, &lagrange),
         };
         let values: Vec<Fp> = written.par_iter().map(evaluate).collect();
@@ -188,7 +220,9 @@ impl Evaluations {
             Poly::Last => last,
             Poly::Active => active,
             Poly::Identity => x,
-            Poly::Column(ColumnKind::Fixed, _) | Poly::Sigma(_) => self.get(Name::Key(slot.poly), slot.rotation),
+            Poly::Column(ColumnKind::Fixed, _) | Poly::Sigma(_) => {
+                self.get(Name::Key(slot.poly), slot.rotation)
+            }
             _ => self.get(Name::Run(circuit, slot.poly), slot.rotation),
         };
         let mut sum = Fp::ZERO;
@@ -204,6 +238,9 @@ impl Evaluations {
     }
 
     fn get(&self, name: Name, rotation: i32) -> Fp {
-        self.values.get(&(name, rotation)).copied().unwrap_or(Fp::ZERO)
+        self.values
+            .get(&(name, rotation))
+            .copied()
+            .unwrap_or(Fp::ZERO)
     }
 }

@@ -30,8 +30,11 @@ pub(super) fn commit_permuted(
     let hidden = key.shape.blinding_factors + 1;
     for (circuit, run) in runs.iter_mut().enumerate() {
         // Drawn in order before the work is spread.
-        let random: Vec<[Vec<Fp>; 3]> =
-            cs.lookups.iter().map(|_| [draw(rng, hidden), draw(rng, hidden), draw(rng, 2)]).collect();
+        let random: Vec<[Vec<Fp>; 3]> = cs
+            .lookups
+            .iter()
+            .map(|_| [draw(rng, hidden), draw(rng, hidden), draw(rng, 2)])
+            .collect();
         let lookups: Result<Vec<LookupPolynomials>, ProveError> = cs
             .lookups
             .par_iter()
@@ -40,8 +43,8 @@ pub(super) fn commit_permuted(
             .map(|(lookup, (argument, [input_tail, table_tail, blinds]))| {
                 let input = compress(key, run, &argument.inputs, theta);
                 let table = compress(key, run, &argument.tables, theta);
-                let (mut sorted, mut aligned) =
-                    align(&input, &table, key.shape.usable_rows()).ok_or(ProveError::NotInTable { circuit, lookup })?;
+                let (mut sorted, mut aligned) = align(&input, &table, key.shape.usable_rows())
+                    .ok_or(ProveError::NotInTable { circuit, lookup })?;
                 sorted.extend(input_tail);
                 aligned.extend(table_tail);
                 Ok(LookupPolynomials {
@@ -57,7 +60,9 @@ pub(super) fn commit_permuted(
     }
     let lookups = runs.iter().flat_map(|run| &run.lookups);
     let permuted = lookups.flat_map(|lookup| [&lookup.permuted_input, &lookup.permuted_table]);
-    let jobs: Vec<_> = permuted.map(|polynomial| polynomial.value_terms(params)).collect();
+    let jobs: Vec<_> = permuted
+        .map(|polynomial| polynomial.value_terms(params))
+        .collect();
     transcript.points(&commit(params.lagrange(), &jobs))
 }
 
@@ -105,8 +110,14 @@ fn align(input: &[Fp], table: &[Fp], usable: usize) -> Option<(Vec<Fp>, Vec<Fp>)
     for (row, index) in repeated.into_iter().rev().zip(leftover) {
         aligned[row] = Some(table[index as usize]);
     }
-    let sorted_input = inputs.iter().map(|(_, index)| input[*index as usize]).collect();
-    Some((sorted_input, aligned.into_iter().map(Option::unwrap_or_default).collect()))
+    let sorted_input = inputs
+        .iter()
+        .map(|(_, index)| input[*index as usize])
+        .collect();
+    Some((
+        sorted_input,
+        aligned.into_iter().map(Option::unwrap_or_default).collect(),
+    ))
 }
 
 /// The values with their rows, in increasing order.
@@ -126,22 +137,40 @@ fn sorted(values: &[Fp]) -> Vec<([u64; 4], u32)> {
 /// Computes the running product of each lookup and blinds it.
 ///
 /// It steps by `(a + β)·(s + γ) / ((a' + β)·(s' + γ))`.
-pub(super) fn products(key: &ProvingKey, runs: &mut [Run], beta: Fp, gamma: Fp, rng: &mut impl Rng) {
+pub(super) fn products(
+    key: &ProvingKey,
+    runs: &mut [Run],
+    beta: Fp,
+    gamma: Fp,
+    rng: &mut impl Rng,
+) {
     use rayon::prelude::*;
     let shape = &key.shape;
     for run in runs {
-        let random: Vec<(Vec<Fp>, Fp)> =
-            run.lookups.iter().map(|_| (draw(rng, shape.blinding_factors), Fp::random(&mut *rng))).collect();
-        run.lookups.par_iter_mut().zip(random).for_each(|(lookup, (tail, blind))| {
-            let denominators = lookup.permuted_input.values.iter().zip(&lookup.permuted_table.values);
-            let mut steps: Vec<Fp> = denominators.map(|(a, s)| (beta + a) * (gamma + s)).collect();
-            steps.iter_mut().batch_invert_vartime();
-            for (step, (a, s)) in steps.iter_mut().zip(lookup.input.iter().zip(&lookup.table)) {
-                *step *= (*a + beta) * (*s + gamma);
-            }
-            let mut values = running_product(Fp::ONE, &steps[..shape.usable_rows()]);
-            values.extend(tail);
-            lookup.product = Polynomial::new(key, values, blind);
-        });
+        let random: Vec<(Vec<Fp>, Fp)> = run
+            .lookups
+            .iter()
+            .map(|_| (draw(rng, shape.blinding_factors), Fp::random(&mut *rng)))
+            .collect();
+        run.lookups
+            .par_iter_mut()
+            .zip(random)
+            .for_each(|(lookup, (tail, blind))| {
+                let denominators = lookup
+                    .permuted_input
+                    .values
+                    .iter()
+                    .zip(&lookup.permuted_table.values);
+                let mut steps: Vec<Fp> = denominators
+                    .map(|(a, s)| (beta + a) * (gamma + s))
+                    .collect();
+                steps.iter_mut().batch_invert_vartime();
+                for (step, (a, s)) in steps.iter_mut().zip(lookup.input.iter().zip(&lookup.table)) {
+                    *step *= (*a + beta) * (*s + gamma);
+                }
+                let mut values = running_product(Fp::ONE, &steps[..shape.usable_rows()]);
+                values.extend(tail);
+                lookup.product = Polynomial::new(key, values, blind);
+            });
     }
 }

@@ -134,7 +134,9 @@ pub struct Options<'a> {
 
 impl std::fmt::Debug for Options<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Options").field("progress", &self.progress.is_some()).finish()
+        f.debug_struct("Options")
+            .field("progress", &self.progress.is_some())
+            .finish()
     }
 }
 
@@ -178,21 +180,42 @@ pub fn prove<C: Circuit<Fp>, R: Rng>(
     prove_witness(params, key, witnesses?, instances, rng, options)
 }
 
-fn check_instances(key: &ProvingKey, circuits: usize, instances: &[Vec<Vec<Fp>>]) -> Result<(), ProveError> {
+fn check_instances(
+    key: &ProvingKey,
+    circuits: usize,
+    instances: &[Vec<Vec<Fp>>],
+) -> Result<(), ProveError> {
     if circuits == 0 {
         return Err(ProveError::NoCircuit);
     }
     if circuits != instances.len() {
-        return Err(ProveError::InstanceCount { circuits, instances: instances.len() });
+        return Err(ProveError::InstanceCount {
+            circuits,
+            instances: instances.len(),
+        });
     }
-    let (expected, rows) = (key.circuit.cs().num_instance as usize, key.shape.usable_rows());
+    let (expected, rows) = (
+        key.circuit.cs().num_instance as usize,
+        key.shape.usable_rows(),
+    );
     for (circuit, columns) in instances.iter().enumerate() {
         if columns.len() != expected {
-            return Err(ProveError::Columns { circuit, kind: "instance", expected, got: columns.len() });
+            return Err(ProveError::Columns {
+                circuit,
+                kind: "instance",
+                expected,
+                got: columns.len(),
+            });
         }
         for (column, values) in columns.iter().enumerate() {
             if values.len() > rows {
-                return Err(ProveError::Rows { circuit, kind: "instance", column, rows, got: values.len() });
+                return Err(ProveError::Rows {
+                    circuit,
+                    kind: "instance",
+                    column,
+                    rows,
+                    got: values.len(),
+                });
             }
         }
     }
@@ -200,14 +223,28 @@ fn check_instances(key: &ProvingKey, circuits: usize, instances: &[Vec<Vec<Fp>>]
 }
 
 fn check_witnesses(key: &ProvingKey, witnesses: &[Vec<AdviceColumn>]) -> Result<(), ProveError> {
-    let (expected, rows) = (key.circuit.cs().num_advice as usize, key.shape.usable_rows());
+    let (expected, rows) = (
+        key.circuit.cs().num_advice as usize,
+        key.shape.usable_rows(),
+    );
     for (circuit, columns) in witnesses.iter().enumerate() {
         if columns.len() != expected {
-            return Err(ProveError::Columns { circuit, kind: "advice", expected, got: columns.len() });
+            return Err(ProveError::Columns {
+                circuit,
+                kind: "advice",
+                expected,
+                got: columns.len(),
+            });
         }
         for (column, values) in columns.iter().enumerate() {
             if values.len() > rows {
-                return Err(ProveError::Rows { circuit, kind: "advice", column, rows, got: values.len() });
+                return Err(ProveError::Rows {
+                    circuit,
+                    kind: "advice",
+                    column,
+                    rows,
+                    got: values.len(),
+                });
             }
         }
     }
@@ -228,7 +265,10 @@ pub fn prove_witness<R: Rng>(
     options: Options<'_>,
 ) -> Result<Vec<u8>, ProveError> {
     if params.k() != key.shape.k {
-        return Err(ProveError::Size { key: key.shape.k, params: params.k() });
+        return Err(ProveError::Size {
+            key: key.shape.k,
+            params: params.k(),
+        });
     }
     check_instances(key, witnesses.len(), instances)?;
     check_witnesses(key, &witnesses)?;
@@ -236,7 +276,10 @@ pub fn prove_witness<R: Rng>(
     let mut transcript = Transcript::new(key.transcript_repr())?;
 
     options.stage(Stage::Witness);
-    let mut runs: Vec<Run> = instances.iter().map(|instance| Run::new(key, instance)).collect();
+    let mut runs: Vec<Run> = instances
+        .iter()
+        .map(|instance| Run::new(key, instance))
+        .collect();
     run::commit_instances(params, &runs, &mut transcript)?;
     run::commit_advice(params, key, witnesses, &mut runs, &mut rng, &mut transcript)?;
 
@@ -260,11 +303,24 @@ pub fn prove_witness<R: Rng>(
 
     options.stage(Stage::Quotient);
     let y = transcript.challenge();
-    let classes = compile(cs, shape, &Challenges { theta, beta, gamma, y });
+    let classes = compile(
+        cs,
+        shape,
+        &Challenges {
+            theta,
+            beta,
+            gamma,
+            y,
+        },
+    );
     let circuit_weight = y.pow_vartime([count(cs, shape) as u64]);
     let pieces: Vec<Polynomial> = quotient::quotient(key, &runs, &classes, circuit_weight)
         .into_iter()
-        .map(|coefficients| Polynomial { coefficients, blind: Fp::random(&mut rng), values: Vec::new() })
+        .map(|coefficients| Polynomial {
+            coefficients,
+            blind: Fp::random(&mut rng),
+            values: Vec::new(),
+        })
         .collect();
     let jobs: Vec<_> = pieces.iter().map(|piece| piece.terms(params)).collect();
     transcript.points(&commit(params.monomial(), &jobs))?;
@@ -274,7 +330,12 @@ pub fn prove_witness<R: Rng>(
     let xn = x.pow_vartime([shape.n as u64]);
     let quotient = run::fold(&pieces, xn);
     drop(pieces);
-    let opened = evaluation::Opened { key, runs: &runs, quotient: &quotient, random: &random };
+    let opened = evaluation::Opened {
+        key,
+        runs: &runs,
+        quotient: &quotient,
+        random: &random,
+    };
     let evaluations = opened.evaluate(x, &mut transcript)?;
     if !evaluations.satisfied(&opened, &classes, circuit_weight, x, xn) {
         return Err(ProveError::NotSatisfied);
@@ -293,8 +354,14 @@ fn commit_products(
     transcript: &mut Transcript,
 ) -> Result<(), ProveError> {
     let permutations = runs.iter().flat_map(|run| &run.permutation);
-    let lookups = runs.iter().flat_map(|run| &run.lookups).map(|lookup| &lookup.product);
-    let jobs: Vec<_> = permutations.chain(lookups).map(|product| product.value_terms(params)).collect();
+    let lookups = runs
+        .iter()
+        .flat_map(|run| &run.lookups)
+        .map(|lookup| &lookup.product);
+    let jobs: Vec<_> = permutations
+        .chain(lookups)
+        .map(|product| product.value_terms(params))
+        .collect();
     let (points, random) = rayon::join(
         || commit(params.lagrange(), &jobs),
         || commit(params.monomial(), &[random.terms(params)]),
@@ -310,5 +377,8 @@ fn draw(rng: &mut impl Rng, count: usize) -> Vec<Fp> {
 
 /// The scalar of one base.
 fn single(first: usize, value: &Fp) -> Term<'_> {
-    Term { first, values: Values::Full(std::slice::from_ref(value)) }
+    Term {
+        first,
+        values: Values::Full(std::slice::from_ref(value)),
+    }
 }

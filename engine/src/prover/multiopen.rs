@@ -28,10 +28,13 @@ fn groups(opened: &Opened<'_>, x: Fp) -> Vec<Group> {
     let mut sets: BTreeMap<Name, BTreeSet<usize>> = BTreeMap::new();
     for (name, rotation) in opened.opened() {
         let point = opened.key.domain.rotate(x, rotation);
-        let index = points.iter().position(|known| *known == point).unwrap_or_else(|| {
-            points.push(point);
-            points.len() - 1
-        });
+        let index = points
+            .iter()
+            .position(|known| *known == point)
+            .unwrap_or_else(|| {
+                points.push(point);
+                points.len() - 1
+            });
         let set = sets.entry(name).or_insert_with(|| {
             names.push(name);
             BTreeSet::new()
@@ -44,7 +47,10 @@ fn groups(opened: &Opened<'_>, x: Fp) -> Vec<Group> {
         let Some(set) = sets.get(&name) else { continue };
         let number = *numbers.entry(set).or_insert_with(|| {
             let points = set.iter().map(|index| points[*index]).collect();
-            groups.push(Group { points, members: Vec::new() });
+            groups.push(Group {
+                points,
+                members: Vec::new(),
+            });
             groups.len() - 1
         });
         groups[number].members.push(name);
@@ -75,7 +81,11 @@ fn combine(opened: &Opened<'_>, group: &Group, x_1: Fp) -> Polynomial {
         opened.key.domain.interpolate_coset(&mut sum, 0);
     }
     add_combination(&mut sum, &coefficients);
-    Polynomial { values: Vec::new(), coefficients: sum, blind }
+    Polynomial {
+        values: Vec::new(),
+        coefficients: sum,
+        blind,
+    }
 }
 
 /// The quotient of a polynomial by `Π (X − point)`, padded with zeros.
@@ -103,7 +113,10 @@ pub(super) fn open(
     use rayon::prelude::*;
     let (x_1, x_2) = (transcript.challenge(), transcript.challenge());
     let groups = groups(opened, x);
-    let combined: Vec<Polynomial> = groups.iter().map(|group| combine(opened, group, x_1)).collect();
+    let combined: Vec<Polynomial> = groups
+        .iter()
+        .map(|group| combine(opened, group, x_1))
+        .collect();
     let quotients: Vec<Polynomial> = combined
         .par_iter()
         .zip(&groups)
@@ -123,19 +136,27 @@ pub(super) fn open(
         blind: Fp::random(&mut *rng),
         values: Vec::new(),
     };
-    let points = commit(params.monomial(), &[quotient.terms(params), blinding.terms(params)]);
+    let points = commit(
+        params.monomial(),
+        &[quotient.terms(params), blinding.terms(params)],
+    );
     transcript.points(&points[..1])?;
 
     let x_3 = transcript.challenge();
     let at_x_3 = powers(x_3, opened.key.shape.n);
-    let values: Vec<Fp> = combined.par_iter().map(|p| inner_product(&p.coefficients, &at_x_3)).collect();
+    let values: Vec<Fp> = combined
+        .par_iter()
+        .map(|p| inner_product(&p.coefficients, &at_x_3))
+        .collect();
     transcript.scalars(&values)?;
     let x_4 = transcript.challenge();
     let mut all = combined;
     all.insert(0, quotient);
     all.reverse();
     let polynomial = fold(&all, x_4);
-    ipa::open(params, polynomial, blinding, points[1], at_x_3, rng, transcript)
+    ipa::open(
+        params, polynomial, blinding, points[1], at_x_3, rng, transcript,
+    )
 }
 
 #[cfg(test)]
@@ -146,7 +167,15 @@ mod tests {
     fn accepts_division_by_roots() {
         // (X − 2)(X − 5)(X + 3) + 7 has the quotient X + 3 by (X − 2)(X − 5), up to the remainder.
         let [a, b, c] = [Fp::from(2), Fp::from(5), -Fp::from(3)];
-        let polynomial = [-(a * b * c) + Fp::from(7), a * b + b * c + a * c, -(a + b + c), Fp::ONE];
-        assert_eq!(divide(&polynomial, &[a, b]), [-c, Fp::ONE, Fp::ZERO, Fp::ZERO]);
+        let polynomial = [
+            -(a * b * c) + Fp::from(7),
+            a * b + b * c + a * c,
+            -(a + b + c),
+            Fp::ONE,
+        ];
+        assert_eq!(
+            divide(&polynomial, &[a, b]),
+            [-c, Fp::ONE, Fp::ZERO, Fp::ZERO]
+        );
     }
 }

@@ -13,12 +13,20 @@ use crate::key::{ProvingKey, labels};
 /// Computes the running product of each chunk of columns, for each circuit, and blinds it.
 ///
 /// With the cell labels `δ^i·ω^j`, the product steps by `Π (v + β·label + γ) / Π (v + β·label(next cell) + γ)`.
-pub(super) fn products(key: &ProvingKey, runs: &mut [Run], beta: Fp, gamma: Fp, rng: &mut impl Rng) {
+pub(super) fn products(
+    key: &ProvingKey,
+    runs: &mut [Run],
+    beta: Fp,
+    gamma: Fp,
+    rng: &mut impl Rng,
+) {
     use rayon::prelude::*;
     let (cs, shape) = (key.circuit.cs(), &key.shape);
     let chunks = chunks(cs, shape) as u32;
     let mut labels = labels(&key.domain, cs.permutation.len());
-    labels.par_iter_mut().for_each(|label| *label = *label * beta + gamma);
+    labels
+        .par_iter_mut()
+        .for_each(|label| *label = *label * beta + gamma);
     for run in runs {
         let steps: Vec<Vec<Fp>> = (0..chunks)
             .into_par_iter()
@@ -34,8 +42,10 @@ pub(super) fn products(key: &ProvingKey, runs: &mut [Run], beta: Fp, gamma: Fp, 
                 (values, Fp::random(&mut *rng))
             })
             .collect();
-        run.permutation =
-            blinded.into_par_iter().map(|(values, blind)| Polynomial::new(key, values, blind)).collect();
+        run.permutation = blinded
+            .into_par_iter()
+            .map(|(values, blind)| Polynomial::new(key, values, blind))
+            .collect();
     }
 }
 

@@ -30,29 +30,53 @@ impl Common {
         // The Lagrange polynomial of row r is that of row 0, rotated.
         let row = |r: usize, i: usize| first[(i + n - r) % n];
         let last: Vec<Fp> = (0..n).map(|i| row(usable, i)).collect();
-        let active = (0..n).map(|i| (usable..n).fold(Fp::ONE, |sum, r| sum - row(r, i))).collect();
-        Self { last, active, identity: key.domain.points(coset), first }
+        let active = (0..n)
+            .map(|i| (usable..n).fold(Fp::ONE, |sum, r| sum - row(r, i)))
+            .collect();
+        Self {
+            last,
+            active,
+            identity: key.domain.points(coset),
+            first,
+        }
     }
 }
 
 /// The pieces of the quotient, of `n` coefficients each. `circuit_weight` separates the circuits of the proof.
-pub(super) fn quotient(key: &ProvingKey, runs: &[Run], classes: &[Class], circuit_weight: Fp) -> Vec<Vec<Fp>> {
+pub(super) fn quotient(
+    key: &ProvingKey,
+    runs: &[Run],
+    classes: &[Class],
+    circuit_weight: Fp,
+) -> Vec<Vec<Fp>> {
     use rayon::prelude::*;
     let n = key.shape.n;
     let mut values: Vec<Vec<Vec<Fp>>> = vec![Vec::new(); classes.len()];
     for coset in 0..key.shape.pieces() {
-        let active: Vec<usize> = (0..classes.len()).filter(|class| classes[*class].cosets > coset).collect();
+        let active: Vec<usize> = (0..classes.len())
+            .filter(|class| classes[*class].cosets > coset)
+            .collect();
         let common = Common::new(key, coset);
         let mut sums = vec![vec![Fp::ZERO; n]; active.len()];
         for run in runs {
-            let witness = evaluate(key, run, active.iter().map(|class| &classes[*class].program), coset);
+            let witness = evaluate(
+                key,
+                run,
+                active.iter().map(|class| &classes[*class].program),
+                coset,
+            );
             for (class, sum) in active.iter().zip(&mut sums) {
                 let program = &classes[*class].program;
-                let columns: Vec<&[Fp]> =
-                    program.slots().iter().map(|slot| column(key, &witness, &common, slot.poly, coset)).collect();
+                let columns: Vec<&[Fp]> = program
+                    .slots()
+                    .iter()
+                    .map(|slot| column(key, &witness, &common, slot.poly, coset))
+                    .collect();
                 let mut out = vec![Fp::ZERO; n];
                 program.run(&columns, &mut out);
-                sum.iter_mut().zip(out).for_each(|(sum, out)| *sum = *sum * circuit_weight + out);
+                sum.iter_mut()
+                    .zip(out)
+                    .for_each(|(sum, out)| *sum = *sum * circuit_weight + out);
             }
         }
         let inverse = key.domain.vanishing_inverse(coset);
@@ -68,7 +92,10 @@ pub(super) fn quotient(key: &ProvingKey, runs: &[Run], classes: &[Class], circui
             .enumerate()
             .for_each(|(coset, values)| key.domain.interpolate_coset(values, coset));
         for (piece, part) in pieces.iter_mut().zip(key.domain.split(&remainders)) {
-            piece.iter_mut().zip(part).for_each(|(sum, value)| *sum += value);
+            piece
+                .iter_mut()
+                .zip(part)
+                .for_each(|(sum, value)| *sum += value);
         }
     }
     pieces
@@ -82,10 +109,16 @@ fn evaluate<'a>(
     coset: usize,
 ) -> BTreeMap<Poly, Vec<Fp>> {
     use rayon::prelude::*;
-    let polys: BTreeSet<Poly> = programs.flat_map(|program| program.slots()).map(|slot| slot.poly).collect();
+    let polys: BTreeSet<Poly> = programs
+        .flat_map(|program| program.slots())
+        .map(|slot| slot.poly)
+        .collect();
     polys
         .into_par_iter()
-        .filter_map(|poly| run.get(poly).map(|p| (poly, key.domain.evaluate(&p.coefficients, coset))))
+        .filter_map(|poly| {
+            run.get(poly)
+                .map(|p| (poly, key.domain.evaluate(&p.coefficients, coset)))
+        })
         .collect()
 }
 

@@ -72,13 +72,20 @@ impl Polynomial {
     pub(super) fn new(key: &ProvingKey, values: Vec<Fp>, blind: Fp) -> Self {
         let mut coefficients = values.clone();
         key.domain.interpolate(&mut coefficients);
-        Self { values, coefficients, blind }
+        Self {
+            values,
+            coefficients,
+            blind,
+        }
     }
 
     /// The scalars of the commitment in the Lagrange basis.
     pub(super) fn value_terms(&self, params: &Params) -> Vec<Term<'_>> {
         vec![
-            Term { first: 0, values: Values::Full(&self.values) },
+            Term {
+                first: 0,
+                values: Values::Full(&self.values),
+            },
             single(params.w_index(), &self.blind),
         ]
     }
@@ -86,7 +93,10 @@ impl Polynomial {
     /// The scalars of the commitment in the monomial basis.
     pub(super) fn terms(&self, params: &Params) -> Vec<Term<'_>> {
         vec![
-            Term { first: 0, values: Values::Full(&self.coefficients) },
+            Term {
+                first: 0,
+                values: Values::Full(&self.coefficients),
+            },
             single(params.w_index(), &self.blind),
         ]
     }
@@ -134,8 +144,12 @@ impl Run {
             Poly::Column(ColumnKind::Instance, index) => self.instance.get(index as usize),
             Poly::Column(ColumnKind::Advice, index) => self.advice.get(index as usize),
             Poly::PermutationProduct(chunk) => self.permutation.get(chunk as usize),
-            Poly::PermutedInput(lookup) => self.lookups.get(lookup as usize).map(|l| &l.permuted_input),
-            Poly::PermutedTable(lookup) => self.lookups.get(lookup as usize).map(|l| &l.permuted_table),
+            Poly::PermutedInput(lookup) => {
+                self.lookups.get(lookup as usize).map(|l| &l.permuted_input)
+            }
+            Poly::PermutedTable(lookup) => {
+                self.lookups.get(lookup as usize).map(|l| &l.permuted_table)
+            }
             Poly::LookupProduct(lookup) => self.lookups.get(lookup as usize).map(|l| &l.product),
             Poly::Column(ColumnKind::Fixed, _) | Poly::Sigma(_) => None,
             Poly::First | Poly::Last | Poly::Active | Poly::Identity => None,
@@ -143,7 +157,12 @@ impl Run {
     }
 
     /// The values on the rows of a column.
-    pub(super) fn column<'a>(&'a self, key: &'a ProvingKey, kind: ColumnKind, index: u32) -> &'a [Fp] {
+    pub(super) fn column<'a>(
+        &'a self,
+        key: &'a ProvingKey,
+        kind: ColumnKind,
+        index: u32,
+    ) -> &'a [Fp] {
         let index = index as usize;
         match kind {
             ColumnKind::Instance => &self.instance[index].values,
@@ -154,12 +173,20 @@ impl Run {
 
     /// Drops the values on the rows, which only the arguments need.
     pub(super) fn forget_values(&mut self) {
-        let columns = self.instance.iter_mut().chain(&mut self.advice).chain(&mut self.permutation);
+        let columns = self
+            .instance
+            .iter_mut()
+            .chain(&mut self.advice)
+            .chain(&mut self.permutation);
         columns.for_each(|polynomial| polynomial.values = Vec::new());
         for lookup in &mut self.lookups {
             lookup.input = Vec::new();
             lookup.table = Vec::new();
-            for polynomial in [&mut lookup.permuted_input, &mut lookup.permuted_table, &mut lookup.product] {
+            for polynomial in [
+                &mut lookup.permuted_input,
+                &mut lookup.permuted_table,
+                &mut lookup.product,
+            ] {
                 polynomial.values = Vec::new();
             }
         }
@@ -169,14 +196,27 @@ impl Run {
 /// Commitments, computed side by side.
 pub(super) fn commit(bases: &FixedBases, jobs: &[Vec<Term<'_>>]) -> Vec<EqAffine> {
     use rayon::prelude::*;
-    let sums: Vec<Eq> = jobs.par_iter().with_max_len(1).map(|terms| bases.msm(terms)).collect();
-    let mut points = vec![EqAffine::identity(); sums.len()];
-    Eq::batch_normalize_vartime(&sums, &mut points);
-    points
+    let sums: Vec<Eq> = jobs
+        .par_iter()
+        .with_max_len(1)
+        .map(|terms| bases.msm(terms))
+        .collect();
+    affine(&sums)
+}
+
+/// Points in affine coordinates.
+pub(super) fn affine(points: &[Eq]) -> Vec<EqAffine> {
+    let mut affine = vec![EqAffine::identity(); points.len()];
+    Eq::batch_normalize_vartime(points, &mut affine);
+    affine
 }
 
 /// Absorbs the commitments to the public values.
-pub(super) fn commit_instances(params: &Params, runs: &[Run], transcript: &mut Transcript) -> Result<(), ProveError> {
+pub(super) fn commit_instances(
+    params: &Params,
+    runs: &[Run],
+    transcript: &mut Transcript,
+) -> Result<(), ProveError> {
     let columns = runs.iter().flat_map(|run| &run.instance);
     let jobs: Vec<_> = columns.map(|column| column.value_terms(params)).collect();
     transcript.common_points(&commit(params.lagrange(), &jobs))
@@ -194,7 +234,10 @@ pub(super) fn commit_advice(
     use rayon::prelude::*;
     let usable = key.shape.usable_rows();
     for (witness, run) in witnesses.into_iter().zip(runs.iter_mut()) {
-        let tails: Vec<Vec<Fp>> = witness.iter().map(|_| draw(rng, key.shape.n - usable)).collect();
+        let tails: Vec<Vec<Fp>> = witness
+            .iter()
+            .map(|_| draw(rng, key.shape.n - usable))
+            .collect();
         let blinds = draw(rng, witness.len());
         run.advice = witness
             .into_par_iter()
@@ -215,11 +258,24 @@ pub(super) fn commit_advice(
 /// `Σ_i x^i·polynomial_i`, with the blinding factors.
 pub(super) fn fold(polynomials: &[Polynomial], x: Fp) -> Polynomial {
     let weights = crate::arith::powers(x, polynomials.len());
-    let n = polynomials.first().map_or(0, |polynomial| polynomial.coefficients.len());
+    let n = polynomials
+        .first()
+        .map_or(0, |polynomial| polynomial.coefficients.len());
     let mut coefficients = vec![Fp::ZERO; n];
-    let columns: Vec<(Fp, &[Fp])> =
-        weights.iter().zip(polynomials).map(|(weight, p)| (*weight, p.coefficients.as_slice())).collect();
+    let columns: Vec<(Fp, &[Fp])> = weights
+        .iter()
+        .zip(polynomials)
+        .map(|(weight, p)| (*weight, p.coefficients.as_slice()))
+        .collect();
     crate::arith::add_combination(&mut coefficients, &columns);
-    let blind = weights.iter().zip(polynomials).map(|(weight, p)| *weight * p.blind).sum();
-    Polynomial { values: Vec::new(), coefficients, blind }
+    let blind = weights
+        .iter()
+        .zip(polynomials)
+        .map(|(weight, p)| *weight * p.blind)
+        .sum();
+    Polynomial {
+        values: Vec::new(),
+        coefficients,
+        blind,
+    }
 }

@@ -13,26 +13,34 @@ impl Transcript {
     /// Starts with the digest of the key.
     pub(super) fn new(key: Fp) -> Result<Self, ProveError> {
         let mut transcript = Blake2bWrite::init(Vec::new());
-        transcript.common_scalar(key).map_err(|_| ProveError::Degenerate)?;
+        transcript
+            .common_scalar(key)
+            .map_err(|_| ProveError::Degenerate)?;
         Ok(Self(transcript))
     }
 
     /// Absorbs points that the verifier computes.
     pub(super) fn common_points(&mut self, points: &[EqAffine]) -> Result<(), ProveError> {
         let mut points = points.iter();
-        points.try_for_each(|point| self.0.common_point(*point)).map_err(|_| ProveError::Degenerate)
+        points
+            .try_for_each(|point| self.0.common_point(*point))
+            .map_err(|_| ProveError::Degenerate)
     }
 
     /// Writes points.
     pub(super) fn points(&mut self, points: &[EqAffine]) -> Result<(), ProveError> {
         let mut points = points.iter();
-        points.try_for_each(|point| self.0.write_point(*point)).map_err(|_| ProveError::Degenerate)
+        points
+            .try_for_each(|point| self.0.write_point(*point))
+            .map_err(|_| ProveError::Degenerate)
     }
 
     /// Writes scalars.
     pub(super) fn scalars(&mut self, scalars: &[Fp]) -> Result<(), ProveError> {
         let mut scalars = scalars.iter();
-        scalars.try_for_each(|scalar| self.0.write_scalar(*scalar)).map_err(|_| ProveError::Degenerate)
+        scalars
+            .try_for_each(|scalar| self.0.write_scalar(*scalar))
+            .map_err(|_| ProveError::Degenerate)
     }
 
     /// Draws a challenge.

@@ -6,9 +6,13 @@ pub mod wide;
 
 use std::io;
 
-use halo2_proofs::plonk::{Circuit, SingleVerifier, VerifyingKey, create_proof, keygen_pk, keygen_vk, verify_proof};
+use halo2_proofs::plonk::{
+    Circuit, SingleVerifier, VerifyingKey, create_proof, keygen_pk, keygen_vk, verify_proof,
+};
 use halo2_proofs::poly::commitment::Params as Halo2Params;
-use halo2_proofs::transcript::{Blake2bRead, Blake2bWrite, Challenge255, EncodedChallenge, Transcript};
+use halo2_proofs::transcript::{
+    Blake2bRead, Blake2bWrite, Challenge255, EncodedChallenge, Transcript,
+};
 use pasta_curves::{EqAffine, Fp};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -35,7 +39,10 @@ pub fn digest(vk: &VerifyingKey<EqAffine>) -> Fp {
 
 /// Instances as the stock library wants them.
 fn slices(instances: &[Vec<Vec<Fp>>]) -> Vec<Vec<&[Fp]>> {
-    instances.iter().map(|columns| columns.iter().map(Vec::as_slice).collect()).collect()
+    instances
+        .iter()
+        .map(|columns| columns.iter().map(Vec::as_slice).collect())
+        .collect()
 }
 
 /// Proves with the stock prover; returns its key and the proof.
@@ -50,7 +57,15 @@ pub fn stock_proof<C: Circuit<Fp> + Clone>(
     let slices = slices(instances);
     let slices: Vec<&[&[Fp]]> = slices.iter().map(Vec::as_slice).collect();
     let mut transcript = Blake2bWrite::<_, EqAffine, Challenge255<_>>::init(vec![]);
-    create_proof(params, &pk, circuits, &slices, StdRng::seed_from_u64(seed), &mut transcript).unwrap();
+    create_proof(
+        params,
+        &pk,
+        circuits,
+        &slices,
+        StdRng::seed_from_u64(seed),
+        &mut transcript,
+    )
+    .unwrap();
     (vk, transcript.finalize())
 }
 
@@ -64,5 +79,12 @@ pub fn stock_accepts(
     let slices = slices(instances);
     let slices: Vec<&[&[Fp]]> = slices.iter().map(Vec::as_slice).collect();
     let mut transcript = Blake2bRead::<_, _, Challenge255<_>>::init(proof);
-    verify_proof(params, vk, SingleVerifier::new(params), &slices, &mut transcript).is_ok()
+    verify_proof(
+        params,
+        vk,
+        SingleVerifier::new(params),
+        &slices,
+        &mut transcript,
+    )
+    .is_ok()
 }

@@ -6,7 +6,8 @@ use std::collections::HashMap;
 use ff::Field;
 use halo2_proofs::circuit::{Cell as Halo2Cell, Layouter, SimpleFloorPlanner, Value};
 use halo2_proofs::plonk::{
-    Advice, Circuit, Column, ConstraintSystem, Error, Expression, Fixed, Instance, TableColumn, VirtualCells,
+    Advice, Circuit, Column, ConstraintSystem, Error, Expression, Fixed, Instance, TableColumn,
+    VirtualCells,
 };
 use halo2_proofs::poly::Rotation;
 use pasta_curves::Fp;
@@ -68,7 +69,9 @@ impl Spec {
             ..Self::default()
         };
         if rng.random_bool(0.7) {
-            spec.gates = (0..rng.random_range(1..=4)).map(|_| spec.tree(rng.random_range(1..degree), rng)).collect();
+            spec.gates = (0..rng.random_range(1..=4))
+                .map(|_| spec.tree(rng.random_range(1..degree), rng))
+                .collect();
         }
         if rng.random_bool(0.6) {
             let inputs = (degree - 3).clamp(1, 4);
@@ -79,9 +82,12 @@ impl Spec {
             spec.minimum_degree = Some(degree);
         }
         if rng.random_bool(0.8) {
-            spec.permutation.extend((0..spec.free_advice).map(|i| (Kind::Advice, i)));
-            spec.permutation.extend((0..spec.free_fixed).map(|i| (Kind::Fixed, i)));
-            spec.permutation.extend((0..spec.instances).map(|i| (Kind::Instance, i)));
+            spec.permutation
+                .extend((0..spec.free_advice).map(|i| (Kind::Advice, i)));
+            spec.permutation
+                .extend((0..spec.free_fixed).map(|i| (Kind::Fixed, i)));
+            spec.permutation
+                .extend((0..spec.instances).map(|i| (Kind::Instance, i)));
             spec.permutation.retain(|_| rng.random_bool(0.8));
             for i in (1..spec.permutation.len()).rev() {
                 let j = rng.random_range(0..=i);
@@ -99,7 +105,10 @@ impl Spec {
             };
             // Two instance cells, or two fixed cells that differ, cannot be copied here.
             let both = |rng: &mut StdRng| (cell(rng), cell(rng));
-            spec.copies = (0..count).map(|_| both(rng)).filter(|(a, b)| a.0 == Kind::Advice || b.0 == Kind::Advice).collect();
+            spec.copies = (0..count)
+                .map(|_| both(rng))
+                .filter(|(a, b)| a.0 == Kind::Advice || b.0 == Kind::Advice)
+                .collect();
             let mut classes = Classes::default();
             spec.copies.retain(|(a, b)| classes.merge(*a, *b));
         }
@@ -118,8 +127,14 @@ impl Spec {
             2 => Tree::Scaled(self.tree(degree, rng).into(), Fp::from(rng.next_u64())),
             3 => Tree::Constant(Fp::random(&mut *rng)),
             4 if self.free_fixed > 0 => Tree::Fixed(rng.random_range(0..self.free_fixed)),
-            5 if self.instances > 0 => Tree::Instance(rng.random_range(0..self.instances), rng.random_range(-2..=2)),
-            _ => Tree::Advice(rng.random_range(0..self.free_advice), rng.random_range(-4..=4)),
+            5 if self.instances > 0 => Tree::Instance(
+                rng.random_range(0..self.instances),
+                rng.random_range(-2..=2),
+            ),
+            _ => Tree::Advice(
+                rng.random_range(0..self.free_advice),
+                rng.random_range(-4..=4),
+            ),
         }
     }
 }
@@ -144,7 +159,12 @@ impl Classes {
         if a == b {
             return true;
         }
-        let public = |class: usize| self.classes[class].iter().filter(|cell| cell.0 != Kind::Advice).count();
+        let public = |class: usize| {
+            self.classes[class]
+                .iter()
+                .filter(|cell| cell.0 != Kind::Advice)
+                .count()
+        };
         if public(a) + public(b) > 1 {
             return false;
         }
@@ -194,7 +214,9 @@ impl RandomCircuit {
             _ => Fp::random(&mut *rng),
         };
         let mut columns = |count: usize, rows: usize, rng: &mut StdRng| -> Vec<Vec<Fp>> {
-            (0..count).map(|_| (0..rows).map(|_| small(rng)).collect()).collect()
+            (0..count)
+                .map(|_| (0..rows).map(|_| small(rng)).collect())
+                .collect()
         };
         let fixed = columns(spec.free_fixed, spec.usable, &mut rng);
         let mut rng = StdRng::seed_from_u64(seed);
@@ -210,7 +232,13 @@ impl RandomCircuit {
             classes.merge(*a, *b);
         }
         for class in &classes.classes {
-            let Some(source) = class.iter().find(|cell| cell.0 != Kind::Advice).or(class.first()) else { continue };
+            let Some(source) = class
+                .iter()
+                .find(|cell| cell.0 != Kind::Advice)
+                .or(class.first())
+            else {
+                continue;
+            };
             let value = circuit.get(*source);
             for (kind, column, row) in class {
                 if *kind == Kind::Advice {
@@ -247,9 +275,13 @@ impl RandomCircuit {
 fn expression(tree: &Tree, config: &Config, cells: &mut VirtualCells<'_, Fp>) -> Expression<Fp> {
     match tree {
         Tree::Constant(value) => Expression::Constant(*value),
-        Tree::Advice(column, rotation) => cells.query_advice(config.advice[*column], Rotation(*rotation)),
+        Tree::Advice(column, rotation) => {
+            cells.query_advice(config.advice[*column], Rotation(*rotation))
+        }
         Tree::Fixed(column) => cells.query_fixed(config.fixed[*column]),
-        Tree::Instance(column, rotation) => cells.query_instance(config.instance[*column], Rotation(*rotation)),
+        Tree::Instance(column, rotation) => {
+            cells.query_instance(config.instance[*column], Rotation(*rotation))
+        }
         Tree::Negated(a) => -expression(a, config, cells),
         Tree::Sum(a, b) => expression(a, config, cells) + expression(b, config, cells),
         Tree::Product(a, b) => expression(a, config, cells) * expression(b, config, cells),
@@ -268,10 +300,18 @@ impl Circuit<Fp> for RandomCircuit {
     fn configure(meta: &mut ConstraintSystem<Fp>) -> Config {
         let spec = SPEC.with(|slot| slot.borrow().clone());
         let mut config = Config {
-            advice: (0..spec.free_advice).map(|_| meta.advice_column()).collect(),
+            advice: (0..spec.free_advice)
+                .map(|_| meta.advice_column())
+                .collect(),
             fixed: (0..spec.free_fixed).map(|_| meta.fixed_column()).collect(),
-            instance: (0..spec.instances).map(|_| meta.instance_column()).collect(),
-            gates: spec.gates.iter().map(|_| (meta.fixed_column(), meta.advice_column())).collect(),
+            instance: (0..spec.instances)
+                .map(|_| meta.instance_column())
+                .collect(),
+            gates: spec
+                .gates
+                .iter()
+                .map(|_| (meta.fixed_column(), meta.advice_column()))
+                .collect(),
             lookups: vec![],
         };
         for (tree, (q, out)) in spec.gates.iter().zip(config.gates.clone()) {
@@ -283,14 +323,19 @@ impl Circuit<Fp> for RandomCircuit {
         }
         for (columns, degree) in &spec.lookups {
             let q = meta.fixed_column();
-            let columns: Vec<_> = (0..*columns).map(|_| (meta.advice_column(), meta.lookup_table_column())).collect();
+            let columns: Vec<_> = (0..*columns)
+                .map(|_| (meta.advice_column(), meta.lookup_table_column()))
+                .collect();
             meta.lookup(|cells| {
                 let q = cells.query_fixed(q);
                 let input = |cells: &mut VirtualCells<'_, Fp>, column: Column<Advice>| {
                     let value = cells.query_advice(column, Rotation::cur());
                     (1..*degree).fold(value, |value, _| q.clone() * value)
                 };
-                columns.iter().map(|(column, table)| (input(cells, *column), *table)).collect()
+                columns
+                    .iter()
+                    .map(|(column, table)| (input(cells, *column), *table))
+                    .collect()
             });
             config.lookups.push((q, columns));
         }
@@ -310,14 +355,25 @@ impl Circuit<Fp> for RandomCircuit {
     fn synthesize(&self, config: Config, mut layouter: impl Layouter<Fp>) -> Result<(), Error> {
         let spec = &self.spec;
         let entries = spec.usable / 2;
-        let entry = |column: usize, row: usize| Fp::from(if row == 0 { 0 } else { (row * (7 + column)) as u64 });
+        let entry = |column: usize, row: usize| {
+            Fp::from(if row == 0 {
+                0
+            } else {
+                (row * (7 + column)) as u64
+            })
+        };
         for (_, columns) in &config.lookups {
             layouter.assign_table(
                 || "table",
                 |mut table| {
                     for (i, (_, column)) in columns.iter().enumerate() {
                         for row in 0..entries {
-                            table.assign_cell(|| "", *column, row, || Value::known(entry(i, row)))?;
+                            table.assign_cell(
+                                || "",
+                                *column,
+                                row,
+                                || Value::known(entry(i, row)),
+                            )?;
                         }
                     }
                     Ok(())
@@ -331,24 +387,44 @@ impl Circuit<Fp> for RandomCircuit {
                 let mut cells: HashMap<CellRef, Halo2Cell> = HashMap::new();
                 for row in 0..spec.usable {
                     for (i, column) in config.advice.iter().enumerate() {
-                        let cell = region.assign_advice(|| "", *column, row, || Value::known(self.advice[i][row]))?;
+                        let cell = region.assign_advice(
+                            || "",
+                            *column,
+                            row,
+                            || Value::known(self.advice[i][row]),
+                        )?;
                         cells.insert((Kind::Advice, i, row), cell.cell());
                     }
                     for (i, column) in config.fixed.iter().enumerate() {
-                        let cell = region.assign_fixed(|| "", *column, row, || Value::known(self.fixed[i][row]))?;
+                        let cell = region.assign_fixed(
+                            || "",
+                            *column,
+                            row,
+                            || Value::known(self.fixed[i][row]),
+                        )?;
                         cells.insert((Kind::Fixed, i, row), cell.cell());
                     }
                 }
                 for row in spec.margin..spec.usable - spec.margin {
                     for (tree, (q, out)) in spec.gates.iter().zip(&config.gates) {
                         region.assign_fixed(|| "", *q, row, || Value::known(Fp::ONE))?;
-                        region.assign_advice(|| "", *out, row, || Value::known(self.evaluate(tree, row)))?;
+                        region.assign_advice(
+                            || "",
+                            *out,
+                            row,
+                            || Value::known(self.evaluate(tree, row)),
+                        )?;
                     }
                     for (q, columns) in &config.lookups {
                         region.assign_fixed(|| "", *q, row, || Value::known(Fp::ONE))?;
                         let choice = rng.random_range(0..entries);
                         for (i, (column, _)) in columns.iter().enumerate() {
-                            region.assign_advice(|| "", *column, row, || Value::known(entry(i, choice)))?;
+                            region.assign_advice(
+                                || "",
+                                *column,
+                                row,
+                                || Value::known(entry(i, choice)),
+                            )?;
                         }
                     }
                 }
@@ -361,9 +437,17 @@ impl Circuit<Fp> for RandomCircuit {
             },
         )?;
         for (a, b) in &spec.copies {
-            let (cell, instance) = if a.0 == Kind::Instance { (b, a) } else { (a, b) };
+            let (cell, instance) = if a.0 == Kind::Instance {
+                (b, a)
+            } else {
+                (a, b)
+            };
             if instance.0 == Kind::Instance {
-                layouter.constrain_instance(cells[cell], config.instance[instance.1], instance.2)?;
+                layouter.constrain_instance(
+                    cells[cell],
+                    config.instance[instance.1],
+                    instance.2,
+                )?;
             }
         }
         Ok(())

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use ff::Field;
 use halo2_proofs::circuit::{Layouter, SimpleFloorPlanner, Value};
-use halo2_proofs::plonk::{Advice, Circuit, Column, ConstraintSystem, Error, Expression, Fixed, Instance, TableColumn};
+use halo2_proofs::plonk::{
+    Advice, Circuit, Column, ConstraintSystem, Error, Expression, Fixed, Instance, TableColumn,
+};
 use halo2_proofs::poly::Rotation;
 use pasta_curves::Fp;
 
@@ -54,28 +56,46 @@ impl WideCircuit {
         let rows = shape.rows();
         let (mut fixed, mut random) = (88_172_645_463_325_252, seed);
         let base = Fp::from(1 << 24);
-        let mut column = |value: &mut dyn FnMut() -> Fp| -> Vec<Fp> { (0..rows).map(|_| value()).collect() };
-        let mut packed = || (0..10).fold(Fp::ZERO, |w, _| w * base + Fp::from(next(&mut fixed) & 127));
+        let mut column =
+            |value: &mut dyn FnMut() -> Fp| -> Vec<Fp> { (0..rows).map(|_| value()).collect() };
+        let mut packed =
+            || (0..10).fold(Fp::ZERO, |w, _| w * base + Fp::from(next(&mut fixed) & 127));
         let weights: Vec<Vec<Vec<Fp>>> = (0..shape.accumulators)
             .map(|_| (0..shape.values).map(|_| column(&mut packed)).collect())
             .collect();
-        let values: Vec<_> = (0..shape.values).map(|_| column(&mut || Fp::from(next(&mut random) & 255))).collect();
-        let ranges = (0..shape.lookups).map(|_| column(&mut || Fp::from(next(&mut random) & 63))).collect();
+        let values: Vec<_> = (0..shape.values)
+            .map(|_| column(&mut || Fp::from(next(&mut random) & 255)))
+            .collect();
+        let ranges = (0..shape.lookups)
+            .map(|_| column(&mut || Fp::from(next(&mut random) & 63)))
+            .collect();
         let accumulate = |weights: &Vec<Vec<Fp>>| {
             let mut sums = vec![Fp::ZERO];
             for row in 0..rows {
-                let products = weights.iter().zip(&values).map(|(weights, values)| weights[row] * values[row]);
+                let products = weights
+                    .iter()
+                    .zip(&values)
+                    .map(|(weights, values)| weights[row] * values[row]);
                 sums.push(sums[row] + products.sum::<Fp>());
             }
             sums
         };
         let accumulators = weights.iter().map(accumulate).collect();
-        Self { shape, weights: Arc::new(weights), values, accumulators, ranges }
+        Self {
+            shape,
+            weights: Arc::new(weights),
+            values,
+            accumulators,
+            ranges,
+        }
     }
 
     /// The advice columns.
     pub fn advice(&self) -> impl Iterator<Item = &Vec<Fp>> {
-        self.values.iter().chain(&self.accumulators).chain(&self.ranges)
+        self.values
+            .iter()
+            .chain(&self.accumulators)
+            .chain(&self.ranges)
     }
 }
 
@@ -101,11 +121,16 @@ impl Circuit<Fp> for WideCircuit {
     }
 
     fn configure(meta: &mut ConstraintSystem<Fp>) -> WideConfig {
-        let shape = SHAPE.with(Cell::get).expect("WideCircuit::new sets the shape");
+        let shape = SHAPE
+            .with(Cell::get)
+            .expect("WideCircuit::new sets the shape");
         let values: Vec<_> = (0..shape.values).map(|_| meta.advice_column()).collect();
-        let weights: Vec<Vec<_>> =
-            (0..shape.accumulators).map(|_| (0..shape.values).map(|_| meta.fixed_column()).collect()).collect();
-        let accumulators: Vec<_> = (0..shape.accumulators).map(|_| meta.advice_column()).collect();
+        let weights: Vec<Vec<_>> = (0..shape.accumulators)
+            .map(|_| (0..shape.values).map(|_| meta.fixed_column()).collect())
+            .collect();
+        let accumulators: Vec<_> = (0..shape.accumulators)
+            .map(|_| meta.advice_column())
+            .collect();
         let ranges: Vec<_> = (0..shape.lookups).map(|_| meta.advice_column()).collect();
         let q = meta.fixed_column();
         let table = meta.lookup_table_column();
@@ -119,9 +144,13 @@ impl Circuit<Fp> for WideCircuit {
                 let q = cells.query_fixed(q);
                 let sum = cells.query_advice(*accumulator, Rotation::cur());
                 let next = cells.query_advice(*accumulator, Rotation::next());
-                let sum = values.iter().zip(weights).fold(sum, |sum, (value, weight)| {
-                    sum + cells.query_advice(*value, Rotation::cur()) * cells.query_fixed(*weight)
-                });
+                let sum = values
+                    .iter()
+                    .zip(weights)
+                    .fold(sum, |sum, (value, weight)| {
+                        sum + cells.query_advice(*value, Rotation::cur())
+                            * cells.query_fixed(*weight)
+                    });
                 vec![q * (next - sum)]
             });
         }
@@ -133,7 +162,15 @@ impl Circuit<Fp> for WideCircuit {
             let a = cells.query_advice(ranges[0], Rotation::cur());
             vec![q.clone() * (Expression::Constant(Fp::ONE) - q) * (a.clone() * a.clone() * a)]
         });
-        WideConfig { values, weights, accumulators, q, ranges, table, instance }
+        WideConfig {
+            values,
+            weights,
+            accumulators,
+            q,
+            ranges,
+            table,
+            instance,
+        }
     }
 
     fn synthesize(&self, config: WideConfig, mut layouter: impl Layouter<Fp>) -> Result<(), Error> {
@@ -142,20 +179,33 @@ impl Circuit<Fp> for WideCircuit {
             || "table",
             |mut table| {
                 (0..(rows / 2).min(512)).try_for_each(|row| {
-                    table.assign_cell(|| "", config.table, row, || Value::known(Fp::from(row as u64)))
+                    table.assign_cell(
+                        || "",
+                        config.table,
+                        row,
+                        || Value::known(Fp::from(row as u64)),
+                    )
                 })
             },
         )?;
         layouter.assign_region(
             || "rows",
             |mut region| {
-                let advice = config.values.iter().chain(&config.accumulators).chain(&config.ranges);
+                let advice = config
+                    .values
+                    .iter()
+                    .chain(&config.accumulators)
+                    .chain(&config.ranges);
                 for (column, values) in advice.zip(self.advice()) {
                     for (row, value) in values.iter().enumerate() {
                         region.assign_advice(|| "", *column, row, || Value::known(*value))?;
                     }
                 }
-                let weights = config.weights.iter().flatten().zip(self.weights.iter().flatten());
+                let weights = config
+                    .weights
+                    .iter()
+                    .flatten()
+                    .zip(self.weights.iter().flatten());
                 for (column, weights) in weights {
                     for (row, weight) in weights.iter().enumerate() {
                         region.assign_fixed(|| "", *column, row, || Value::known(*weight))?;
