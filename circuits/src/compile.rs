@@ -4,15 +4,15 @@ use std::sync::Arc;
 
 use pasta_curves::Fp;
 use zkonnx_verifier::{
-    CONTEXT_ELEMENTS, Claim, ClaimError, ClaimInput, InputVisibility, LayoutError, PortSpec, PublicLayout, TensorData,
-    TensorError,
+    CONTEXT_ELEMENTS, Claim, ClaimError, ClaimInput, InputVisibility, LayoutError, PortSpec,
+    PublicLayout, TensorData, TensorError,
 };
 
+use crate::chips::Shape;
 use crate::circuit::{Advice, Assembly, ModelCircuit, Witness, WitnessError};
 use crate::lower::{LowerError, Lowering, Wire, Wires};
 use crate::plan::cost::Cost;
-use crate::plan::{Layout, PlanError, PlanOptions, PublicElement, plan, place_shape};
-use crate::chips::Shape;
+use crate::plan::{Layout, PlanError, PlanOptions, PublicElement, place_shape, plan};
 use crate::program::{ExecuteError, Fact, Port, Program, Range, Tensor, Trace};
 
 /// The node that cells of inputs and outputs belong to.
@@ -132,7 +132,8 @@ pub fn compile(
     visibility: InputVisibility,
     options: &PlanOptions,
 ) -> Result<Compiled, CompileError> {
-    Lowered::new(program, visibility)?.finish(|lowering, public, count| plan(lowering, public, count, options))
+    Lowered::new(program, visibility)?
+        .finish(|lowering, public, count| plan(lowering, public, count, options))
 }
 
 /// Compiles `program` into a shape of the caller's choice.
@@ -165,28 +166,49 @@ impl Lowered {
             let fact = program.fact(port.tensor);
             let Range { lo, hi } = fact.range;
             if hi - lo > 0xff {
-                return Err(CompileError::InputType { name: port.name.clone(), lo, hi });
+                return Err(CompileError::InputType {
+                    name: port.name.clone(),
+                    lo,
+                    hi,
+                });
             }
             wires.push(lowering.inputs(fact.len(), fact.range));
         }
         for (i, node) in program.nodes().iter().enumerate() {
             lowering.enter_node(i as u32);
-            let inputs: Vec<Wires> = node.inputs.iter().map(|id| wires[id.0 as usize].clone()).collect();
+            let inputs: Vec<Wires> = node
+                .inputs
+                .iter()
+                .map(|id| wires[id.0 as usize].clone())
+                .collect();
             let facts: Vec<&Fact> = node.inputs.iter().map(|id| program.fact(*id)).collect();
             let outputs = node
                 .op
                 .lower(&mut lowering, &inputs, &facts)
-                .map_err(|source| CompileError::Lower { node: node.name.clone(), source })?;
+                .map_err(|source| CompileError::Lower {
+                    node: node.name.clone(),
+                    source,
+                })?;
             wires.extend(outputs);
         }
         let specs = |ports: &[Port]| -> Result<Vec<PortSpec>, CompileError> {
             ports.iter().map(|port| spec(&program, port)).collect()
         };
-        let public = PublicLayout::new(visibility, specs(program.inputs())?, specs(program.outputs())?)?;
-        let outputs = program.outputs().iter().map(|port| &wires[port.tensor.0 as usize]);
+        let public = PublicLayout::new(
+            visibility,
+            specs(program.inputs())?,
+            specs(program.outputs())?,
+        )?;
+        let outputs = program
+            .outputs()
+            .iter()
+            .map(|port| &wires[port.tensor.0 as usize]);
         lowering.pool_before_steps(outputs.flatten());
         let renumbered = |port: &Port| -> Wires {
-            wires[port.tensor.0 as usize].iter().map(|&w| lowering.renumbered(w)).collect()
+            wires[port.tensor.0 as usize]
+                .iter()
+                .map(|&w| lowering.renumbered(w))
+                .collect()
         };
         let inputs: Vec<Wires> = program.inputs().iter().map(renumbered).collect();
         let outputs: Vec<Wires> = program.outputs().iter().map(renumbered).collect();
@@ -195,7 +217,11 @@ impl Lowered {
         }
         let mut elements = Vec::new();
         let mut row = CONTEXT_ELEMENTS as u32;
-        let inputs = public.inputs().iter().zip(&inputs).filter(|_| visibility == InputVisibility::Public);
+        let inputs = public
+            .inputs()
+            .iter()
+            .zip(&inputs)
+            .filter(|_| visibility == InputVisibility::Public);
         for (spec, wires) in inputs.chain(public.outputs().iter().zip(&outputs)) {
             for values in wires.chunks(spec.dtype().per_element()) {
                 elements.push(PublicElement {
@@ -207,18 +233,34 @@ impl Lowered {
                 row += 1;
             }
         }
-        Ok(Self { program, lowering, public, elements, outputs })
+        Ok(Self {
+            program,
+            lowering,
+            public,
+            elements,
+            outputs,
+        })
     }
 
     fn finish(
         self,
         place: impl FnOnce(&Lowering, &[PublicElement], usize) -> Result<(Layout, Cost), PlanError>,
     ) -> Result<Compiled, CompileError> {
-        let Self { program, lowering, public, elements, outputs } = self;
-        let (layout, cost) = place(&lowering, &elements, public.element_count()).map_err(|source| {
-            let name = |node: u32| program.nodes().get(node as usize).map(|n| n.name.clone());
-            CompileError::Plan { node: source.node().and_then(name), source }
-        })?;
+        let Self {
+            program,
+            lowering,
+            public,
+            elements,
+            outputs,
+        } = self;
+        let (layout, cost) =
+            place(&lowering, &elements, public.element_count()).map_err(|source| {
+                let name = |node: u32| program.nodes().get(node as usize).map(|n| n.name.clone());
+                CompileError::Plan {
+                    node: source.node().and_then(name),
+                    source,
+                }
+            })?;
         Ok(Compiled {
             program_id: program.id(),
             program,
@@ -233,8 +275,15 @@ impl Lowered {
 
 fn spec(program: &Program, port: &Port) -> Result<PortSpec, CompileError> {
     let fact = program.fact(port.tensor);
-    let shape = fact.shape.iter().map(|&n| u32::try_from(n).unwrap_or(u32::MAX)).collect();
-    PortSpec::new(fact.dtype, shape).map_err(|source| CompileError::Port { name: port.name.clone(), source })
+    let shape = fact
+        .shape
+        .iter()
+        .map(|&n| u32::try_from(n).unwrap_or(u32::MAX))
+        .collect();
+    PortSpec::new(fact.dtype, shape).map_err(|source| CompileError::Port {
+        name: port.name.clone(),
+        source,
+    })
 }
 
 /// A public digit is unique only if every value is known to fit its type.
@@ -256,7 +305,10 @@ fn check_output(
         };
         for reach in [lo, hi] {
             if reach < i128::from(range.lo) || reach > i128::from(range.hi) {
-                return Err(CompileError::OutputRange { name: port.name.clone(), reach });
+                return Err(CompileError::OutputRange {
+                    name: port.name.clone(),
+                    reach,
+                });
             }
         }
     }
@@ -269,7 +321,13 @@ impl Compiled {
         let trace = self.program.execute(inputs)?;
         let flat: Vec<i64> = inputs.iter().flat_map(|t| t.data.iter().copied()).collect();
         let witness = Witness::solve(&self.lowering, &self.assembly.layout, &flat)?;
-        let claim = claim(&self.program, self.public.visibility(), inputs, &trace, context)?;
+        let claim = claim(
+            &self.program,
+            self.public.visibility(),
+            inputs,
+            &trace,
+            context,
+        )?;
         let instance = self.public.instance(&claim)?;
         for (wires, tensor) in self.outputs.iter().zip(trace.outputs()) {
             for (wire, &value) in wires.iter().zip(&tensor.data) {
@@ -281,12 +339,20 @@ impl Compiled {
                 }
             }
         }
-        Ok(Inference { trace, witness, claim, instance, inputs: flat })
+        Ok(Inference {
+            trace,
+            witness,
+            claim,
+            instance,
+            inputs: flat,
+        })
     }
 
     /// The advice columns of an inference.
     pub fn advice(&self, inference: &Inference) -> Advice {
-        inference.witness.advice(&self.assembly.layout, &inference.instance)
+        inference
+            .witness
+            .advice(&self.assembly.layout, &inference.instance)
     }
 
     /// The halo2 circuit of an inference, to be used inside [`crate::circuit::with_chips`].
@@ -304,15 +370,26 @@ pub fn claim(
     context: [u8; 32],
 ) -> Result<Claim, InferenceError> {
     let data = |tensor: &Tensor| {
-        let shape = tensor.shape.iter().map(|&n| u32::try_from(n).unwrap_or(u32::MAX)).collect();
+        let shape = tensor
+            .shape
+            .iter()
+            .map(|&n| u32::try_from(n).unwrap_or(u32::MAX))
+            .collect();
         TensorData::new(tensor.dtype, shape, tensor.data.clone())
     };
     let input = match visibility {
-        InputVisibility::Public => {
-            ClaimInput::Public(inputs.iter().map(data).collect::<Result<_, TensorError>>()?)
-        }
+        InputVisibility::Public => ClaimInput::Public(
+            inputs
+                .iter()
+                .map(data)
+                .collect::<Result<_, TensorError>>()?,
+        ),
         InputVisibility::Private => ClaimInput::Private,
     };
-    let outputs = trace.outputs().into_iter().map(data).collect::<Result<_, _>>()?;
+    let outputs = trace
+        .outputs()
+        .into_iter()
+        .map(data)
+        .collect::<Result<_, _>>()?;
     Ok(Claim::new(program.id(), input, outputs, context)?)
 }

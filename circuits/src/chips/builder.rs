@@ -58,19 +58,28 @@ impl Builder {
     /// A new advice column.
     pub(crate) fn advice(&mut self) -> Column {
         self.cs.num_advice += 1;
-        Column { kind: ColumnKind::Advice, index: self.cs.num_advice - 1 }
+        Column {
+            kind: ColumnKind::Advice,
+            index: self.cs.num_advice - 1,
+        }
     }
 
     /// A new fixed column.
     pub(crate) fn fixed(&mut self) -> Column {
         self.cs.num_fixed += 1;
-        Column { kind: ColumnKind::Fixed, index: self.cs.num_fixed - 1 }
+        Column {
+            kind: ColumnKind::Fixed,
+            index: self.cs.num_fixed - 1,
+        }
     }
 
     /// A new instance column.
     pub(crate) fn instance(&mut self) -> Column {
         self.cs.num_instance += 1;
-        Column { kind: ColumnKind::Instance, index: self.cs.num_instance - 1 }
+        Column {
+            kind: ColumnKind::Instance,
+            index: self.cs.num_instance - 1,
+        }
     }
 
     /// The cell of `column`, `rotation` rows below the current one.

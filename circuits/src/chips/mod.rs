@@ -117,13 +117,22 @@ impl Shape {
     /// The first weighted range columns, which have no gap: the `d` limbs, and slots that share them.
     fn leading_range_columns(&self) -> usize {
         let own = self.units() * self.limbs;
-        if self.max_base <= own { own.max(self.slots().end) } else { own }
+        if self.max_base <= own {
+            own.max(self.slots().end)
+        } else {
+            own
+        }
     }
 
     /// Range columns that carry weights: the `d` limbs and the maximum slots.
     pub fn weighted_range_columns(&self) -> usize {
         let leading = self.leading_range_columns();
-        leading + if self.max_base > self.units() * self.limbs { self.slots().len() } else { 0 }
+        leading
+            + if self.max_base > self.units() * self.limbs {
+                self.slots().len()
+            } else {
+                0
+            }
     }
 
     /// All range columns: `d` limbs, `e` limbs, and what the maximum slots need.
@@ -144,6 +153,11 @@ impl Shape {
     /// Rows that may hold something.
     pub fn usable_rows(&self) -> usize {
         (1usize << self.k).saturating_sub(RESERVED_ROWS)
+    }
+
+    /// Rows that a table may fill: halo2 repeats its first row below it, at least once.
+    pub fn table_capacity(&self) -> usize {
+        self.usable_rows().saturating_sub(1)
     }
 
     /// Widest step that a unit can prove.
@@ -322,11 +336,20 @@ impl Chips {
         let range_table = b.fixed();
         let own_bytes = shape.bytes > 0 && shape.range_bits != BYTE_BITS;
         let byte_table = if own_bytes { b.fixed() } else { range_table };
-        let banks: Vec<Bank> = (0..shape.banks).map(|_| [(); 4].map(|()| b.fixed())).collect();
+        let banks: Vec<Bank> = (0..shape.banks)
+            .map(|_| [(); 4].map(|()| b.fixed()))
+            .collect();
 
         let mut gate_names = Vec::new();
         for g in 0..shape.accumulators {
-            let poly = dot(&mut b, shape, &advice, (write, carry), g, (constants[g], &weights[g]));
+            let poly = dot(
+                &mut b,
+                shape,
+                &advice,
+                (write, carry),
+                g,
+                (constants[g], &weights[g]),
+            );
             b.gate(poly);
             gate_names.push(ConstraintName::Dot(g));
         }
@@ -384,7 +407,9 @@ impl Chips {
     /// Table columns, which halo2 wants to be made as such, in order.
     pub fn table_columns(&self) -> impl Iterator<Item = Column> + '_ {
         let own_bytes = Some(self.byte_table).filter(|&t| t != self.range_table);
-        std::iter::once(self.range_table).chain(own_bytes).chain(self.banks.iter().flatten().copied())
+        std::iter::once(self.range_table)
+            .chain(own_bytes)
+            .chain(self.banks.iter().flatten().copied())
     }
 }
 
@@ -413,12 +438,19 @@ fn step(b: &mut Builder, shape: &Shape, advice: &[Column], tag: Column, u: usize
     // y and t are bounded by the table, the limbs of d and e by their range checks.
     let y = b.cell(advice[shape.y(u)]);
     let t = b.cell(advice[shape.t(u)]);
-    let mut width = b.cell(advice[shape.d(u, 0)]).plus(b.cell(advice[shape.e(u, 0)]));
+    let mut width = b
+        .cell(advice[shape.d(u, 0)])
+        .plus(b.cell(advice[shape.e(u, 0)]));
     for i in 1..shape.limbs {
         let bits = shape.range_bits * i as u32;
         width = width.plus(b.cell(advice[shape.d(u, i)]).shifted(bits));
         width = width.plus(b.cell(advice[shape.e(u, i)]).shifted(bits));
     }
     let tag = b.cell(tag);
-    [tag.clone(), tag.clone().times(y), tag.clone().times(t), tag.times(width)]
+    [
+        tag.clone(),
+        tag.clone().times(y),
+        tag.clone().times(t),
+        tag.times(width),
+    ]
 }

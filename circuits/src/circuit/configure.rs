@@ -6,7 +6,9 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use halo2_proofs::plonk::{Advice, Column, ConstraintSystem, Expression, Fixed, Instance, TableColumn};
+use halo2_proofs::plonk::{
+    Advice, Column, ConstraintSystem, Expression, Fixed, Instance, TableColumn,
+};
 use halo2_proofs::poly::Rotation;
 use pasta_curves::Fp;
 use zkonnx_verifier::cs::{self, Node};
@@ -50,15 +52,25 @@ pub struct Columns {
 /// halo2's `configure` cannot fail, so the lack of a scope, a bug of the caller, panics.
 pub(crate) fn configure(meta: &mut ConstraintSystem<Fp>) -> Arc<Columns> {
     let chips = SCOPES.with_borrow(|scopes| scopes.last().cloned());
-    #[allow(clippy::expect_used, reason = "configure has no way to return an error")]
+    #[allow(
+        clippy::expect_used,
+        reason = "configure has no way to return an error"
+    )]
     let chips = chips.expect("keygen, proving and mocking happen inside with_chips");
     let cs = &chips.cs;
     let instance = meta.instance_column();
     let advice: Vec<_> = (0..cs.num_advice).map(|_| meta.advice_column()).collect();
     let tables = chips.table_columns().count();
-    let fixed: Vec<_> = (0..cs.num_fixed as usize - tables).map(|_| meta.fixed_column()).collect();
+    let fixed: Vec<_> = (0..cs.num_fixed as usize - tables)
+        .map(|_| meta.fixed_column())
+        .collect();
     let tables: Vec<_> = (0..tables).map(|_| meta.lookup_table_column()).collect();
-    let columns = Columns { advice, fixed, tables, instance };
+    let columns = Columns {
+        advice,
+        fixed,
+        tables,
+        instance,
+    };
     gates(meta, &chips, &columns);
     lookups(meta, cs, &columns);
     for column in &cs.permutation {
@@ -95,7 +107,9 @@ fn lookups(meta: &mut ConstraintSystem<Fp>, cs: &cs::ConstraintSystem, columns: 
             let mut pairs = Vec::new();
             for (input, table) in lookup.inputs.iter().zip(&lookup.tables) {
                 let expression = Queries::new(cells, cs, columns, input).expression(input);
-                let Some(&Node::Fixed(query)) = table.nodes.first() else { continue };
+                let Some(&Node::Fixed(query)) = table.nodes.first() else {
+                    continue;
+                };
                 let column = cs.fixed_queries[query as usize].column.index as usize;
                 pairs.push((expression, columns.tables[column - first_table]));
             }

@@ -52,11 +52,18 @@ impl Assembly {
     }
 
     fn fix_rows(&mut self) {
-        let Self { chips, layout, fixed, .. } = self;
+        let Self {
+            chips,
+            layout,
+            fixed,
+            ..
+        } = self;
         let rows = layout.rows.len();
         let tables = chips.table_columns().count();
         let plain = fixed.len() - tables;
-        fixed[..plain].iter_mut().for_each(|column| *column = vec![Fp::ZERO; rows]);
+        fixed[..plain]
+            .iter_mut()
+            .for_each(|column| *column = vec![Fp::ZERO; rows]);
         for (r, row) in layout.rows.iter().enumerate() {
             fixed[chips.write.index as usize][r] = Fp::from(u64::from(row.write));
             fixed[chips.carry.index as usize][r] = Fp::from(u64::from(row.carry));
@@ -77,14 +84,21 @@ impl Assembly {
     }
 
     fn fix_tables(&mut self) {
-        let Self { chips, layout, fixed, .. } = self;
+        let Self {
+            chips,
+            layout,
+            fixed,
+            ..
+        } = self;
         let width = layout.shape.max_step_width();
-        fixed[chips.range_table.index as usize] = (0..1u64 << layout.shape.range_bits).map(Fp::from).collect();
+        fixed[chips.range_table.index as usize] =
+            (0..1u64 << layout.shape.range_bits).map(Fp::from).collect();
         if chips.byte_table != chips.range_table {
             fixed[chips.byte_table.index as usize] = (0..1u64 << BYTE_BITS).map(Fp::from).collect();
         }
         for bank in &chips.banks {
-            bank.iter().for_each(|column| fixed[column.index as usize] = vec![Fp::ZERO]);
+            bank.iter()
+                .for_each(|column| fixed[column.index as usize] = vec![Fp::ZERO]);
         }
         for (i, placed) in layout.tables.iter().enumerate() {
             let tag = Fp::from(i as u64 + 1);
@@ -97,7 +111,11 @@ impl Assembly {
             }
         }
         // halo2 wants all table columns to be of one length.
-        let longest = chips.table_columns().map(|c| fixed[c.index as usize].len()).max().unwrap_or(0);
+        let longest = chips
+            .table_columns()
+            .map(|c| fixed[c.index as usize].len())
+            .max()
+            .unwrap_or(0);
         for column in chips.table_columns() {
             let column = &mut fixed[column.index as usize];
             let first = column[0];
@@ -108,12 +126,16 @@ impl Assembly {
     fn collect_cells(&mut self) {
         let shape = &self.layout.shape;
         for (r, row) in self.layout.rows.iter().enumerate() {
-            let cell = |column: usize| Cell { column: column as u32, row: r as u32 };
+            let cell = |column: usize| Cell {
+                column: column as u32,
+                row: r as u32,
+            };
             for &(u, _) in &row.units {
                 let u = u as usize;
                 self.assigned.extend([cell(shape.y(u)), cell(shape.t(u))]);
                 for i in 0..shape.limbs {
-                    self.assigned.extend([cell(shape.d(u, i)), cell(shape.e(u, i))]);
+                    self.assigned
+                        .extend([cell(shape.d(u, i)), cell(shape.e(u, i))]);
                 }
             }
             for &(q, id) in &row.maxima {
@@ -136,7 +158,8 @@ impl Assembly {
                 }
             }
             if row.write {
-                self.assigned.extend((0..shape.accumulators).map(|g| cell(shape.accumulator(g))));
+                self.assigned
+                    .extend((0..shape.accumulators).map(|g| cell(shape.accumulator(g))));
             }
         }
     }
@@ -152,12 +175,18 @@ pub struct ModelCircuit {
 impl ModelCircuit {
     /// The circuit without a witness, for key generation.
     pub fn blank(assembly: &Arc<Assembly>) -> Self {
-        Self { assembly: assembly.clone(), advice: None }
+        Self {
+            assembly: assembly.clone(),
+            advice: None,
+        }
     }
 
     /// The circuit with the given cells.
     pub fn new(assembly: &Arc<Assembly>, advice: Advice) -> Self {
-        Self { assembly: assembly.clone(), advice: Some(Arc::new(advice)) }
+        Self {
+            assembly: assembly.clone(),
+            advice: Some(Arc::new(advice)),
+        }
     }
 
     fn cell(&self, cell: Cell) -> Value<Fp> {
@@ -185,16 +214,21 @@ impl ModelCircuit {
         let at = |cell: Cell| cell.column as usize * rows + cell.row as usize;
         for &cell in &assembly.assigned {
             let column = columns.advice[cell.column as usize];
-            let assigned = region.assign_advice(|| "", column, cell.row as usize, || self.cell(cell))?;
+            let assigned =
+                region.assign_advice(|| "", column, cell.row as usize, || self.cell(cell))?;
             cells[at(cell)] = Some(assigned);
         }
         for &(copy, original) in &assembly.copies {
             let pair = (&cells[at(copy)], &cells[at(original)]);
-            let (Some(copy), Some(original)) = pair else { return Err(Error::Synthesis) };
+            let (Some(copy), Some(original)) = pair else {
+                return Err(Error::Synthesis);
+            };
             region.constrain_equal(copy.cell(), original.cell())?;
         }
         let public = assembly.public.iter();
-        public.map(|&(cell, row)| Ok((row, cells[at(cell)].clone().ok_or(Error::Synthesis)?))).collect()
+        public
+            .map(|&(cell, row)| Ok((row, cells[at(cell)].clone().ok_or(Error::Synthesis)?)))
+            .collect()
     }
 }
 
@@ -210,7 +244,11 @@ impl Circuit<Fp> for ModelCircuit {
         configure::configure(meta)
     }
 
-    fn synthesize(&self, columns: Self::Config, mut layouter: impl Layouter<Fp>) -> Result<(), Error> {
+    fn synthesize(
+        &self,
+        columns: Self::Config,
+        mut layouter: impl Layouter<Fp>,
+    ) -> Result<(), Error> {
         let assembly = &self.assembly;
         layouter.assign_table(
             || "tables",
@@ -224,7 +262,8 @@ impl Circuit<Fp> for ModelCircuit {
                 Ok(())
             },
         )?;
-        let public = layouter.assign_region(|| "rows", |mut region| self.assign(&columns, &mut region))?;
+        let public =
+            layouter.assign_region(|| "rows", |mut region| self.assign(&columns, &mut region))?;
         for (row, cell) in public {
             layouter.constrain_instance(cell.cell(), columns.instance, row as usize)?;
         }

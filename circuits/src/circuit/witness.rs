@@ -80,7 +80,11 @@ impl Lies {
 
 impl Witness {
     /// The witness of the given input values, one list after the other in the order of the graph's inputs.
-    pub fn solve(lowering: &Lowering, layout: &Layout, inputs: &[i64]) -> Result<Self, WitnessError> {
+    pub fn solve(
+        lowering: &Lowering,
+        layout: &Layout,
+        inputs: &[i64],
+    ) -> Result<Self, WitnessError> {
         Self::solve_with(lowering, layout, inputs, &Lies::default())
     }
 
@@ -117,7 +121,13 @@ impl Witness {
         let shape = &layout.shape;
         let rows = layout.rows.len();
         let mut columns = vec![vec![Fp::ZERO; rows]; shape.advice_columns()];
-        let small = |v: i64| if v < 0 { -Fp::from(v.unsigned_abs()) } else { Fp::from(v as u64) };
+        let small = |v: i64| {
+            if v < 0 {
+                -Fp::from(v.unsigned_abs())
+            } else {
+                Fp::from(v as u64)
+            }
+        };
         let mut groups = layout.groups.iter().enumerate().peekable();
         for (r, row) in layout.rows.iter().enumerate() {
             while groups.next_if(|(_, g)| g.rows.end <= r as u32).is_some() {}
@@ -127,8 +137,10 @@ impl Witness {
                 columns[shape.y(u)][r] = small(cells.y);
                 columns[shape.t(u)][r] = small(cells.t);
                 for i in 0..shape.limbs {
-                    columns[shape.d(u, i)][r] = small(limb(cells.d, i, shape.limbs, shape.range_bits));
-                    columns[shape.e(u, i)][r] = small(limb(cells.e, i, shape.limbs, shape.range_bits));
+                    columns[shape.d(u, i)][r] =
+                        small(limb(cells.d, i, shape.limbs, shape.range_bits));
+                    columns[shape.e(u, i)][r] =
+                        small(limb(cells.e, i, shape.limbs, shape.range_bits));
                 }
             }
             for &(q, id) in &row.maxima {
@@ -145,7 +157,9 @@ impl Witness {
                         let lie = lies.copies.get(&(group, v));
                         small(lie.copied().unwrap_or(self.vars[v.0 as usize]))
                     }
-                    Host::Public(element) => public.get(element as usize).copied().unwrap_or(Fp::ZERO),
+                    Host::Public(element) => {
+                        public.get(element as usize).copied().unwrap_or(Fp::ZERO)
+                    }
                 };
             }
         }
@@ -162,7 +176,11 @@ impl Witness {
 /// Limb `i` of `value`; the highest limb keeps what is left, so that a value that is too large stays wrong.
 fn limb(value: i64, i: usize, limbs: usize, bits: u32) -> i64 {
     let shifted = value >> (bits * i as u32).min(63);
-    if i + 1 == limbs { shifted } else { shifted & ((1 << bits) - 1) }
+    if i + 1 == limbs {
+        shifted
+    } else {
+        shifted & ((1 << bits) - 1)
+    }
 }
 
 struct Solver<'a> {
@@ -182,10 +200,19 @@ impl Solver<'_> {
             .lowering
             .blocks
             .iter()
-            .map(|b| if let Block::Input { cells, .. } = b { cells.len() } else { 0 })
+            .map(|b| {
+                if let Block::Input { cells, .. } = b {
+                    cells.len()
+                } else {
+                    0
+                }
+            })
             .sum();
         if inputs.len() != expected {
-            return Err(WitnessError::InputCount { expected, got: inputs.len() });
+            return Err(WitnessError::InputCount {
+                expected,
+                got: inputs.len(),
+            });
         }
         let blocks = self.lowering.blocks.len();
         let mut steps = vec![Vec::new(); blocks];
@@ -194,13 +221,20 @@ impl Solver<'_> {
         }
         for group in self.layout.groups.iter().filter(|g| !g.steps.is_empty()) {
             let pairs = group.steps.clone().zip(group.windows.clone());
-            self.window_of_step.extend(pairs.map(|(s, w)| (s as usize, w as usize)));
+            self.window_of_step
+                .extend(pairs.map(|(s, w)| (s as usize, w as usize)));
         }
         let mut group_of_step = vec![u32::MAX; self.layout.steps.len()];
         let mut group_of_window = vec![u32::MAX; self.layout.windows.len()];
         for (g, group) in self.layout.groups.iter().enumerate() {
-            group.steps.clone().for_each(|id| group_of_step[id as usize] = g as u32);
-            group.windows.clone().for_each(|id| group_of_window[id as usize] = g as u32);
+            group
+                .steps
+                .clone()
+                .for_each(|id| group_of_step[id as usize] = g as u32);
+            group
+                .windows
+                .clone()
+                .for_each(|id| group_of_window[id as usize] = g as u32);
         }
         let mut windows = vec![Vec::new(); blocks];
         for (id, window) in self.layout.windows.iter().enumerate() {
@@ -271,7 +305,10 @@ impl Solver<'_> {
     fn step(&mut self, id: usize) -> Result<(), WitnessError> {
         let lowering = self.lowering;
         let step = self.layout.steps[id];
-        let Block::Step { map, lanes, node, .. } = &lowering.blocks[step.block as usize] else {
+        let Block::Step {
+            map, lanes, node, ..
+        } = &lowering.blocks[step.block as usize]
+        else {
             return Ok(());
         };
         let map = &lowering.maps[*map as usize];
@@ -280,7 +317,9 @@ impl Solver<'_> {
             .forms()
             .map(|form| {
                 let mut sum = map.forms.constant(form as usize);
-                map.forms.terms(form as usize, &mut |j, c| sum += c * self.value(map.inputs[j]));
+                map.forms.terms(form as usize, &mut |j, c| {
+                    sum += c * self.value(map.inputs[j])
+                });
                 sum
             })
             .collect();
@@ -294,18 +333,29 @@ impl Solver<'_> {
         let in_domain = p >= table.lo && p <= table.hi;
         let row = match row {
             Some(row) if in_domain || !self.lies.is_empty() => row,
-            _ => return Err(WitnessError::Range { node: *node, value: sum }),
+            _ => {
+                return Err(WitnessError::Range {
+                    node: *node,
+                    value: sum,
+                });
+            }
         };
         let y = self.set(lane.out, row.y as i64);
         let mut row = row;
         if y != row.y as i64 && !self.lies.bare {
             // The lie is told with a row of its own, so that only the distances give it away.
             let other = table.rows(width).filter(|r| r.y as i64 == y);
-            row = other.min_by_key(|r| (p - table.lo - r.t as i64).abs()).unwrap_or(row);
+            row = other
+                .min_by_key(|r| (p - table.lo - r.t as i64).abs())
+                .unwrap_or(row);
         }
         let d = p - table.lo - row.t as i64;
-        self.out.steps[id] =
-            StepCells { y, t: row.t as i64, d, e: row.width_less_one as i64 - d };
+        self.out.steps[id] = StepCells {
+            y,
+            t: row.t as i64,
+            d,
+            e: row.width_less_one as i64 - d,
+        };
         if let Some(&window) = self.window_of_step.get(&id) {
             for (distance, member) in self.out.windows[window].iter_mut().zip(sums) {
                 *distance = (sum - member) * step.multiplier;
@@ -317,7 +367,9 @@ impl Solver<'_> {
     fn window(&mut self, id: usize) {
         let lowering = self.lowering;
         let window = self.layout.windows[id];
-        let Block::Max { windows, .. } = &lowering.blocks[window.block as usize] else { return };
+        let Block::Max { windows, .. } = &lowering.blocks[window.block as usize] else {
+            return;
+        };
         let (inputs, out) = &windows[window.window as usize];
         let values: Vec<i64> = inputs.iter().map(|&v| self.value(Wire::Cell(v))).collect();
         let offset = lowering.vars[out.0 as usize].offset;

@@ -135,7 +135,9 @@ pub enum Block {
 #[non_exhaustive]
 pub enum LowerError {
     /// An operator needs cells but was given an accumulator that nothing has requantized.
-    #[error("an accumulator reaches `{op}` before it is requantized; insert a QuantizeLinear before it")]
+    #[error(
+        "an accumulator reaches `{op}` before it is requantized; insert a QuantizeLinear before it"
+    )]
     NotRequantized {
         /// The operator that needs cells.
         op: &'static str,
@@ -174,7 +176,11 @@ impl Lowering {
 
     fn var(&mut self, range: Range, offset: i64) -> VarId {
         let id = VarId(self.vars.len() as u32);
-        self.vars.push(VarInfo { range, offset, node: self.node });
+        self.vars.push(VarInfo {
+            range,
+            offset,
+            node: self.node,
+        });
         id
     }
 
@@ -182,7 +188,11 @@ impl Lowering {
     pub fn inputs(&mut self, n: usize, range: Range) -> Wires {
         let cells: Vec<_> = (0..n).map(|_| self.var(range, range.lo)).collect();
         let wires = cells.iter().map(|&v| Wire::Cell(v)).collect();
-        self.blocks.push(Block::Input { cells, range, node: self.node });
+        self.blocks.push(Block::Input {
+            cells,
+            range,
+            node: self.node,
+        });
         wires
     }
 
@@ -198,8 +208,14 @@ impl Lowering {
         }
         let len: usize = forms.grid().iter().product();
         let map = self.maps.len() as u32;
-        self.maps.push(LinearMap { inputs: inputs.to_vec(), forms, node: self.node });
-        Ok((0..len as u32).map(|index| Wire::Sum { map, index }).collect())
+        self.maps.push(LinearMap {
+            inputs: inputs.to_vec(),
+            forms,
+            node: self.node,
+        });
+        Ok((0..len as u32)
+            .map(|index| Wire::Sum { map, index })
+            .collect())
     }
 
     /// Applies step functions: element `i` becomes `rules[rule_of(i)](x[i])`. Constants are folded, cells and
@@ -228,20 +244,45 @@ impl Lowering {
             let inputs: Wires = bare.iter().map(|&(_, w)| w).collect();
             let map = self.maps.len() as u32;
             let forms = Arc::new(Copies { len: inputs.len() });
-            self.maps.push(LinearMap { inputs, forms, node: self.node });
-            by_map.push((map, bare.iter().enumerate().map(|(j, &(i, _))| (i, j as u32)).collect()));
+            self.maps.push(LinearMap {
+                inputs,
+                forms,
+                node: self.node,
+            });
+            by_map.push((
+                map,
+                bare.iter()
+                    .enumerate()
+                    .map(|(j, &(i, _))| (i, j as u32))
+                    .collect(),
+            ));
         }
         // Rules that share a table must count its values from one offset.
-        let offset = rules.iter().map(|rule| rule.outputs().lo).min().unwrap_or(0).min(0);
+        let offset = rules
+            .iter()
+            .map(|rule| rule.outputs().lo)
+            .min()
+            .unwrap_or(0)
+            .min(0);
         for (map, elements) in by_map {
             let mut lanes = Vec::with_capacity(elements.len());
             for (i, index) in elements {
                 let rule = rule_of(i);
                 let var = self.var(rules[rule].outputs(), offset);
                 out[i] = Wire::Cell(var);
-                lanes.push(StepLane { index, others: None, rule: rule as u32, out: var });
+                lanes.push(StepLane {
+                    index,
+                    others: None,
+                    rule: rule as u32,
+                    out: var,
+                });
             }
-            self.blocks.push(Block::Step { map, rules: rules.clone(), lanes, node: self.node });
+            self.blocks.push(Block::Step {
+                map,
+                rules: rules.clone(),
+                lanes,
+                node: self.node,
+            });
         }
         Ok(out)
     }
@@ -268,7 +309,10 @@ impl Lowering {
             }
         }
         for windows in levels {
-            self.blocks.push(Block::Max { windows, node: self.node });
+            self.blocks.push(Block::Max {
+                windows,
+                node: self.node,
+            });
         }
         Ok(out)
     }
@@ -313,7 +357,10 @@ impl Lowering {
                 Wire::Const(v) => Range::new(v, v),
                 Wire::Sum { .. } => unreachable!("maps hold cells and constants only"),
             };
-            let (a, b) = (i128::from(c) * i128::from(range.lo), i128::from(c) * i128::from(range.hi));
+            let (a, b) = (
+                i128::from(c) * i128::from(range.lo),
+                i128::from(c) * i128::from(range.hi),
+            );
             lo += a.min(b);
             hi += a.max(b);
         });

@@ -25,12 +25,26 @@ impl Lowering {
             .map(|b| matches!(b, Block::Step { .. }).then(|| b.clone()))
             .collect();
         for block in &mut blocks {
-            let Block::Max { windows, node } = block else { continue };
+            let Block::Max { windows, node } = block else {
+                continue;
+            };
             let fused = fuse(windows, &origins, &sources);
-            let Some((source, lanes)) = fused else { continue };
-            let Some(Some(Block::Step { map, rules, .. })) = sources.get(source as usize) else { continue };
-            windows.iter().flat_map(|(inputs, _)| inputs).for_each(|v| gone[v.0 as usize] = true);
-            *block = Block::Step { map: *map, rules: rules.clone(), lanes, node: *node };
+            let Some((source, lanes)) = fused else {
+                continue;
+            };
+            let Some(Some(Block::Step { map, rules, .. })) = sources.get(source as usize) else {
+                continue;
+            };
+            windows
+                .iter()
+                .flat_map(|(inputs, _)| inputs)
+                .for_each(|v| gone[v.0 as usize] = true);
+            *block = Block::Step {
+                map: *map,
+                rules: rules.clone(),
+                lanes,
+                node: *node,
+            };
             pooled.push(block.clone());
         }
         for block in &mut blocks {
@@ -50,7 +64,10 @@ impl Lowering {
                 origins[v.0 as usize].uses += 1;
             }
         };
-        self.maps.iter().flat_map(|map| &map.inputs).for_each(&mut read);
+        self.maps
+            .iter()
+            .flat_map(|map| &map.inputs)
+            .for_each(&mut read);
         outputs.for_each(&mut read);
         for (b, block) in self.blocks.iter().enumerate() {
             match block {
@@ -122,9 +139,13 @@ fn fuse(
     sources: &[Option<Block>],
 ) -> Option<(u32, Vec<StepLane>)> {
     let first = origins[windows.first()?.0.first()?.0 as usize].lane?.0;
-    let Some(Block::Step { rules, lanes, .. }) = sources.get(first as usize)? else { return None };
-    let monotone: Vec<bool> =
-        rules.iter().map(|r| r.pieces().windows(2).all(|w| w[0].1 <= w[1].1)).collect();
+    let Some(Block::Step { rules, lanes, .. }) = sources.get(first as usize)? else {
+        return None;
+    };
+    let monotone: Vec<bool> = rules
+        .iter()
+        .map(|r| r.pieces().windows(2).all(|w| w[0].1 <= w[1].1))
+        .collect();
     let mut out = Vec::with_capacity(windows.len());
     for (inputs, result) in windows {
         let mut members = Vec::with_capacity(MAX_FAN_IN);

@@ -51,7 +51,11 @@ impl StepRule {
             }
             pieces.push((above, f(above)));
         }
-        Self { domain: (domain.lo, domain.hi), pieces, scale }
+        Self {
+            domain: (domain.lo, domain.hi),
+            pieces,
+            scale,
+        }
     }
 
     /// Any function on a small domain, by enumeration.
@@ -63,14 +67,22 @@ impl StepRule {
                 pieces.push((x, y));
             }
         }
-        Self { domain: (domain.lo, domain.hi), pieces, scale: None }
+        Self {
+            domain: (domain.lo, domain.hi),
+            pieces,
+            scale: None,
+        }
     }
 
     /// Explicit pieces, the first of which starts at the domain's lowest argument; starts grow and neighbouring
     /// values differ.
     pub fn from_pieces(domain: Range, pieces: Vec<(i64, i64)>) -> Self {
         debug_assert!(pieces.first().is_some_and(|&(start, _)| start == domain.lo));
-        Self { domain: (domain.lo, domain.hi), pieces, scale: None }
+        Self {
+            domain: (domain.lo, domain.hi),
+            pieces,
+            scale: None,
+        }
     }
 
     /// The value at `x`.

@@ -27,6 +27,7 @@ pub struct Cost {
 struct Counts {
     k: u32,
     advice: usize,
+    accumulators: usize,
     fixed: usize,
     permuted: usize,
     products: usize,
@@ -42,6 +43,7 @@ impl Counts {
         Self {
             k: shape.k,
             advice: shape.advice_columns(),
+            accumulators: shape.accumulators,
             fixed: 2
                 + shape.accumulators * (1 + weighted)
                 + shape.units()
@@ -62,22 +64,30 @@ impl Counts {
     }
 }
 
-/// Seconds a row, by what fills it; measured with `cargo bench -p zkonnx-prover --bench costs`.
+/// CPU seconds a row, by what fills it; fitted to measurements by `cargo bench -p zkonnx-prover --bench costs`.
 mod rates {
-    /// The opening and the quotient's fixed part.
-    pub(super) const ROW: f64 = 430e-6;
+    /// A proof of any size.
+    pub(super) const PROOF: f64 = 18e-3;
+    /// A row: the opening and the fixed part of the quotient.
+    pub(super) const ROW: f64 = 61e-6;
     /// An advice column.
-    pub(super) const ADVICE: f64 = 9e-6;
+    pub(super) const ADVICE: f64 = 0.5e-6;
+    /// An accumulator, whose values are full-size.
+    pub(super) const ACCUMULATOR: f64 = 2.0e-6;
     /// A fixed column.
-    pub(super) const FIXED: f64 = 1.6e-6;
+    pub(super) const FIXED: f64 = 0.08e-6;
     /// A permuted column and its share of a product.
-    pub(super) const PERMUTED: f64 = 9e-6;
+    pub(super) const PERMUTED: f64 = 1.5e-6;
     /// A lookup in one column.
-    pub(super) const RANGE: f64 = 24e-6;
+    pub(super) const RANGE: f64 = 5.9e-6;
     /// A lookup in several columns.
-    pub(super) const STEP: f64 = 36e-6;
-    /// Key generation: a fixed or permutation column.
-    pub(super) const KEY: f64 = 14e-6;
+    pub(super) const STEP: f64 = 7.0e-6;
+    /// Key generation: a row.
+    pub(super) const KEY_ROW: f64 = 13.4e-6;
+    /// Key generation: a fixed column.
+    pub(super) const KEY_FIXED: f64 = 0.41e-6;
+    /// Key generation: a permuted column.
+    pub(super) const KEY_PERMUTED: f64 = 4.1e-6;
     /// Verification: a row.
     pub(super) const VERIFY: f64 = 7e-6;
     /// Verification: a commitment or an evaluation.
@@ -90,19 +100,23 @@ pub fn predict(shape: &Shape) -> Cost {
     let n = f64::from(2f32.powi(c.k as i32));
     let per_row = rates::ROW
         + rates::ADVICE * c.advice as f64
+        + rates::ACCUMULATOR * c.accumulators as f64
         + rates::FIXED * c.fixed as f64
         + rates::PERMUTED * c.permuted as f64
         + rates::RANGE * c.range_lookups as f64
         + rates::STEP * c.step_lookups as f64;
+    let keygen_per_row =
+        rates::KEY_ROW + rates::KEY_FIXED * c.fixed as f64 + rates::KEY_PERMUTED * c.permuted as f64;
     let proof_bytes = proof_bytes(&c);
     let columns = c.advice + c.lookups() * 3 + c.products;
     let extended = 4.0;
     let memory = n
         * 32.0
-        * ((c.fixed + c.permuted) as f64 * (2.0 + 2.0 * extended) + columns as f64 * (3.0 + 2.0 * extended));
+        * ((c.fixed + c.permuted) as f64 * (2.0 + 2.0 * extended)
+            + columns as f64 * (3.0 + 2.0 * extended));
     Cost {
-        prove_cpu_s: n * per_row,
-        keygen_cpu_s: n * rates::KEY * (c.fixed + c.permuted) as f64 * 2.0,
+        prove_cpu_s: rates::PROOF + n * per_row,
+        keygen_cpu_s: n * keygen_per_row,
         verify_cpu_s: n * rates::VERIFY + rates::VERIFY_ITEM * (proof_bytes / 32) as f64,
         proof_bytes,
         memory_bytes: memory as usize + (40 << 20),
@@ -116,7 +130,11 @@ fn proof_bytes(c: &Counts) -> usize {
     let pieces = DEGREE as usize - 1;
     let commitments = c.advice + 3 * lookups + c.products + 1 + pieces;
     // The instance column is queried once; every product but the last is also opened at its last row.
-    let products = if c.products == 0 { 0 } else { 3 * c.products - 1 };
+    let products = if c.products == 0 {
+        0
+    } else {
+        3 * c.products - 1
+    };
     let evaluations = 1 + c.advice_queries + c.fixed + 1 + c.permuted + products + 5 * lookups;
     let opening = 1 + point_sets(c) + 1 + 2 * c.k as usize + 2;
     32 * (commitments + evaluations + opening)

@@ -119,6 +119,10 @@ impl Layout {
         for placed in &self.tables {
             banks[placed.bank] += placed.table.row_count(width);
         }
-        banks.into_iter().max().unwrap_or(0).max(1 << self.shape.range_bits)
+        banks
+            .into_iter()
+            .max()
+            .unwrap_or(0)
+            .max(1 << self.shape.range_bits)
     }
 }

@@ -13,7 +13,7 @@ pub mod tables;
 mod tiles;
 
 pub use layout::{Cell, Group, Host, Layout, MaxUse, PlacedTable, Row, StepUse};
-pub use search::{plan, place_shape};
+pub use search::{place_shape, plan};
 
 use crate::lower::Wire;
 
@@ -28,7 +28,10 @@ pub struct PlanOptions {
 
 impl Default for PlanOptions {
     fn default() -> Self {
-        Self { max_proof_bytes: 25_000, max_k: 16 }
+        Self {
+            max_proof_bytes: 25_000,
+            max_k: 16,
+        }
     }
 }
 
@@ -88,7 +91,9 @@ pub enum PlanError {
         bits: u32,
     },
     /// A linear form may leave the domain of its step function.
-    #[error("an accumulator may reach {reach}, outside the domain {lo} to {hi} of its step function")]
+    #[error(
+        "an accumulator may reach {reach}, outside the domain {lo} to {hi} of its step function"
+    )]
     Domain {
         /// The node.
         node: u32,

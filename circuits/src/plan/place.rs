@@ -44,7 +44,10 @@ use super::pack::{positions, window_bits};
 use super::tables::StepTable;
 use super::{PlanError, PublicElement};
 
-const UNPLACED: Cell = Cell { column: u32::MAX, row: u32::MAX };
+const UNPLACED: Cell = Cell {
+    column: u32::MAX,
+    row: u32::MAX,
+};
 
 /// Places blocks one after the other.
 pub(crate) struct Placer<'a> {
@@ -104,7 +107,9 @@ impl<'a> Placer<'a> {
         for block in &lowering.blocks {
             if let Block::Input { cells, range, .. } = block {
                 let byte = range.hi - range.lo == (1 << BYTE_BITS) - 1;
-                cells.iter().for_each(|v| is_byte_input[v.0 as usize] = byte);
+                cells
+                    .iter()
+                    .for_each(|v| is_byte_input[v.0 as usize] = byte);
             }
         }
         Self {
@@ -114,7 +119,8 @@ impl<'a> Placer<'a> {
             tables,
             layout_steps: Vec::new(),
             windows: Vec::new(),
-            rows: Vec::new(),
+            // Row 0 stays free of sums: halo2's checker cannot report a failure there, where the row above is hidden.
+            rows: vec![Row { node: u32::MAX, ..Row::default() }],
             groups: Vec::new(),
             homes: vec![UNPLACED; lowering.vars.len()],
             powers: (0..super::pack::CAPACITY_BITS).map(power_of_two).collect(),
@@ -125,7 +131,10 @@ impl<'a> Placer<'a> {
     pub(crate) fn finish(self, public_elements: usize) -> Result<Layout, PlanError> {
         let usable = self.shape.usable_rows();
         if self.rows.len() > usable {
-            return Err(PlanError::TooManyRows { rows: self.rows.len(), usable });
+            return Err(PlanError::TooManyRows {
+                rows: self.rows.len(),
+                usable,
+            });
         }
         Ok(Layout {
             shape: self.shape.clone(),
@@ -140,9 +149,19 @@ impl<'a> Placer<'a> {
     }
 
     /// A chain that proves `lanes` (steps of block `block`): form, multiplier and table of each.
-    pub(crate) fn step_group(&mut self, block: u32, lanes: &[(u32, i64, u32)]) -> Result<(), PlanError> {
+    pub(crate) fn step_group(
+        &mut self,
+        block: u32,
+        lanes: &[(u32, i64, u32)],
+    ) -> Result<(), PlanError> {
         let lowering = self.lowering;
-        let Block::Step { map, lanes: all, node, .. } = &lowering.blocks[block as usize] else {
+        let Block::Step {
+            map,
+            lanes: all,
+            node,
+            ..
+        } = &lowering.blocks[block as usize]
+        else {
             return Err(PlanError::WrongBlock { block });
         };
         let map = &lowering.maps[*map as usize];
@@ -160,7 +179,9 @@ impl<'a> Placer<'a> {
                 });
             }
         }
-        let pooled = lanes.first().is_some_and(|l| all[l.0 as usize].others.is_some());
+        let pooled = lanes
+            .first()
+            .is_some_and(|l| all[l.0 as usize].others.is_some());
         let placed = positions(lanes.iter().flat_map(|&(lane, _, t)| {
             let bits = step_lane_bits(self.shape, &self.tables[t as usize].table, pooled);
             all[lane as usize].forms().map(move |_| bits)
@@ -170,9 +191,17 @@ impl<'a> Placer<'a> {
         let hosts: Vec<_> = order.iter().map(|&v| Host::Var(v)).collect();
         let steps: Vec<_> = lanes
             .iter()
-            .map(|&(lane, multiplier, table)| StepUse { block, lane, multiplier, table })
+            .map(|&(lane, multiplier, table)| StepUse {
+                block,
+                lane,
+                multiplier,
+                table,
+            })
             .collect();
-        let banks: Vec<_> = steps.iter().map(|s| self.tables[s.table as usize].bank).collect();
+        let banks: Vec<_> = steps
+            .iter()
+            .map(|s| self.tables[s.table as usize].bank)
+            .collect();
         let slots = if pooled { lanes.len() } else { 0 };
         let chain = self.chain(*node, &hosts, &banks, slots)?;
 
@@ -183,16 +212,19 @@ impl<'a> Placer<'a> {
             for (form, &(equation, position)) in all[lane as usize].forms().zip(place.by_ref()) {
                 let shift = self.powers[position as usize];
                 let mut constant = i128::from(map.forms.constant(form as usize));
-                map.forms.terms(form as usize, &mut |j, c| match map.inputs[j] {
-                    Wire::Cell(v) => {
-                        let weight = i128::from(c) * i128::from(multiplier);
-                        weights.add(cells[&v], equation, field(weight) * shift);
-                        constant += i128::from(c) * i128::from(lowering.vars[v.0 as usize].offset);
-                    }
-                    Wire::Const(value) => constant += i128::from(c) * i128::from(value),
-                    Wire::Sum { .. } => {}
-                });
-                weights.constants[equation] += field(constant * i128::from(multiplier) - lo) * shift;
+                map.forms
+                    .terms(form as usize, &mut |j, c| match map.inputs[j] {
+                        Wire::Cell(v) => {
+                            let weight = i128::from(c) * i128::from(multiplier);
+                            weights.add(cells[&v], equation, field(weight) * shift);
+                            constant +=
+                                i128::from(c) * i128::from(lowering.vars[v.0 as usize].offset);
+                        }
+                        Wire::Const(value) => constant += i128::from(c) * i128::from(value),
+                        Wire::Sum { .. } => {}
+                    });
+                weights.constants[equation] +=
+                    field(constant * i128::from(multiplier) - lo) * shift;
             }
         }
         self.write_weights(&chain, &weights, equations);
@@ -202,9 +234,19 @@ impl<'a> Placer<'a> {
             let id = self.layout_steps.len() as u32;
             self.layout_steps.push(*step);
             self.rows[row].units.push((unit as u32, id));
-            self.homes[lane.out.0 as usize] = Cell { column: self.shape.y(unit) as u32, row: row as u32 };
-            for (member, &(equation, position)) in lane.forms().zip(place.by_ref()).map(|p| p.1).enumerate() {
-                self.weigh(row, self.shape.t(unit), equation, -self.powers[position as usize]);
+            self.homes[lane.out.0 as usize] = Cell {
+                column: self.shape.y(unit) as u32,
+                row: row as u32,
+            };
+            for (member, &(equation, position)) in
+                lane.forms().zip(place.by_ref()).map(|p| p.1).enumerate()
+            {
+                self.weigh(
+                    row,
+                    self.shape.t(unit),
+                    equation,
+                    -self.powers[position as usize],
+                );
                 for limb in 0..self.shape.limbs {
                     // Limbs may reach beyond the window; the table keeps `t + d` inside it.
                     let weight = -self.limb_weight(position, limb);
@@ -214,14 +256,23 @@ impl<'a> Placer<'a> {
                     let (row, slot) = chain.slots[i];
                     for limb in 0..self.shape.max_limbs {
                         let weight = self.limb_weight(position, limb);
-                        self.weigh(row, self.shape.distance(slot, member, limb), equation, weight);
+                        self.weigh(
+                            row,
+                            self.shape.distance(slot, member, limb),
+                            equation,
+                            weight,
+                        );
                     }
                 }
             }
             if pooled {
                 let (row, slot) = chain.slots[i];
                 let id = self.windows.len() as u32;
-                self.windows.push(MaxUse { block, window: step.lane, has_top: false });
+                self.windows.push(MaxUse {
+                    block,
+                    window: step.lane,
+                    has_top: false,
+                });
                 self.rows[row].maxima.push((slot as u32, id));
             }
         }
@@ -260,16 +311,26 @@ impl<'a> Placer<'a> {
             let (row, slot) = chain.slots[i];
             let top = self.shape.top(slot);
             let id = self.windows.len() as u32;
-            self.windows.push(MaxUse { block, window: w, has_top: true });
+            self.windows.push(MaxUse {
+                block,
+                window: w,
+                has_top: true,
+            });
             self.rows[row].maxima.push((slot as u32, id));
-            self.homes[out.0 as usize] = Cell { column: top as u32, row: row as u32 };
+            self.homes[out.0 as usize] = Cell {
+                column: top as u32,
+                row: row as u32,
+            };
             let out_offset = lowering.vars[out.0 as usize].offset;
             for j in 0..MAX_FAN_IN {
                 let input = inputs[j.min(inputs.len() - 1)];
                 let info = &lowering.vars[input.0 as usize];
                 let limit = 1i64 << self.shape.range_bits;
                 if info.range.hi - out_offset >= limit {
-                    return Err(PlanError::WideMaximum { node: *node, bits: self.shape.range_bits });
+                    return Err(PlanError::WideMaximum {
+                        node: *node,
+                        bits: self.shape.range_bits,
+                    });
                 }
                 let (equation, position) = placed[i * MAX_FAN_IN + j];
                 let shift = self.powers[position as usize];
@@ -316,11 +377,12 @@ impl<'a> Placer<'a> {
                     Wire::Sum { map, index } => {
                         let map = &lowering.maps[map as usize];
                         constant += i128::from(map.forms.constant(index as usize));
-                        map.forms.terms(index as usize, &mut |j, c| match map.inputs[j] {
-                            Wire::Cell(v) => cell(v, c, &mut constant),
-                            Wire::Const(value) => constant += i128::from(c) * i128::from(value),
-                            Wire::Sum { .. } => {}
-                        });
+                        map.forms
+                            .terms(index as usize, &mut |j, c| match map.inputs[j] {
+                                Wire::Cell(v) => cell(v, c, &mut constant),
+                                Wire::Const(value) => constant += i128::from(c) * i128::from(value),
+                                Wire::Sum { .. } => {}
+                            });
                     }
                 }
                 constants[equation] += field(constant) * shift;
@@ -349,12 +411,20 @@ impl<'a> Placer<'a> {
     }
 
     fn byte_inputs(&mut self, cells: &[VarId], node: u32) -> Result<(), PlanError> {
-        let columns: Vec<usize> =
-            (0..self.shape.accumulator(0)).filter(|&c| self.shape.weight_index(c).is_some()).collect();
-        let columns: Vec<usize> = columns.into_iter().filter(|&c| self.shape.holds_bytes(c)).collect();
+        let columns: Vec<usize> = (0..self.shape.accumulator(0))
+            .filter(|&c| self.shape.weight_index(c).is_some())
+            .collect();
+        let columns: Vec<usize> = columns
+            .into_iter()
+            .filter(|&c| self.shape.holds_bytes(c))
+            .collect();
         let free_in = |placer: &Self, row: usize| -> Vec<(usize, usize)> {
             let busy = placer.busy(&placer.rows[row]);
-            columns.iter().filter(|&&c| !busy[c]).map(|&c| (row, c)).collect()
+            columns
+                .iter()
+                .filter(|&&c| !busy[c])
+                .map(|&c| (row, c))
+                .collect()
         };
         let mut row = 0;
         let mut free = Vec::new();
@@ -367,42 +437,75 @@ impl<'a> Placer<'a> {
                     if columns.is_empty() {
                         return Err(PlanError::NoUnit { bank: 0 });
                     }
-                    self.rows.push(Row { node, ..Row::default() });
+                    self.rows.push(Row {
+                        node,
+                        ..Row::default()
+                    });
                 }
                 free = free_in(self, row);
                 row += 1;
             }
             let (row, column) = free.remove(0);
             self.rows[row].hosts.push((column as u32, Host::Var(var)));
-            self.homes[var.0 as usize] = Cell { column: column as u32, row: row as u32 };
+            self.homes[var.0 as usize] = Cell {
+                column: column as u32,
+                row: row as u32,
+            };
         }
         Ok(())
     }
 
-    fn unit_inputs(&mut self, block: u32, cells: &[VarId], node: u32, table: u32) -> Result<(), PlanError> {
+    fn unit_inputs(
+        &mut self,
+        block: u32,
+        cells: &[VarId],
+        node: u32,
+        table: u32,
+    ) -> Result<(), PlanError> {
         let bank = self.tables[table as usize].bank;
-        let units: Vec<_> =
-            (0..self.shape.units()).filter(|&u| self.shape.unit_banks[u] == bank).collect();
+        let units: Vec<_> = (0..self.shape.units())
+            .filter(|&u| self.shape.unit_banks[u] == bank)
+            .collect();
         let mut free = Vec::new();
         for (row, content) in self.rows.iter().enumerate() {
-            free.extend(units.iter().filter(|&&u| self.unit_is_free(content, u)).map(|&u| (row, u)));
+            free.extend(
+                units
+                    .iter()
+                    .filter(|&&u| self.unit_is_free(content, u))
+                    .map(|&u| (row, u)),
+            );
         }
         let mut free = free.into_iter();
         for (lane, var) in cells.iter().enumerate() {
             let (row, unit) = match free.next() {
                 Some(found) => found,
                 None => {
-                    self.rows.push(Row { node, ..Row::default() });
+                    self.rows.push(Row {
+                        node,
+                        ..Row::default()
+                    });
                     let row = self.rows.len() - 1;
-                    free = units.iter().map(|&u| (row, u)).collect::<Vec<_>>().into_iter();
+                    free = units
+                        .iter()
+                        .map(|&u| (row, u))
+                        .collect::<Vec<_>>()
+                        .into_iter();
                     free.next().ok_or(PlanError::NoUnit { bank })?
                 }
             };
             let id = self.layout_steps.len() as u32;
-            self.layout_steps.push(StepUse { block, lane: lane as u32, multiplier: 1, table });
+            self.layout_steps.push(StepUse {
+                block,
+                lane: lane as u32,
+                multiplier: 1,
+                table,
+            });
             self.rows[row].units.push((unit as u32, id));
             // The limb itself is the value: `y = t = 0`, and all higher limbs are forced to zero.
-            self.homes[var.0 as usize] = Cell { column: self.shape.d(unit, 0) as u32, row: row as u32 };
+            self.homes[var.0 as usize] = Cell {
+                column: self.shape.d(unit, 0) as u32,
+                row: row as u32,
+            };
         }
         Ok(())
     }
@@ -413,14 +516,20 @@ impl<'a> Placer<'a> {
         for &(u, _) in &row.units {
             self.unit_columns(u as usize).for_each(|c| busy[c] = true);
         }
-        row.maxima.iter().flat_map(|&(q, _)| self.shape.slot(q as usize)).for_each(|c| busy[c] = true);
+        row.maxima
+            .iter()
+            .flat_map(|&(q, _)| self.shape.slot(q as usize))
+            .for_each(|c| busy[c] = true);
         row.hosts.iter().for_each(|&(c, _)| busy[c as usize] = true);
         busy
     }
 
     fn unit_columns(&self, unit: usize) -> impl Iterator<Item = usize> + '_ {
-        let limbs = (0..self.shape.limbs).flat_map(move |i| [self.shape.d(unit, i), self.shape.e(unit, i)]);
-        [self.shape.y(unit), self.shape.t(unit)].into_iter().chain(limbs)
+        let limbs =
+            (0..self.shape.limbs).flat_map(move |i| [self.shape.d(unit, i), self.shape.e(unit, i)]);
+        [self.shape.y(unit), self.shape.t(unit)]
+            .into_iter()
+            .chain(limbs)
     }
 
     fn unit_is_free(&self, row: &Row, unit: usize) -> bool {
@@ -430,14 +539,20 @@ impl<'a> Placer<'a> {
 
     fn check_accumulators(&self, equations: usize, node: u32) -> Result<(), PlanError> {
         if equations > self.shape.accumulators {
-            return Err(PlanError::TooManyEquations { node, equations, accumulators: self.shape.accumulators });
+            return Err(PlanError::TooManyEquations {
+                node,
+                equations,
+                accumulators: self.shape.accumulators,
+            });
         }
         Ok(())
     }
 
     fn weigh(&mut self, row: usize, column: usize, accumulator: usize, weight: Fp) {
         if let Some(l) = self.shape.weight_index(column) {
-            self.rows[row].weights.push((accumulator as u32, l as u32, weight));
+            self.rows[row]
+                .weights
+                .push((accumulator as u32, l as u32, weight));
         }
     }
 
@@ -454,13 +569,21 @@ impl<'a> Placer<'a> {
         debug_assert!(last >= chain.first_row);
         for g in 0..equations {
             if !bool::from(weights.constants[g].is_zero()) {
-                self.rows[last].constants.push((g as u32, weights.constants[g]));
+                self.rows[last]
+                    .constants
+                    .push((g as u32, weights.constants[g]));
             }
         }
     }
 
     /// Adds rows that hold these copies, one unit for each entry of `banks`, and `slots` maximum slots.
-    fn chain(&mut self, node: u32, hosts: &[Host], banks: &[usize], slots: usize) -> Result<Chain, PlanError> {
+    fn chain(
+        &mut self,
+        node: u32,
+        hosts: &[Host],
+        banks: &[usize],
+        slots: usize,
+    ) -> Result<Chain, PlanError> {
         let mut rows = minimum_rows(self.shape, hosts.len(), banks, slots);
         loop {
             if self.rows.len() + rows > self.shape.usable_rows() {
@@ -486,14 +609,21 @@ impl<'a> Placer<'a> {
     ) -> Option<Chain> {
         let first_row = self.rows.len();
         let units = spread_units(self.shape, banks, rows)?;
-        let mut new_rows = vec![Row { node, ..Row::default() }; rows];
+        let mut new_rows = vec![
+            Row {
+                node,
+                ..Row::default()
+            };
+            rows
+        ];
         let mut busy = vec![vec![false; self.shape.advice_columns()]; rows];
         for (i, row) in new_rows.iter_mut().enumerate() {
             row.write = i + 1 < rows;
             row.carry = i > 0;
         }
         for &(row, unit) in &units {
-            self.unit_columns(unit).for_each(|column| busy[row][column] = true);
+            self.unit_columns(unit)
+                .for_each(|column| busy[row][column] = true);
         }
         let mut placed_slots = Vec::with_capacity(slots);
         for row in (0..rows).cycle().take(rows * self.shape.maxima) {
@@ -519,9 +649,18 @@ impl<'a> Placer<'a> {
         });
         Some(Chain {
             first_row,
-            hosts: placed.into_iter().map(|(row, l)| (first_row + row, l)).collect(),
-            units: units.into_iter().map(|(row, unit)| (first_row + row, unit)).collect(),
-            slots: placed_slots.into_iter().map(|(row, q)| (first_row + row, q)).collect(),
+            hosts: placed
+                .into_iter()
+                .map(|(row, l)| (first_row + row, l))
+                .collect(),
+            units: units
+                .into_iter()
+                .map(|(row, unit)| (first_row + row, unit))
+                .collect(),
+            slots: placed_slots
+                .into_iter()
+                .map(|(row, q)| (first_row + row, q))
+                .collect(),
         })
     }
 
@@ -551,8 +690,11 @@ impl<'a> Placer<'a> {
         let mut free = free.map(|list| list.into_iter());
         let mut take = |kinds: &[usize]| kinds.iter().find_map(|&kind| free[kind].next());
         let mut out = vec![(0, 0); hosts.len()];
-        let orders: Vec<(usize, &[usize])> =
-            hosts.iter().enumerate().map(|(i, host)| (i, self.host_order(host))).collect();
+        let orders: Vec<(usize, &[usize])> = hosts
+            .iter()
+            .enumerate()
+            .map(|(i, host)| (i, self.host_order(host)))
+            .collect();
         // Those that can stand in few columns choose first, then those that would like a byte.
         for pass in [&[WIDE][..], &[BYTE, WIDE, LIMB], &[WIDE, LIMB, BYTE]] {
             for &(i, order) in orders.iter().filter(|(_, order)| *order == pass) {
@@ -564,8 +706,14 @@ impl<'a> Placer<'a> {
             rows[row].hosts.push((column as u32, *host));
             if let Host::Var(v) = host {
                 let home = &mut self.homes[v.0 as usize];
-                if *home == UNPLACED && self.shape.holds_bytes(column) && self.is_byte_input[v.0 as usize] {
-                    *home = Cell { column: column as u32, row: (first_row + row) as u32 };
+                if *home == UNPLACED
+                    && self.shape.holds_bytes(column)
+                    && self.is_byte_input[v.0 as usize]
+                {
+                    *home = Cell {
+                        column: column as u32,
+                        row: (first_row + row) as u32,
+                    };
                 }
             }
         }
@@ -581,7 +729,11 @@ impl<'a> Placer<'a> {
             &[WIDE]
         } else if largest < 1 << BYTE_BITS {
             let homeless = self.homes[v.0 as usize] == UNPLACED;
-            if homeless && self.is_byte_input[v.0 as usize] { &[BYTE, WIDE, LIMB] } else { &[WIDE, LIMB, BYTE] }
+            if homeless && self.is_byte_input[v.0 as usize] {
+                &[BYTE, WIDE, LIMB]
+            } else {
+                &[WIDE, LIMB, BYTE]
+            }
         } else {
             &[WIDE]
         }
@@ -622,7 +774,11 @@ pub(crate) fn minimum_rows(shape: &Shape, hosts: usize, banks: &[usize], slots: 
     }
     let slot_rows = slots.div_ceil(shape.maxima);
     // Slots that share the columns of the units are in other rows than these.
-    let unit_rows = if shape.max_base == 0 { banks.len().div_ceil(shape.units()) } else { 0 };
+    let unit_rows = if shape.max_base == 0 {
+        banks.len().div_ceil(shape.units())
+    } else {
+        0
+    };
     rows.max(slot_rows + unit_rows)
 }
 
@@ -630,7 +786,9 @@ pub(crate) fn minimum_rows(shape: &Shape, hosts: usize, banks: &[usize], slots: 
 fn spread_units(shape: &Shape, banks: &[usize], rows: usize) -> Option<Vec<(usize, usize)>> {
     let mut out = vec![(0, 0); banks.len()];
     for bank in 0..shape.banks {
-        let units: Vec<_> = (0..shape.units()).filter(|&u| shape.unit_banks[u] == bank).collect();
+        let units: Vec<_> = (0..shape.units())
+            .filter(|&u| shape.unit_banks[u] == bank)
+            .collect();
         let steps: Vec<_> = (0..banks.len()).filter(|&i| banks[i] == bank).collect();
         if steps.len() > units.len() * rows {
             return None;

@@ -96,24 +96,45 @@ pub fn place_shape(
 
 impl<'a> Jobs<'a> {
     fn new(lowering: &'a Lowering, public: &'a [PublicElement]) -> Result<Self, PlanError> {
-        let mut jobs = Self { lowering, steps: vec![], inputs: vec![], maxima: vec![], public, chosen: RefCell::default() };
+        let mut jobs = Self {
+            lowering,
+            steps: vec![],
+            inputs: vec![],
+            maxima: vec![],
+            public,
+            chosen: RefCell::default(),
+        };
         for (i, block) in lowering.blocks.iter().enumerate() {
             let block_id = i as u32;
             match block {
-                Block::Input { cells, range, .. } => jobs.inputs.push((block_id, *range, cells.len())),
+                Block::Input { cells, range, .. } => {
+                    jobs.inputs.push((block_id, *range, cells.len()))
+                }
                 Block::Max { windows, .. } => jobs.maxima.push((block_id, windows.len())),
-                Block::Step { map, rules, lanes, node } => {
+                Block::Step {
+                    map,
+                    rules,
+                    lanes,
+                    node,
+                } => {
                     for lane in lanes {
                         let domain = rules[lane.rule as usize].domain();
-                        lane.forms().try_for_each(|form| check_domain(lowering, *map, form, domain, *node))?;
+                        lane.forms().try_for_each(|form| {
+                            check_domain(lowering, *map, form, domain, *node)
+                        })?;
                     }
-                    let y_offset =
-                        lanes.first().map_or(0, |l| lowering.vars[l.out.0 as usize].offset);
+                    let y_offset = lanes
+                        .first()
+                        .map_or(0, |l| lowering.vars[l.out.0 as usize].offset);
                     let forms = forms(rules, y_offset);
                     for form in &forms {
                         if form.bits() > CAPACITY_BITS {
                             let bits = form.bits();
-                            return Err(PlanError::WideLane { node: *node, bits, max: CAPACITY_BITS });
+                            return Err(PlanError::WideLane {
+                                node: *node,
+                                bits,
+                                max: CAPACITY_BITS,
+                            });
                         }
                     }
                     jobs.steps.push(StepJob {
@@ -138,7 +159,10 @@ impl<'a> Jobs<'a> {
     /// The limbs that the distances of the chosen forms need.
     fn max_limbs(&self, shape: &Shape, forms: &[usize]) -> usize {
         let pooled = self.steps.iter().zip(forms).filter(|(job, _)| job.pooled);
-        let bits = pooled.map(|(job, &form)| job.forms[form].bits()).max().unwrap_or(0);
+        let bits = pooled
+            .map(|(job, &form)| job.forms[form].bits())
+            .max()
+            .unwrap_or(0);
         bits.div_ceil(shape.range_bits).max(1) as usize
     }
 
@@ -148,7 +172,9 @@ impl<'a> Jobs<'a> {
         for k in 4..=options.max_k {
             let mut of_k: Vec<Candidate> = Vec::new();
             for shape in skeletons(k, self.needs_slots()) {
-                if shape.usable_rows() < public_elements || 1 << shape.range_bits > shape.usable_rows() {
+                if shape.usable_rows() < public_elements
+                    || 1 << shape.range_bits > shape.usable_rows()
+                {
                     continue;
                 }
                 if predict(&shape).prove_cpu_s > SLACK * best {
@@ -188,18 +214,33 @@ impl<'a> Jobs<'a> {
             shape.max_base = 2 * shape.units() * shape.limbs;
         }
         let enough = self.byte_inputs().div_ceil(shape.usable_rows());
-        let bytes = if shape.range_bits == BYTE_BITS { vec![0, enough, enough + 1] } else { vec![enough, enough + 1] };
+        let bytes = if shape.range_bits == BYTE_BITS {
+            vec![0, enough, enough + 1]
+        } else {
+            vec![enough, enough + 1]
+        };
         let mut best: Option<Candidate> = None;
         for bytes in bytes {
             for plain in [0, 1, 2, 3, 4, 6, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 48] {
-                shape = Shape { bytes, plain, ..shape };
+                shape = Shape {
+                    bytes,
+                    plain,
+                    ..shape
+                };
                 let cost = predict(&shape);
                 if cost.proof_bytes > options.max_proof_bytes {
                     break;
                 }
                 if self.estimate_rows(&shape, &forms) <= shape.usable_rows() {
-                    if best.as_ref().is_none_or(|b| cost.prove_cpu_s < b.cost.prove_cpu_s) {
-                        best = Some(Candidate { shape: shape.clone(), forms: forms.clone(), cost });
+                    if best
+                        .as_ref()
+                        .is_none_or(|b| cost.prove_cpu_s < b.cost.prove_cpu_s)
+                    {
+                        best = Some(Candidate {
+                            shape: shape.clone(),
+                            forms: forms.clone(),
+                            cost,
+                        });
                     }
                     break;
                 }
@@ -233,7 +274,10 @@ impl<'a> Jobs<'a> {
                 .filter(|&i| chosen[i] + 1 < self.steps[i].forms.len())
                 .map(|i| {
                     let job = &self.steps[i];
-                    (rows(job, chosen[i]) as i64 - rows(job, chosen[i] + 1) as i64, i)
+                    (
+                        rows(job, chosen[i]) as i64 - rows(job, chosen[i] + 1) as i64,
+                        i,
+                    )
                 })
                 .max_by_key(|&(saved, i)| (saved, std::cmp::Reverse(i)))?;
             if saved <= 0 {
@@ -247,7 +291,11 @@ impl<'a> Jobs<'a> {
     fn collect_tables(&self, chosen: &[usize]) -> Collected {
         let mut collected = Collected::default();
         for (job, &form) in self.steps.iter().zip(chosen) {
-            let places = job.forms[form].tables.iter().map(|t| collected.add(t)).collect();
+            let places = job.forms[form]
+                .tables
+                .iter()
+                .map(|t| collected.add(t))
+                .collect();
             collected.of_step.push(places);
         }
         for &(_, range, _) in &self.inputs {
@@ -256,7 +304,12 @@ impl<'a> Jobs<'a> {
                 continue;
             }
             // One step that covers the whole range and has the value of the offset: a pure range check.
-            let table = StepTable { lo: 0, hi: range.hi - range.lo, y_offset: 0, steps: vec![(0, 0)] };
+            let table = StepTable {
+                lo: 0,
+                hi: range.hi - range.lo,
+                y_offset: 0,
+                steps: vec![(0, 0)],
+            };
             let place = collected.add(&table);
             collected.of_input.push(Some(place));
         }
@@ -265,13 +318,22 @@ impl<'a> Jobs<'a> {
 
     /// Inputs that are bytes.
     fn byte_inputs(&self) -> usize {
-        self.inputs.iter().filter(|i| is_byte(i.1)).map(|i| i.2).sum()
+        self.inputs
+            .iter()
+            .filter(|i| is_byte(i.1))
+            .map(|i| i.2)
+            .sum()
     }
 
     /// Weighted range cells that units and slots take.
     fn limb_cells(&self, shape: &Shape) -> usize {
         let lanes: usize = self.steps.iter().map(|job| job.lanes).sum();
-        let pooled: usize = self.steps.iter().filter(|job| job.pooled).map(|job| job.lanes).sum();
+        let pooled: usize = self
+            .steps
+            .iter()
+            .filter(|job| job.pooled)
+            .map(|job| job.lanes)
+            .sum();
         let windows: usize = self.maxima.iter().map(|m| m.1).sum();
         lanes * shape.limbs + (pooled + windows) * shape.slot_columns()
     }
@@ -295,7 +357,12 @@ impl<'a> Jobs<'a> {
             let hosts: usize = group.iter().map(|e| e.values.len() + 1).sum();
             rows += minimum_rows(shape, hosts, &[], 0);
         }
-        let inputs: usize = self.inputs.iter().filter(|i| !is_byte(i.1)).map(|i| i.2).sum();
+        let inputs: usize = self
+            .inputs
+            .iter()
+            .filter(|i| !is_byte(i.1))
+            .map(|i| i.2)
+            .sum();
         let free_limbs = if shape.range_bits == BYTE_BITS {
             (rows * shape.weighted_range_columns()).saturating_sub(self.limb_cells(shape))
         } else {
@@ -303,13 +370,22 @@ impl<'a> Jobs<'a> {
         };
         let bytes = self.byte_inputs().saturating_sub(free_limbs / 2);
         if bytes > 0 {
-            rows = rows.max(if shape.bytes == 0 { usize::MAX } else { bytes.div_ceil(shape.bytes) });
+            rows = rows.max(if shape.bytes == 0 {
+                usize::MAX
+            } else {
+                bytes.div_ceil(shape.bytes)
+            });
         }
         let steps: usize = self.steps.iter().map(|j| j.lanes).sum();
         rows.max((inputs + steps).div_ceil(shape.units()))
     }
 
-    fn place(&self, shape: &Shape, forms: &[usize], public_elements: usize) -> Result<Layout, PlanError> {
+    fn place(
+        &self,
+        shape: &Shape,
+        forms: &[usize],
+        public_elements: usize,
+    ) -> Result<Layout, PlanError> {
         let collected = self.collect_tables(forms);
         let banks = assign_banks(&collected.tables, shape).ok_or(PlanError::NoShape {
             max_k: shape.k,
@@ -317,14 +393,22 @@ impl<'a> Jobs<'a> {
             remedy: "the tables do not fit",
         })?;
         let tables = collected.tables.iter().cloned().zip(banks);
-        let tables = tables.map(|(table, bank)| PlacedTable { table, bank }).collect();
+        let tables = tables
+            .map(|(table, bank)| PlacedTable { table, bank })
+            .collect();
         let mut placer = Placer::new(shape, self.lowering, tables);
         let mut step = 0;
         for (i, block) in self.lowering.blocks.iter().enumerate() {
             match block {
                 Block::Input { .. } => {}
                 Block::Step { .. } => {
-                    self.place_steps(&mut placer, shape, step, forms[step], &collected.of_step[step])?;
+                    self.place_steps(
+                        &mut placer,
+                        shape,
+                        step,
+                        forms[step],
+                        &collected.of_step[step],
+                    )?;
                     step += 1;
                 }
                 Block::Max { windows, .. } => {
@@ -364,7 +448,10 @@ impl<'a> Jobs<'a> {
         let capacity = job.capacity(shape, form) / if job.pooled { MAX_FAN_IN } else { 1 };
         let mut boxes: HashMap<usize, Vec<u32>> = HashMap::new();
         for (i, lane) in lanes.iter().enumerate() {
-            boxes.entry(job.tiling.box_of(lane.index as usize, &extents)).or_default().push(i as u32);
+            boxes
+                .entry(job.tiling.box_of(lane.index as usize, &extents))
+                .or_default()
+                .push(i as u32);
         }
         let mut boxes: Vec<_> = boxes.into_iter().collect();
         boxes.sort_unstable_by_key(|&(number, _)| number);
@@ -397,7 +484,9 @@ impl StepJob<'_> {
             let lanes = b.forms.div_ceil(per_lane);
             let slots = if self.pooled { lanes } else { 0 };
             // Banks share the lanes evenly as far as the estimate knows.
-            let banks: Vec<usize> = (0..lanes).map(|i| shape.unit_banks[i % shape.units()]).collect();
+            let banks: Vec<usize> = (0..lanes)
+                .map(|i| shape.unit_banks[i % shape.units()])
+                .collect();
             count * minimum_rows(shape, b.reads, &banks, slots)
         };
         let best = boxes.iter().min_by_key(|b| (rows_of(b), &b.extents))?;
@@ -406,9 +495,18 @@ impl StepJob<'_> {
 
     /// Forms that one group may have.
     fn capacity(&self, shape: &Shape, form: &TableForm) -> usize {
-        let bits = form.tables.iter().map(|t| step_lane_bits(shape, t, self.pooled)).max().unwrap_or(0);
+        let bits = form
+            .tables
+            .iter()
+            .map(|t| step_lane_bits(shape, t, self.pooled))
+            .max()
+            .unwrap_or(0);
         let capacity = lanes_per_equation(bits) * shape.accumulators;
-        if self.pooled { capacity / MAX_FAN_IN * MAX_FAN_IN } else { capacity }
+        if self.pooled {
+            capacity / MAX_FAN_IN * MAX_FAN_IN
+        } else {
+            capacity
+        }
     }
 }
 
@@ -422,7 +520,12 @@ fn check_domain(
     let (lo, hi) = lowering.form_range(map, form);
     for reach in [lo, hi] {
         if reach < i128::from(domain.lo) || reach > i128::from(domain.hi) {
-            return Err(PlanError::Domain { node, reach, lo: domain.lo, hi: domain.hi });
+            return Err(PlanError::Domain {
+                node,
+                reach,
+                lo: domain.lo,
+                hi: domain.hi,
+            });
         }
     }
     Ok(())
@@ -437,10 +540,14 @@ struct Collected {
 
 impl Collected {
     fn add(&mut self, table: &StepTable) -> u32 {
-        let place = self.tables.iter().position(|t| t == table).unwrap_or_else(|| {
-            self.tables.push(table.clone());
-            self.tables.len() - 1
-        });
+        let place = self
+            .tables
+            .iter()
+            .position(|t| t == table)
+            .unwrap_or_else(|| {
+                self.tables.push(table.clone());
+                self.tables.len() - 1
+            });
         place as u32
     }
 }
@@ -465,7 +572,7 @@ fn assign_banks(tables: &[StepTable], shape: &Shape) -> Option<Vec<usize>> {
     for i in order {
         let bank = (0..shape.banks).min_by_key(|&b| filled[b])?;
         filled[bank] += counts[i];
-        if filled[bank] > shape.usable_rows() {
+        if filled[bank] > shape.table_capacity() {
             return None;
         }
         out[i] = bank;
@@ -482,7 +589,11 @@ fn skeletons(k: u32, (slots, max_top): (bool, bool)) -> Vec<Shape> {
             for units in 1..=6 {
                 for &maxima in slots {
                     for accumulators in [1, 2, 3, 4, 5, 6, 8, 10, 12, 16] {
-                        let bases: &[usize] = if maxima > 0 { &[0, 2 * units * limbs] } else { &[0] };
+                        let bases: &[usize] = if maxima > 0 {
+                            &[0, 2 * units * limbs]
+                        } else {
+                            &[0]
+                        };
                         out.extend(bases.iter().map(|&max_base| Shape {
                             k,
                             range_bits,

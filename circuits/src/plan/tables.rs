@@ -82,7 +82,10 @@ impl StepTable {
         if p < self.lo || p > self.hi {
             return None;
         }
-        let i = self.steps.partition_point(|&(start, _)| start <= p).checked_sub(1)?;
+        let i = self
+            .steps
+            .partition_point(|&(start, _)| start <= p)
+            .checked_sub(1)?;
         let (start, value) = self.steps[i];
         let end = self.steps.get(i + 1).map_or(self.hi, |next| next.0 - 1);
         let from = start + (((p - start) as u64 / max_width) * max_width) as i64;
@@ -164,7 +167,10 @@ fn own_tables(rules: &[Arc<StepRule>], y_offset: i64) -> TableForm {
         });
         of_rule.push((1, index));
     }
-    TableForm { tables, rules: of_rule }
+    TableForm {
+        tables,
+        rules: of_rule,
+    }
 }
 
 /// The thresholds that a set of scaled rules leaves open.
@@ -220,13 +226,21 @@ impl Shared {
                 _ => steps.push((start, value)),
             }
         }
-        StepTable { lo: self.lo, hi: self.hi, y_offset, steps }
+        StepTable {
+            lo: self.lo,
+            hi: self.hi,
+            y_offset,
+            steps,
+        }
     }
 }
 
 /// Rules share a table, in order, as long as their thresholds leave room for it.
 fn shared_tables(rules: &[Arc<StepRule>], y_offset: i64, bits: u32) -> TableForm {
-    let mut values: Vec<i64> = rules.iter().flat_map(|r| r.pieces().iter().map(|p| p.1)).collect();
+    let mut values: Vec<i64> = rules
+        .iter()
+        .flat_map(|r| r.pieces().iter().map(|p| p.1))
+        .collect();
     values.sort_unstable();
     values.dedup();
     let multipliers = multipliers(rules, bits);
@@ -234,7 +248,10 @@ fn shared_tables(rules: &[Arc<StepRule>], y_offset: i64, bits: u32) -> TableForm
     let mut of_rule = Vec::with_capacity(rules.len());
     for (rule, &m) in rules.iter().zip(&multipliers) {
         let own = Shared::new(rule, m, &values);
-        let found = clusters.iter().enumerate().find_map(|(i, c)| Some((i, c.meet(&own)?)));
+        let found = clusters
+            .iter()
+            .enumerate()
+            .find_map(|(i, c)| Some((i, c.meet(&own)?)));
         let index = match found {
             Some((i, met)) => {
                 clusters[i] = met;
@@ -248,13 +265,19 @@ fn shared_tables(rules: &[Arc<StepRule>], y_offset: i64, bits: u32) -> TableForm
         of_rule.push((m, index));
     }
     let tables = clusters.iter().map(|c| c.table(y_offset)).collect();
-    TableForm { tables, rules: of_rule }
+    TableForm {
+        tables,
+        rules: of_rule,
+    }
 }
 
 /// Integer multipliers proportional to the scales of the rules, the largest of about `bits` bits.
 fn multipliers(rules: &[Arc<StepRule>], bits: u32) -> Vec<i64> {
-    let scales: Vec<(u128, i32)> =
-        rules.iter().filter_map(|r| r.scale()).map(|(m, e)| (u128::from(m.max(1)), e)).collect();
+    let scales: Vec<(u128, i32)> = rules
+        .iter()
+        .filter_map(|r| r.scale())
+        .map(|(m, e)| (u128::from(m.max(1)), e))
+        .collect();
     // The position of the leading bit, so that all are compared on one scale.
     let top = |&(m, e): &(u128, i32)| 128 - m.leading_zeros() as i32 + e;
     let highest = scales.iter().map(top).max().unwrap_or(0);
@@ -298,7 +321,9 @@ mod tests {
                 let domain = rule.domain();
                 for x in domain.lo..=domain.hi {
                     for width in [64, 1 << 20] {
-                        let row = form.tables[table].find(m * x, width).expect("in the domain");
+                        let row = form.tables[table]
+                            .find(m * x, width)
+                            .expect("in the domain");
                         assert_eq!(Ok(row.y as i64), rule.eval(x));
                         let p = (m * x - form.tables[table].lo) as u64;
                         assert!(row.t <= p && p <= row.t + row.width_less_one);
@@ -328,8 +353,16 @@ mod tests {
     #[test]
     fn rules_whose_thresholds_cross_do_not_share() {
         // The second rule has its step one accumulator later than any scaling of the first allows.
-        let a = Arc::new(StepRule::monotone(Range::new(0, 100), Some((1 << 23, 0)), |x| i64::from(x >= 50)));
-        let b = Arc::new(StepRule::monotone(Range::new(0, 100), Some((1 << 23, 0)), |x| i64::from(x >= 51)));
+        let a = Arc::new(StepRule::monotone(
+            Range::new(0, 100),
+            Some((1 << 23, 0)),
+            |x| i64::from(x >= 50),
+        ));
+        let b = Arc::new(StepRule::monotone(
+            Range::new(0, 100),
+            Some((1 << 23, 0)),
+            |x| i64::from(x >= 51),
+        ));
         let form = shared_tables(&[a, b], 0, 24);
         assert_eq!(form.tables.len(), 2);
     }

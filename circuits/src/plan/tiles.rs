@@ -40,7 +40,12 @@ impl<'a> Tiling<'a> {
     pub(crate) fn new(map: &'a LinearMap) -> Self {
         let grid = map.forms.grid();
         let grid = if grid.is_empty() { vec![1] } else { grid };
-        Self { map, grid, reads: RefCell::default(), boxes: RefCell::default() }
+        Self {
+            map,
+            grid,
+            reads: RefCell::default(),
+            boxes: RefCell::default(),
+        }
     }
 
     /// Extents of the grid.
@@ -50,7 +55,11 @@ impl<'a> Tiling<'a> {
 
     /// Number of boxes of these extents that cover the grid.
     fn boxes(&self, extents: &[usize]) -> usize {
-        self.grid.iter().zip(extents).map(|(&n, &e)| n.div_ceil(e)).product()
+        self.grid
+            .iter()
+            .zip(extents)
+            .map(|(&n, &e)| n.div_ceil(e))
+            .product()
     }
 
     /// The box that holds form `index`, as a number that grows with the box's place in the grid.
@@ -110,7 +119,11 @@ impl<'a> Tiling<'a> {
         }
         out.sort_unstable();
         out.dedup();
-        let largest = out.iter().map(|e| e.iter().product::<usize>()).max().unwrap_or(1);
+        let largest = out
+            .iter()
+            .map(|e| e.iter().product::<usize>())
+            .max()
+            .unwrap_or(1);
         out.retain(|e| 4 * e.iter().product::<usize>() >= largest);
         out
     }
@@ -134,8 +147,12 @@ impl<'a> Tiling<'a> {
     }
 
     fn for_middle_box(&self, extents: &[usize], f: &mut dyn FnMut(usize)) {
-        let origin: Vec<usize> =
-            self.grid.iter().zip(extents).map(|(&n, &e)| (n / 2 / e * e).min(n - e.min(n))).collect();
+        let origin: Vec<usize> = self
+            .grid
+            .iter()
+            .zip(extents)
+            .map(|(&n, &e)| (n / 2 / e * e).min(n - e.min(n)))
+            .collect();
         let size: usize = extents.iter().product();
         for i in 0..size {
             let (mut rest, mut index, mut stride) = (i, 0, 1);
@@ -178,8 +195,14 @@ mod tests {
 
     #[test]
     fn boxes_share_inputs() {
-        let inputs = (0..12).map(|i| Wire::Cell(crate::lower::VarId(i))).collect();
-        let map = LinearMap { inputs, forms: Arc::new(Window(10)), node: 0 };
+        let inputs = (0..12)
+            .map(|i| Wire::Cell(crate::lower::VarId(i)))
+            .collect();
+        let map = LinearMap {
+            inputs,
+            forms: Arc::new(Window(10)),
+            node: 0,
+        };
         let tiling = Tiling::new(&map);
         assert_eq!(tiling.reads(&[1, 1]), 3);
         assert_eq!(tiling.reads(&[2, 5]), 7);
@@ -187,6 +210,11 @@ mod tests {
         assert_eq!(tiling.box_of(13, &[2, 4]), 0);
         assert_eq!(tiling.box_of(19, &[2, 4]), 2);
         assert!(tiling.candidates(8).contains(&vec![2, 4]));
-        assert!(tiling.candidates(8).iter().all(|e| e.iter().product::<usize>() <= 8));
+        assert!(
+            tiling
+                .candidates(8)
+                .iter()
+                .all(|e| e.iter().product::<usize>() <= 8)
+        );
     }
 }

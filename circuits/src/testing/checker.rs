@@ -61,11 +61,23 @@ impl<'a> Checker<'a> {
             equal.entry(b).or_default().push(a);
         }
         let public = assembly.public.iter().copied().collect();
-        Self { assembly, gates_of, lookups_of, tables, equal, public }
+        Self {
+            assembly,
+            gates_of,
+            lookups_of,
+            tables,
+            equal,
+            public,
+        }
     }
 
     /// The constraints that `cells` of `advice` violate, given the public elements.
-    pub fn violated(&self, advice: &Advice, public: &[Fp], cells: &[Cell]) -> BTreeSet<ConstraintName> {
+    pub fn violated(
+        &self,
+        advice: &Advice,
+        public: &[Fp],
+        cells: &[Cell],
+    ) -> BTreeSet<ConstraintName> {
         let chips = &self.assembly.chips;
         let mut out = BTreeSet::new();
         let mut gates = BTreeSet::new();
@@ -74,7 +86,11 @@ impl<'a> Checker<'a> {
             for &(gate, rotation) in &self.gates_of[cell.column as usize] {
                 gates.insert((gate, i64::from(cell.row) - i64::from(rotation)));
             }
-            lookups.extend(self.lookups_of[cell.column as usize].iter().map(|&l| (l, cell.row)));
+            lookups.extend(
+                self.lookups_of[cell.column as usize]
+                    .iter()
+                    .map(|&l| (l, cell.row)),
+            );
             let value = self.advice(advice, cell.column, i64::from(cell.row));
             let others = self.equal.get(cell).into_iter().flatten();
             let mut unequal = others
@@ -94,8 +110,9 @@ impl<'a> Checker<'a> {
         }
         for (lookup, row) in lookups {
             let inputs = chips.cs.lookups[lookup].inputs.iter();
-            let key: Key =
-                inputs.map(|e| self.evaluate(e, advice, i64::from(row)).to_repr()).collect();
+            let key: Key = inputs
+                .map(|e| self.evaluate(e, advice, i64::from(row)).to_repr())
+                .collect();
             if !self.tables[lookup].contains(&key) {
                 out.insert(chips.lookup_names[lookup]);
             }
@@ -110,7 +127,11 @@ impl<'a> Checker<'a> {
 
     fn advice(&self, advice: &Advice, column: u32, row: i64) -> Fp {
         let column = &advice.columns[column as usize];
-        usize::try_from(row).ok().and_then(|r| column.get(r)).copied().unwrap_or(Fp::ZERO)
+        usize::try_from(row)
+            .ok()
+            .and_then(|r| column.get(r))
+            .copied()
+            .unwrap_or(Fp::ZERO)
     }
 
     fn evaluate(&self, expression: &Expression, advice: &Advice, row: i64) -> Fp {
@@ -123,7 +144,9 @@ impl<'a> Checker<'a> {
                 Node::Fixed(i) => {
                     let column = cs.fixed_queries[i as usize].column.index as usize;
                     let at = usize::try_from(row).ok();
-                    at.and_then(|r| self.assembly.fixed[column].get(r)).copied().unwrap_or(Fp::ZERO)
+                    at.and_then(|r| self.assembly.fixed[column].get(r))
+                        .copied()
+                        .unwrap_or(Fp::ZERO)
                 }
                 Node::Advice(i) => {
                     let query = cs.advice_queries[i as usize];
@@ -160,5 +183,7 @@ fn table_rows(assembly: &Assembly, tables: &[Expression]) -> HashSet<Key> {
         .map(|c| &assembly.fixed[c.index as usize])
         .collect();
     let rows = columns.iter().map(|c| c.len()).max().unwrap_or(0);
-    (0..rows).map(|r| columns.iter().map(|c| c[r].to_repr()).collect()).collect()
+    (0..rows)
+        .map(|r| columns.iter().map(|c| c[r].to_repr()).collect())
+        .collect()
 }

@@ -53,7 +53,11 @@ impl Score {
     /// Share of the mutants that are rejected, in percent.
     pub fn percent(&self) -> f64 {
         let killed = self.mutants - self.survivors.len();
-        if self.mutants == 0 { 100.0 } else { 100.0 * killed as f64 / self.mutants as f64 }
+        if self.mutants == 0 {
+            100.0
+        } else {
+            100.0 * killed as f64 / self.mutants as f64
+        }
     }
 
     fn record(&mut self, mutant: Mutant, violated: &BTreeSet<ConstraintName>) {
@@ -93,7 +97,13 @@ impl<'a> Mutator<'a> {
         public: &[Fp],
     ) -> Self {
         let honest = witness.advice(&assembly.layout, public);
-        let inputs_of = |b: &Block| if let Block::Input { cells, .. } = b { cells.clone() } else { vec![] };
+        let inputs_of = |b: &Block| {
+            if let Block::Input { cells, .. } = b {
+                cells.clone()
+            } else {
+                vec![]
+            }
+        };
         let mut free: HashSet<VarId> = lowering.blocks.iter().flat_map(inputs_of).collect();
         let layout = &assembly.layout;
         for group in &layout.groups {
@@ -126,13 +136,27 @@ impl<'a> Mutator<'a> {
 
     /// All mutants of all kinds, `stride` apart; 1 is the full run.
     pub fn mutants(&self, stride: usize) -> impl Iterator<Item = Mutant> + '_ {
-        let cells = self.assembly.assigned.iter().flat_map(|&cell| self.cell_mutants(cell));
+        let cells = self
+            .assembly
+            .assigned
+            .iter()
+            .flat_map(|&cell| self.cell_mutants(cell));
         let vars = (0..self.lowering.vars.len() as u32).flat_map(|v| self.var_mutants(VarId(v)));
         let copies = self.copy_mutants();
         let layout = &self.assembly.layout;
-        let pooled = layout.groups.iter().filter(|g| !g.windows.is_empty() && !g.steps.is_empty());
-        let tops = pooled.flat_map(|g| g.steps.clone()).flat_map(|s| [Mutant::Top(s, 1), Mutant::Top(s, -1)]);
-        cells.chain(vars).chain(self.carry_mutants()).chain(tops).chain(copies).step_by(stride.max(1))
+        let pooled = layout
+            .groups
+            .iter()
+            .filter(|g| !g.windows.is_empty() && !g.steps.is_empty());
+        let tops = pooled
+            .flat_map(|g| g.steps.clone())
+            .flat_map(|s| [Mutant::Top(s, 1), Mutant::Top(s, -1)]);
+        cells
+            .chain(vars)
+            .chain(self.carry_mutants())
+            .chain(tops)
+            .chain(copies)
+            .step_by(stride.max(1))
     }
 
     fn cell_mutants(&self, cell: Cell) -> Vec<Mutant> {
@@ -141,8 +165,15 @@ impl<'a> Mutator<'a> {
         let value = column[cell.row as usize];
         let neighbour = column[(cell.row as usize + 1) % column.len()];
         let carry = crate::chips::power_of_two(layout.shape.range_bits);
-        let mut contents =
-            vec![value + Fp::ONE, value - Fp::ONE, Fp::ZERO, -Fp::ONE, value + carry, value - carry, neighbour];
+        let mut contents = vec![
+            value + Fp::ONE,
+            value - Fp::ONE,
+            Fp::ZERO,
+            -Fp::ONE,
+            value + carry,
+            value - carry,
+            neighbour,
+        ];
         contents.retain(|c| *c != value);
         contents.dedup();
         let is_sum = cell.column as usize >= layout.shape.accumulator(0);
@@ -150,21 +181,31 @@ impl<'a> Mutator<'a> {
             .into_iter()
             .flat_map(|c| {
                 let alone = Mutant::Cell(cell, c);
-                if is_sum { vec![alone] } else { vec![alone, Mutant::Summed(cell, c)] }
+                if is_sum {
+                    vec![alone]
+                } else {
+                    vec![alone, Mutant::Summed(cell, c)]
+                }
             })
             .collect()
     }
 
     fn var_mutants(&self, var: VarId) -> Vec<Mutant> {
         if self.free.contains(&var) {
-            return Vec::new();
+            // Another input is another inference, and a true one, unless it leaves its range.
+            let info = self.lowering.vars[var.0 as usize];
+            let outside = [-1, info.range.hi - info.offset + 1];
+            return outside.map(|c| Mutant::Class(var, c)).into();
         }
         let value = self.witness.vars[var.0 as usize];
         let other = self.witness.vars[(var.0 as usize + 1) % self.witness.vars.len()];
         let mut contents = vec![value + 1, value - 1, 0, other, value + 256];
         contents.retain(|&c| c != value);
         contents.dedup();
-        contents.into_iter().flat_map(|c| [Mutant::Class(var, c), Mutant::Bare(var, c)]).collect()
+        contents
+            .into_iter()
+            .flat_map(|c| [Mutant::Class(var, c), Mutant::Bare(var, c)])
+            .collect()
     }
 
     /// Limbs of the same value with another radix: only their range checks object.
@@ -174,7 +215,10 @@ impl<'a> Mutator<'a> {
         let mut out = Vec::new();
         for (r, row) in layout.rows.iter().enumerate() {
             let mut pair = |low: usize, high: usize| {
-                let cell = |column: usize| Cell { column: column as u32, row: r as u32 };
+                let cell = |column: usize| Cell {
+                    column: column as u32,
+                    row: r as u32,
+                };
                 out.push(Mutant::Carry(cell(low), cell(high)));
             };
             for &(u, _) in &row.units {
@@ -184,8 +228,13 @@ impl<'a> Mutator<'a> {
                 }
             }
             for &(q, _) in &row.maxima {
-                for (j, i) in (0..MAX_FAN_IN).flat_map(|j| (1..shape.max_limbs).map(move |i| (j, i))) {
-                    pair(shape.distance(q as usize, j, i - 1), shape.distance(q as usize, j, i));
+                for (j, i) in
+                    (0..MAX_FAN_IN).flat_map(|j| (1..shape.max_limbs).map(move |i| (j, i)))
+                {
+                    pair(
+                        shape.distance(q as usize, j, i - 1),
+                        shape.distance(q as usize, j, i),
+                    );
                 }
             }
         }
@@ -194,17 +243,24 @@ impl<'a> Mutator<'a> {
 
     fn copy_mutants(&self) -> impl Iterator<Item = Mutant> + '_ {
         let layout = &self.assembly.layout;
-        layout.groups.iter().enumerate().flat_map(move |(g, group)| {
-            let rows = &layout.rows[group.rows.start as usize..group.rows.end as usize];
-            rows.iter().flat_map(|row| &row.hosts).filter_map(move |(_, host)| match host {
-                Host::Var(v) => {
-                    let value = self.witness.vars[v.0 as usize];
-                    let lie = if value > 0 { value - 1 } else { value + 1 };
-                    Some(Mutant::Copies(g as u32, *v, lie))
-                }
-                Host::Public(_) => None,
+        layout
+            .groups
+            .iter()
+            .enumerate()
+            .flat_map(move |(g, group)| {
+                let rows = &layout.rows[group.rows.start as usize..group.rows.end as usize];
+                let hosts = rows.iter().zip(group.rows.clone());
+                let hosts = hosts.flat_map(|(row, r)| row.hosts.iter().map(move |h| (r, h)));
+                hosts.filter_map(move |(row, &(column, host))| match host {
+                    // An input may be at home here; then this is no copy.
+                    Host::Var(v) if layout.homes[v.0 as usize] != (Cell { column, row }) => {
+                        let value = self.witness.vars[v.0 as usize];
+                        let lie = if value > 0 { value - 1 } else { value + 1 };
+                        Some(Mutant::Copies(g as u32, v, lie))
+                    }
+                    _ => None,
+                })
             })
-        })
     }
 
     /// The constraints that reject a mutant.
@@ -234,17 +290,28 @@ impl<'a> Mutator<'a> {
                 let sums = 0..layout.shape.accumulators;
                 let mut cells: Vec<_> = rows
                     .flat_map(|row| {
-                        sums.clone().map(move |g| Cell { column: layout.shape.accumulator(g) as u32, row })
+                        sums.clone().map(move |g| Cell {
+                            column: layout.shape.accumulator(g) as u32,
+                            row,
+                        })
                     })
                     .collect();
                 cells.push(*cell);
                 (advice, Some(cells))
             }
-            Mutant::Class(var, content) => {
-                (self.continued(&Lies { vars: [(*var, *content)].into(), ..Lies::default() }), None)
-            }
+            Mutant::Class(var, content) => (
+                self.continued(&Lies {
+                    vars: [(*var, *content)].into(),
+                    ..Lies::default()
+                }),
+                None,
+            ),
             Mutant::Bare(var, content) => {
-                let lies = Lies { vars: [(*var, *content)].into(), bare: true, ..Lies::default() };
+                let lies = Lies {
+                    vars: [(*var, *content)].into(),
+                    bare: true,
+                    ..Lies::default()
+                };
                 (self.continued(&lies), None)
             }
             Mutant::Carry(low, high) => {
@@ -254,16 +321,27 @@ impl<'a> Mutator<'a> {
                     advice.columns[cell.column as usize][cell.row as usize] += by;
                 };
                 let high_value = self.honest.columns[high.column as usize][high.row as usize];
-                let sign = if bool::from(high_value.is_zero()) { -Fp::ONE } else { Fp::ONE };
+                let sign = if bool::from(high_value.is_zero()) {
+                    -Fp::ONE
+                } else {
+                    Fp::ONE
+                };
                 columns(low, radix * sign);
                 columns(high, -sign);
                 (advice, Some(vec![*low, *high]))
             }
-            Mutant::Top(step, by) => {
-                (self.continued(&Lies { tops: [(*step, *by)].into(), ..Lies::default() }), None)
-            }
+            Mutant::Top(step, by) => (
+                self.continued(&Lies {
+                    tops: [(*step, *by)].into(),
+                    ..Lies::default()
+                }),
+                None,
+            ),
             Mutant::Copies(group, var, content) => {
-                let lies = Lies { copies: [((*group, *var), *content)].into(), ..Lies::default() };
+                let lies = Lies {
+                    copies: [((*group, *var), *content)].into(),
+                    ..Lies::default()
+                };
                 (self.continued(&lies), None)
             }
         }

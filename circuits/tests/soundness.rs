@@ -1,0 +1,170 @@
+//! Lies, told through the assignment path that production uses.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests fail by panicking")]
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use common::{Matrix, Model, Random, Stack, mock_accepts};
+use ff::Field;
+use pasta_curves::Fp;
+use zkonnx_circuits::chips::{ConstraintName, Shape};
+use zkonnx_circuits::circuit::Assembly;
+use zkonnx_circuits::plan::{PlanOptions, place_shape, plan};
+use zkonnx_circuits::program::Range;
+use zkonnx_circuits::testing::{Checker, Mutant, Mutator, Score};
+
+fn assemble(model: &Model) -> Arc<Assembly> {
+    let planned = plan(&model.lowering, &model.public, model.elements, &PlanOptions::default());
+    Arc::new(Assembly::new(planned.unwrap().0))
+}
+
+fn score(model: &Model, assembly: &Arc<Assembly>, stride: usize) -> Score {
+    let (inputs, witness, instance) = model.solve(&assembly.layout, &mut Random::new(5));
+    let mutator = Mutator::new(&model.lowering, assembly, &inputs, witness, &instance);
+    assert!(mutator.honest_violations().is_empty());
+    mutator.run(stride)
+}
+
+/// A model with every kind of block, small enough for all its mutants.
+fn every_kind() -> Model {
+    let mut r = Random::new(11);
+    let mut stack = Stack::new(36, Range::new(0, 255));
+    stack.conv(&mut r, 1, 2, 3, true);
+    stack.max(4);
+    stack.dense(&mut r, 9, false);
+    stack.overlapping_max(2);
+    stack.table(&mut r);
+    stack.finish()
+}
+
+/// A shape in which every kind of constraint occurs.
+fn every_constraint() -> Shape {
+    Shape {
+        k: 10,
+        range_bits: 9,
+        limbs: 2,
+        unit_banks: vec![0, 1],
+        banks: 2,
+        maxima: 2,
+        max_limbs: 4,
+        max_top: true,
+        max_base: 8,
+        bytes: 2,
+        plain: 3,
+        accumulators: 2,
+    }
+}
+
+#[test]
+fn rejects_every_mutant_and_every_constraint_is_needed() {
+    let model = every_kind();
+    let layout =
+        place_shape(&model.lowering, &model.public, model.elements, &every_constraint()).unwrap();
+    let assembly = Arc::new(Assembly::new(layout));
+    let score = score(&model, &assembly, 1);
+    assert!(score.survivors.is_empty(), "{:?}", &score.survivors[..score.survivors.len().min(3)]);
+    assert_eq!(score.percent(), 100.0);
+    // Each kind of constraint is the only one to object to some lie.
+    let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
+    for (name, count) in &score.rejected_only_by {
+        let kind = match name {
+            ConstraintName::Dot(_) => "dot",
+            ConstraintName::Max(_) => "max",
+            ConstraintName::Range(_) => "range",
+            ConstraintName::Byte(_) => "byte",
+            ConstraintName::Step(_) => "step",
+            _ => "copy",
+        };
+        *kinds.entry(kind).or_default() += count;
+    }
+    println!("{} mutants; {kinds:?} rejected by one constraint only", score.mutants);
+    for kind in ["dot", "max", "range", "step", "copy"] {
+        assert!(kinds.contains_key(kind), "no mutant is rejected by `{kind}` alone");
+    }
+}
+
+#[test]
+fn agrees_with_mock_prover_on_mutants() {
+    let model = every_kind();
+    let assembly = assemble(&model);
+    let (inputs, witness, instance) = model.solve(&assembly.layout, &mut Random::new(5));
+    let mutator = Mutator::new(&model.lowering, &assembly, &inputs, witness, &instance);
+    let all = mutator.mutants(1).count();
+    for mutant in mutator.mutants(all / 60) {
+        let (advice, _) = mutator.apply(&mutant);
+        let ours = mutator.judge(&mutant).is_empty();
+        assert_eq!(ours, mock_accepts(&assembly, advice, &instance), "{mutant:?}");
+    }
+}
+
+#[test]
+fn rejects_public_values_of_another_inference() {
+    let model = every_kind();
+    let assembly = assemble(&model);
+    let (_, witness, instance) = model.solve(&assembly.layout, &mut Random::new(5));
+    let checker = Checker::new(&assembly);
+    for row in 2..instance.len() {
+        let mut other = instance.clone();
+        other[row] += Fp::ONE;
+        // The prover may copy the verifier's values, or keep its own.
+        let copied = witness.advice(&assembly.layout, &other);
+        assert!(!checker.violated_anywhere(&copied, &other).is_empty());
+        let kept = witness.advice(&assembly.layout, &instance);
+        assert_eq!(
+            checker.violated_anywhere(&kept, &other).into_iter().collect::<Vec<_>>(),
+            [ConstraintName::Copy]
+        );
+    }
+}
+
+/// One lane in [0, 9], another in [90, 99], both read from one table on [0, 99]. Packed with the base that fits each
+/// lane's own range, 16, the pairs (5, 95) and (21, 94) would have the same sum; the planner must take its window
+/// from the table.
+#[test]
+fn rejects_a_carry_between_lanes_of_one_table() {
+    let mut r = Random::new(1);
+    let mut stack = Stack::new(2, Range::new(0, 9));
+    let rows = vec![vec![(0, 1)], vec![(1, 1)]];
+    let matrix = Matrix { grid: vec![2], rows, constants: vec![0, 90] };
+    stack.linear(&mut r, matrix, None, 0, 99);
+    let model = stack.finish();
+    let assembly = assemble(&model);
+    let table = &assembly.layout.tables.iter().max_by_key(|t| t.table.hi).unwrap().table;
+    assert_eq!((table.lo, table.hi), (0, 99));
+    assert_eq!(table.bits(), 7, "the window is the table's, not the lane's four bits");
+    assert_eq!(score(&model, &assembly, 1).percent(), 100.0);
+}
+
+/// The cells of a chain's first row start from nothing: a sum that is carried in from above is a lie.
+#[test]
+fn rejects_a_chain_that_starts_from_a_free_sum() {
+    let model = every_kind();
+    let assembly = assemble(&model);
+    let (inputs, witness, instance) = model.solve(&assembly.layout, &mut Random::new(5));
+    let mutator = Mutator::new(&model.lowering, &assembly, &inputs, witness, &instance);
+    let shape = &assembly.layout.shape;
+    let starts: Vec<_> =
+        assembly.assigned.iter().filter(|c| c.column as usize == shape.accumulator(0)).collect();
+    assert!(!starts.is_empty());
+    for cell in starts {
+        assert!(!mutator.judge(&Mutant::Cell(*cell, Fp::from(3))).is_empty());
+    }
+}
+
+#[test]
+fn shapes_of_two_threads_do_not_mix() {
+    let run = |seed: u64| {
+        let mut r = Random::new(seed);
+        let mut stack = Stack::new(8 + seed as usize, Range::new(0, 255));
+        stack.dense(&mut r, 4 + seed as usize, false);
+        let model = stack.finish();
+        let assembly = assemble(&model);
+        let (_, witness, instance) = model.solve(&assembly.layout, &mut r);
+        let advice = witness.advice(&assembly.layout, &instance);
+        (0..3).all(|_| mock_accepts(&assembly, advice.clone(), &instance))
+    };
+    let threads: Vec<_> = [1, 9].map(|seed| std::thread::spawn(move || run(seed))).into();
+    assert!(threads.into_iter().all(|t| t.join().unwrap()));
+}
