@@ -4,6 +4,7 @@
 //! (`encode`) and its circuit (`lower`): linear forms, steps and maxima, nothing else. Floats do not occur here: a
 //! float32 multiplier is a mantissa and an exponent, and its IEEE arithmetic is done on integers ([`ScaleRule`]).
 
+mod constant;
 mod conv;
 mod lanes;
 mod matmul;
@@ -11,18 +12,26 @@ mod max_pool;
 mod movement;
 mod requantize;
 mod scale;
+mod table;
 #[cfg(test)]
 pub(crate) mod testing;
+mod weighted_sum;
 mod window;
+mod window_sum;
 
+pub use constant::Constant;
 pub use conv::Conv;
 pub use lanes::Lanes;
 pub use matmul::MatMul;
 pub use max_pool::MaxPool;
-pub use movement::{Move, Movement, Reshape, Source, Transpose};
+pub use movement::{Concat, Move, Movement, Reshape, Source, Transpose};
 pub use requantize::{Requantize, Rule, Steps};
 pub use scale::ScaleRule;
+pub use table::Table;
+pub use weighted_sum::WeightedSum;
+pub(crate) use weighted_sum::{broadcast, broadcast_places};
 pub use window::Window;
+pub use window_sum::WindowSum;
 
 use crate::lower::{LowerError, Lowering, Wire};
 use crate::program::{DataType, Fact, OpError, OpId, Range, Registry};
@@ -42,10 +51,14 @@ pub(crate) const fn id(name: &'static str) -> OpId {
 /// All operators of this crate.
 pub fn registry() -> Registry {
     let mut registry = Registry::empty();
+    registry.register(constant::ID, Constant::decode);
     registry.register(conv::ID, Conv::decode);
     registry.register(matmul::ID, MatMul::decode);
     registry.register(max_pool::ID, MaxPool::decode);
     registry.register(requantize::ID, Requantize::decode);
+    registry.register(table::ID, Table::decode);
+    registry.register(weighted_sum::ID, WeightedSum::decode);
+    registry.register(window_sum::ID, WindowSum::decode);
     movement::register(&mut registry);
     registry
 }

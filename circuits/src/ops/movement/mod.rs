@@ -4,12 +4,14 @@
 //! is a permutation of references to cells and costs no rows: a copied reference *is* the same cell, so there is
 //! nothing to prove.
 
+mod concat;
 mod reshape;
 mod transpose;
 
 use std::fmt::Debug;
 use std::sync::Arc;
 
+pub use concat::Concat;
 pub use reshape::Reshape;
 pub use transpose::Transpose;
 
@@ -158,6 +160,7 @@ impl<M: Movement> Operator for Move<M> {
 }
 
 pub(super) fn register(registry: &mut Registry) {
+    Move::<Concat>::register(registry);
     Move::<Reshape>::register(registry);
     Move::<Transpose>::register(registry);
 }

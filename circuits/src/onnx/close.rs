@@ -1,0 +1,338 @@
+//! Closing a group: what QuantizeLinear makes of a pending real.
+//!
+//! Each base has the float32 formula of the corresponding integer kernel of ONNX Runtime. It is evaluated here, once,
+//! and becomes a rule over integers: a multiplier, explicit thresholds or a table.
+
+use super::error::NodeError;
+use super::expr::{Expr, Spread, join};
+use super::importer::{Importer, port_quantization};
+use super::node::NodeView;
+use super::real::{Acc, Base, Deferred, Mean, MeanKind, Params, Quantized, Real};
+use super::{Status, ops};
+use crate::ops::{Lanes, MaxPool, Requantize, Rule, ScaleRule, Steps, Table};
+use crate::program::{DataType, Fact, Range, TensorId};
+
+/// Largest number of accumulators that a rule which is not monotone is enumerated on.
+const MAX_ENUMERATION: i64 = 1 << 22;
+/// Largest number of operations of a pending expression.
+const MAX_EXPRESSION: usize = 1 << 10;
+
+/// `saturate(round_half_even(x) + zero)`; NaN becomes the lowest value, as in ONNX Runtime.
+pub(crate) fn saturate(x: f32, zero: i64, range: Range) -> i64 {
+    if x.is_nan() {
+        return range.lo;
+    }
+    // Clamped before the conversion, so that infinities and huge values saturate.
+    let rounded = f64::from(x.round_ties_even()).clamp(-1e12, 1e12) as i64;
+    (rounded + zero).clamp(range.lo, range.hi)
+}
+
+/// QuantizeLinear: true division, half to even, saturation.
+pub(crate) fn quantize(x: f32, scale: f32, zero: i64, range: Range) -> i64 {
+    saturate(x / scale, zero, range)
+}
+
+/// The multiplier's mantissa and exponent.
+pub(crate) fn split(multiplier: f32) -> Result<(u32, i32), NodeError> {
+    if !multiplier.is_normal() || multiplier < 0.0 {
+        return Err(NodeError::Multiplier(multiplier));
+    }
+    let bits = multiplier.to_bits();
+    Ok(((bits & 0x7f_ffff) | 0x80_0000, (bits >> 23) as i32 - 150))
+}
+
+/// `round(f32(f32(acc) · multiplier)) + zero`, between the limits.
+pub(crate) fn scale_rule(
+    multiplier: f32,
+    y: &Params,
+    lane: usize,
+    clamp: (f32, f32),
+) -> Result<Rule, NodeError> {
+    let (mantissa, exponent) = split(multiplier)?;
+    let (scale, zero) = (at(&y.scale, lane), at(&y.zero, lane));
+    let limit = |v: f32| quantize(v, scale, zero, y.range());
+    let (lo, hi) = (limit(clamp.0), limit(clamp.1));
+    Ok(Rule::Scale(ScaleRule::new(
+        mantissa, exponent, zero, lo, hi,
+    )?))
+}
+
+/// The value of a lane: the only one, or the lane's.
+pub(crate) fn at<T: Copy>(values: &[T], lane: usize) -> T {
+    if values.len() == 1 {
+        values[0]
+    } else {
+        values[lane]
+    }
+}
+
+fn spread_of(axis: Option<usize>, len: usize) -> Spread {
+    match axis {
+        Some(axis) if len > 1 => Spread::Axis(axis, len),
+        _ => Spread::Tensor,
+    }
+}
+
+const SEVERAL_AXES: NodeError = NodeError::Island {
+    reason: "its scales follow several axes",
+};
+
+impl Importer<'_> {
+    /// The integers that a pending real becomes under a quantization.
+    pub(crate) fn close(
+        &mut self,
+        node: &NodeView<'_>,
+        real: &Real,
+        y: &Params,
+    ) -> Result<(TensorId, Status), NodeError> {
+        if real.expr.size() > MAX_EXPRESSION {
+            return Err(NodeError::Island {
+                reason: "its expression is too long",
+            });
+        }
+        if y.axis.is_some() && !real.after.is_empty() {
+            return Err(NodeError::Island {
+                reason: "its scales follow an axis through data movement",
+            });
+        }
+        let (mut tensor, status) = match &real.base {
+            Base::Input(index) => (self.close_input(*index, real, y)?, Status::Exact),
+            Base::Quantized(x) => (self.close_quantized(node, x, &real.expr, y)?, Status::Exact),
+            Base::Acc(acc) => (self.close_acc(node, acc, &real.expr, y)?, Status::Exact),
+            Base::Mean(mean) => self.close_mean(node, mean, &real.expr, y)?,
+            Base::Pair(pair) => ops::pair::close(self, node, pair, &real.expr, y)?,
+            Base::Concat(parts, axis) => (self.close_concat(node, parts, *axis, y)?, Status::Exact),
+        };
+        for deferred in &real.after {
+            tensor = match deferred {
+                Deferred::Move(op) => self.builder.push1(&node.name(), op.clone(), &[tensor])?,
+                Deferred::MaxPool(window) => {
+                    self.push(node, MaxPool::new(window.clone())?, &[tensor])?
+                }
+            };
+        }
+        Ok((tensor, status))
+    }
+
+    /// A float input of the graph: its quantization happens outside the proof.
+    fn close_input(
+        &mut self,
+        index: usize,
+        real: &Real,
+        y: &Params,
+    ) -> Result<TensorId, NodeError> {
+        if *real.expr != Expr::X {
+            return Err(NodeError::Island {
+                reason: "the float input is computed with before it is quantized; do that outside the model",
+            });
+        }
+        if let Some((params, tensor)) = self.quantized_inputs.get(&index) {
+            return if params == y {
+                Ok(*tensor)
+            } else {
+                Err(NodeError::Island {
+                    reason: "the float input is quantized in two different ways",
+                })
+            };
+        }
+        let fact = Fact::any(y.dtype, real.base_shape.clone());
+        let name = self.input_name(index);
+        let tensor = self.builder.input(name, fact, Some(port_quantization(y)));
+        self.quantized_inputs.insert(index, (y.clone(), tensor));
+        Ok(tensor)
+    }
+
+    /// An elementwise function of a quantized tensor: nothing, a table, or steps for wide types.
+    fn close_quantized(
+        &mut self,
+        node: &NodeView<'_>,
+        x: &Quantized,
+        expr: &Expr,
+        y: &Params,
+    ) -> Result<TensorId, NodeError> {
+        if *expr == Expr::X && x.params == *y {
+            return Ok(x.tensor);
+        }
+        let x_spread = spread_of(x.params.axis, x.params.scale.len());
+        let spread = self.spread(x_spread, expr, y)?;
+        let f = |lane: usize, v: i64| {
+            let real = (v - at(&x.params.zero, lane)) as f32 * at(&x.params.scale, lane);
+            quantize(
+                expr.eval(real, lane),
+                at(&y.scale, lane),
+                at(&y.zero, lane),
+                y.range(),
+            )
+        };
+        if x.params.dtype.width() <= 16 {
+            let domain = x.params.range();
+            let tables = each_lane(spread, |lane| {
+                Ok((domain.lo..=domain.hi).map(|v| f(lane, v)).collect())
+            })?;
+            let identity = |t: &Vec<i64>| t.iter().copied().eq(domain.lo..=domain.hi);
+            if x.params.dtype == y.dtype && tables.iter().all(identity) {
+                return Ok(x.tensor);
+            }
+            let (tables, lanes) = lanes(spread, &tables);
+            return self.push(
+                node,
+                Table::new(x.params.dtype, y.dtype, tables, lanes)?,
+                &[x.tensor],
+            );
+        }
+        let range = self.builder.fact(x.tensor).range;
+        let rules = each_lane(spread, |lane| {
+            steps(range, expr.is_monotone(), |v| f(lane, v))
+        })?;
+        let (rules, lanes) = lanes(spread, &rules);
+        self.push(node, Requantize::new(y.dtype, rules, lanes)?, &[x.tensor])
+    }
+
+    /// Accumulators: the float32 scale rule, with any clamp fused; other functions by their thresholds.
+    fn close_acc(
+        &mut self,
+        node: &NodeView<'_>,
+        acc: &Acc,
+        expr: &Expr,
+        y: &Params,
+    ) -> Result<TensorId, NodeError> {
+        let spread = self.spread(spread_of(Some(acc.axis), acc.w_scale.len()), expr, y)?;
+        let range = self.builder.fact(acc.tensor).range;
+        let rules = each_lane(spread, |lane| {
+            let product = acc.x_scale * at(&acc.w_scale, lane);
+            let (scale, zero) = (at(&y.scale, lane), at(&y.zero, lane));
+            match expr.as_clamp() {
+                Some(clamp) => scale_rule(product / scale, y, lane, clamp),
+                None => steps(range, expr.is_monotone(), |v| {
+                    quantize(expr.eval(v as f32 * product, lane), scale, zero, y.range())
+                }),
+            }
+        })?;
+        let (rules, lanes) = lanes(spread, &rules);
+        self.push(node, Requantize::new(y.dtype, rules, lanes)?, &[acc.tensor])
+    }
+
+    /// Averages: see SEMANTICS.md, "Averages", for the order of the float32 steps.
+    fn close_mean(
+        &mut self,
+        node: &NodeView<'_>,
+        mean: &Mean,
+        expr: &Expr,
+        y: &Params,
+    ) -> Result<(TensorId, Status), NodeError> {
+        let Some((scale, zero)) = y.uniform() else {
+            return Err(SEVERAL_AXES);
+        };
+        let range = self.builder.fact(mean.tensor).range;
+        let clamp = expr.as_clamp();
+        let rule = |count: u32| -> Result<Rule, NodeError> {
+            let n = count as f32;
+            if let (MeanKind::Global, Some(clamp)) = (mean.kind, clamp) {
+                return scale_rule(mean.scale / (scale * n), y, 0, clamp);
+            }
+            let average = |sum: i64| sum as f32 * mean.scale / n;
+            match (mean.kind, clamp) {
+                (MeanKind::Windows, Some((lo, hi))) => {
+                    let limit = |v: f32| quantize(v, scale, zero, y.range());
+                    let (lo, hi) = (limit(lo), limit(hi));
+                    steps(range, true, |sum| {
+                        saturate(average(sum) / scale + zero as f32, 0, y.range()).clamp(lo, hi)
+                    })
+                }
+                _ => steps(range, expr.is_monotone(), |sum| {
+                    quantize(expr.eval(average(sum), 0), scale, zero, y.range())
+                }),
+            }
+        };
+        let mut known = std::collections::BTreeMap::new();
+        for &count in &mean.counts {
+            if let std::collections::btree_map::Entry::Vacant(entry) = known.entry(count) {
+                entry.insert(rule(count)?);
+            }
+        }
+        let rules: Vec<Rule> = mean
+            .counts
+            .iter()
+            .map(|count| known[count].clone())
+            .collect();
+        let (rules, lanes) = Lanes::by_element(&rules);
+        let tensor = self.push(
+            node,
+            Requantize::new(y.dtype, rules, lanes)?,
+            &[mean.tensor],
+        )?;
+        let status = match mean.kind {
+            MeanKind::Global => Status::Exact,
+            _ => Status::Documented {
+                rule: "Averages",
+                differing_pairs: None,
+            },
+        };
+        Ok((tensor, status))
+    }
+
+    /// Parts of a concatenation are closed one by one and joined as integers.
+    fn close_concat(
+        &mut self,
+        node: &NodeView<'_>,
+        parts: &[Real],
+        axis: usize,
+        y: &Params,
+    ) -> Result<TensorId, NodeError> {
+        if y.axis.is_some() {
+            return Err(SEVERAL_AXES);
+        }
+        let mut tensors = Vec::with_capacity(parts.len());
+        for part in parts {
+            tensors.push(self.close(node, part, y)?.0);
+        }
+        ops::movement::concat(self, node, &tensors, axis)
+    }
+
+    fn spread(&self, x: Spread, expr: &Expr, y: &Params) -> Result<Spread, NodeError> {
+        let y = spread_of(y.axis, y.scale.len());
+        expr.spread()
+            .and_then(|e| join(e, x))
+            .and_then(|s| join(s, y))
+            .ok_or(SEVERAL_AXES)
+    }
+}
+
+fn each_lane<T>(
+    spread: Spread,
+    mut f: impl FnMut(usize) -> Result<T, NodeError>,
+) -> Result<Vec<T>, NodeError> {
+    let len = match spread {
+        Spread::Tensor => 1,
+        Spread::Axis(_, len) => len,
+    };
+    (0..len).map(&mut f).collect()
+}
+
+fn lanes<T: Clone + Eq + std::hash::Hash>(spread: Spread, items: &[T]) -> (Vec<T>, Lanes) {
+    match spread {
+        Spread::Tensor => Lanes::by_element(items),
+        Spread::Axis(axis, _) => Lanes::along_axis(axis, items),
+    }
+}
+
+/// The steps of a rule over a range of accumulators.
+fn steps(range: Range, monotone: bool, f: impl Fn(i64) -> i64) -> Result<Rule, NodeError> {
+    if monotone && f(range.lo) <= f(range.hi) {
+        return Ok(Rule::Steps(Steps::bisect(range, f)));
+    }
+    if range.hi - range.lo > MAX_ENUMERATION {
+        return Err(NodeError::Island {
+            reason: "it applies a function that is not monotone to wide accumulators",
+        });
+    }
+    Ok(Rule::Steps(Steps::enumerate(range, f)))
+}
+
+/// Whether QuantizeLinear may produce the type.
+pub(crate) fn is_quantized_type(dtype: DataType) -> bool {
+    matches!(
+        dtype,
+        DataType::U8 | DataType::I8 | DataType::U16 | DataType::I16
+    )
+}

@@ -1,0 +1,470 @@
+//! The walk over the graph: what each tensor is, what is reported, where the proof begins and ends.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use tract_onnx::pb::NodeProto;
+
+use super::constant::Constant;
+use super::error::{ImportError, NodeError, NodeProblem};
+use super::graph::{Graph, InputType, domain_name, node_name};
+use super::node::NodeView;
+use super::real::{Acc, Base, Params, Quantized, QuantizedConstant, Real, Value};
+use super::registry::{self, Entry};
+use super::{Imported, NodeReport, Status, TailNode};
+use crate::program::{Builder, DataType, Fact, Operator, Port, Quantization, TensorId};
+
+/// The results of a node, and how it is reported.
+pub(crate) struct Done {
+    pub(crate) values: Vec<Value>,
+    pub(crate) status: Status,
+}
+
+impl Done {
+    pub(crate) fn new(value: Value, status: Status) -> Self {
+        Self {
+            values: vec![value],
+            status,
+        }
+    }
+
+    /// A pending real, closed by the next QuantizeLinear.
+    pub(crate) fn pending(real: Real) -> Self {
+        Self::new(Value::Real(Arc::new(real)), Status::Group)
+    }
+
+    pub(crate) fn int(tensor: TensorId) -> Self {
+        Self::new(Value::Int(tensor), Status::Exact)
+    }
+
+    pub(crate) fn folded(constant: Constant) -> Self {
+        Self::new(Value::Const(Arc::new(constant)), Status::Folded)
+    }
+}
+
+/// State of an import.
+pub(crate) struct Importer<'a> {
+    graph: &'a Graph,
+    pub(crate) builder: Builder,
+    values: HashMap<&'a str, Value>,
+    /// Program inputs made from float inputs of the graph, with their quantization.
+    pub(crate) quantized_inputs: HashMap<usize, (Params, TensorId)>,
+    report: Vec<NodeReport>,
+    problems: Vec<NodeProblem>,
+    names: Vec<(String, TensorId)>,
+    tail: Vec<usize>,
+}
+
+/// Imports a checked graph.
+pub(crate) fn import(graph: &Graph) -> Result<Imported, ImportError> {
+    let mut importer = Importer {
+        graph,
+        builder: Builder::new(),
+        values: HashMap::new(),
+        quantized_inputs: HashMap::new(),
+        report: Vec::new(),
+        problems: Vec::new(),
+        names: Vec::new(),
+        tail: Vec::new(),
+    };
+    importer.start();
+    let feeds = feeds_quantizer(graph);
+    for (index, node) in graph.nodes.iter().enumerate() {
+        importer.visit(index, node, feeds[index]);
+    }
+    importer.finish()
+}
+
+/// For each node, whether its results reach a QuantizeLinear.
+fn feeds_quantizer(graph: &Graph) -> Vec<bool> {
+    let mut needed: HashSet<&str> = HashSet::new();
+    let mut feeds = vec![false; graph.nodes.len()];
+    for (i, node) in graph.nodes.iter().enumerate().rev() {
+        feeds[i] = node.output.iter().any(|o| needed.contains(o.as_str()));
+        if feeds[i] || node.op_type == "QuantizeLinear" {
+            needed.extend(
+                node.input
+                    .iter()
+                    .filter(|n| !n.is_empty())
+                    .map(String::as_str),
+            );
+        }
+    }
+    feeds
+}
+
+impl<'a> Importer<'a> {
+    /// Enters inputs and constants.
+    fn start(&mut self) {
+        for (name, constant) in &self.graph.constants {
+            self.values
+                .insert(name, Value::Const(Arc::new(constant.clone())));
+        }
+        for (i, input) in self.graph.inputs.iter().enumerate() {
+            let value = match input.dtype {
+                InputType::Float => {
+                    Value::Real(Arc::new(Real::new(Base::Input(i), input.shape.clone())))
+                }
+                InputType::Int(dtype) => {
+                    let fact = Fact::any(dtype, input.shape.clone());
+                    let tensor = self.builder.input(&input.name, fact, None);
+                    self.names.push((input.name.clone(), tensor));
+                    Value::Int(tensor)
+                }
+            };
+            self.values.insert(&input.name, value);
+        }
+    }
+
+    /// Name of a float input of the graph.
+    pub(crate) fn input_name(&self, index: usize) -> &'a str {
+        &self.graph.inputs[index].name
+    }
+
+    fn visit(&mut self, index: usize, node: &'a NodeProto, feeds: bool) {
+        let opset = self.graph.opset(&node.domain).unwrap_or(0);
+        let view = NodeView::new(node, opset);
+        let result = self.import_node(&view, domain_name(&node.domain), feeds);
+        let (values, status) = match result {
+            Ok(done) => (done.values, Ok(done.status)),
+            Err(reason) => (Vec::new(), Err(reason)),
+        };
+        let mut values = values.into_iter();
+        for output in &node.output {
+            let value = values.next().unwrap_or(match status {
+                Ok(_) => Value::Outside,
+                Err(_) => Value::Broken,
+            });
+            if let Value::Int(tensor) = value {
+                self.names.push((output.clone(), tensor));
+            }
+            if !output.is_empty() {
+                self.values.insert(output, value);
+            }
+        }
+        let (node, op, domain) = (
+            node_name(node),
+            node.op_type.clone(),
+            domain_name(&node.domain).to_owned(),
+        );
+        match status {
+            Ok(status) => {
+                if status == Status::Outside {
+                    self.tail.push(index);
+                }
+                self.report.push(NodeReport {
+                    node,
+                    op,
+                    domain,
+                    opset,
+                    status,
+                });
+            }
+            Err(Some(reason)) => self.problems.push(NodeProblem {
+                node,
+                op,
+                domain,
+                opset,
+                reason,
+            }),
+            // A consequence of an earlier problem is not reported again.
+            Err(None) => {}
+        }
+    }
+
+    fn import_node(
+        &mut self,
+        node: &NodeView<'_>,
+        domain: &str,
+        feeds: bool,
+    ) -> Result<Done, Option<NodeError>> {
+        let inputs: Vec<&Value> = (0..node.inputs())
+            .filter_map(|i| node.input(i))
+            .filter_map(|n| self.values.get(n))
+            .collect();
+        if inputs.iter().any(|v| matches!(v, Value::Broken)) {
+            return Err(None);
+        }
+        let outside = inputs.iter().any(|v| matches!(v, Value::Outside));
+        let raw = |v: &&Value| matches!(v, Value::Real(r) if matches!(r.base, Base::Input(_)));
+        let real = inputs.iter().any(|v| matches!(v, Value::Real(_)));
+        let untouched = inputs.iter().any(raw);
+        // Past the last quantization nothing is proved; what has no integer rule is then a matter of the caller.
+        if outside {
+            return if feeds {
+                Err(Some(island_after_outside()))
+            } else {
+                Ok(outside_done())
+            };
+        }
+        let entry = registry::find(domain, node.op());
+        if real
+            && !feeds
+            && (untouched || entry.is_none_or(|e| !e.closes))
+            && node.op() != "QuantizeLinear"
+        {
+            return Ok(outside_done());
+        }
+        let Entry {
+            import, min, max, ..
+        } = entry.ok_or(Some(NodeError::Unknown))?;
+        if domain == super::graph::STANDARD && !(*min..=*max).contains(&node.opset) {
+            return Err(Some(NodeError::Opset {
+                min: *min,
+                max: *max,
+            }));
+        }
+        let done = import(self, node).map_err(Some)?;
+        node.check_attributes().map_err(Some)?;
+        Ok(done)
+    }
+
+    /// The value of an input; `None` if it is left out.
+    pub(crate) fn maybe(&self, node: &NodeView<'_>, input: usize) -> Option<Value> {
+        node.input(input)
+            .and_then(|name| self.values.get(name))
+            .cloned()
+    }
+
+    /// The value of an input that has to be there.
+    pub(crate) fn value(&self, node: &NodeView<'_>, input: usize) -> Result<Value, NodeError> {
+        let got = node.inputs();
+        self.maybe(node, input).ok_or(NodeError::Arity {
+            what: "inputs",
+            expected: "more",
+            got,
+        })
+    }
+
+    /// A constant input that has to be there.
+    pub(crate) fn constant(
+        &self,
+        node: &NodeView<'_>,
+        input: usize,
+        what: &'static str,
+    ) -> Result<Arc<Constant>, NodeError> {
+        self.maybe_constant(node, input, what)?
+            .ok_or(NodeError::NotConstant { input, what })
+    }
+
+    /// A constant input, if it is there.
+    pub(crate) fn maybe_constant(
+        &self,
+        node: &NodeView<'_>,
+        input: usize,
+        what: &'static str,
+    ) -> Result<Option<Arc<Constant>>, NodeError> {
+        match self.maybe(node, input) {
+            None => Ok(None),
+            Some(Value::Const(c)) => Ok(Some(c)),
+            Some(_) => Err(NodeError::NotConstant { input, what }),
+        }
+    }
+
+    /// Adds an integer operator with one output.
+    pub(crate) fn push(
+        &mut self,
+        node: &NodeView<'_>,
+        op: impl Operator,
+        inputs: &[TensorId],
+    ) -> Result<TensorId, NodeError> {
+        Ok(self.builder.push1(&node.name(), Arc::new(op), inputs)?)
+    }
+
+    fn finish(mut self) -> Result<Imported, ImportError> {
+        let quantized = self.graph.nodes.iter().any(|n| {
+            ["QuantizeLinear", "DequantizeLinear"].contains(&n.op_type.as_str())
+                || n.op_type.starts_with("QLinear")
+                || n.op_type.ends_with("Integer")
+        });
+        let integer_inputs = self
+            .graph
+            .inputs
+            .iter()
+            .any(|i| i.dtype != InputType::Float);
+        if !quantized && !integer_inputs {
+            return Err(ImportError::FloatModel);
+        }
+        let outputs = self.outputs();
+        if !self.problems.is_empty() {
+            return Err(ImportError::Unsupported(self.problems));
+        }
+        if outputs.is_empty() {
+            return Err(ImportError::FloatModel);
+        }
+        let order: HashMap<&str, usize> = self
+            .graph
+            .inputs
+            .iter()
+            .enumerate()
+            .map(|(i, input)| (input.name.as_str(), i))
+            .collect();
+        self.builder
+            .sort_inputs(|port| order.get(port.name.as_str()).copied().unwrap_or(usize::MAX));
+        let (program, places) = self.builder.finish(outputs)?;
+        let mut tensors: Vec<(String, TensorId)> = self
+            .names
+            .into_iter()
+            .filter_map(|(name, id)| Some((name, places.place(id)?)))
+            .collect();
+        tensors.dedup();
+        let tail = self
+            .tail
+            .iter()
+            .map(|&i| tail_node(&self.graph.nodes[i]))
+            .collect();
+        Ok(Imported {
+            program,
+            report: self.report,
+            tail,
+            tensors,
+        })
+    }
+
+    /// Outputs of the program: those of the graph, or the integers that the tail before them starts from.
+    fn outputs(&mut self) -> Vec<Port> {
+        let makers: HashMap<&str, &NodeProto> = self
+            .graph
+            .nodes
+            .iter()
+            .flat_map(|n| n.output.iter().map(move |o| (o.as_str(), n)))
+            .collect();
+        let mut ports: Vec<Port> = Vec::new();
+        let mut seen: HashSet<&str> = HashSet::new();
+        for output in &self.graph.outputs {
+            let mut stack: Vec<&str> = vec![output];
+            while let Some(name) = stack.pop() {
+                if name.is_empty() || !seen.insert(name) {
+                    continue;
+                }
+                match self.values.get(name).cloned() {
+                    Some(Value::Outside) => {
+                        stack.extend(
+                            makers
+                                .get(name)
+                                .iter()
+                                .flat_map(|n| n.input.iter().rev().map(String::as_str)),
+                        );
+                    }
+                    Some(Value::Int(tensor)) => {
+                        ports.push(Port {
+                            name: name.to_owned(),
+                            tensor,
+                            quantization: None,
+                        });
+                    }
+                    Some(Value::Real(real)) if !matches!(real.base, Base::Input(_)) => {
+                        match boundary(&real) {
+                            Some((tensor, quantization)) => {
+                                ports.push(Port {
+                                    name: name.to_owned(),
+                                    tensor,
+                                    quantization: Some(quantization),
+                                });
+                            }
+                            None => self.blame(makers.get(name).copied()),
+                        }
+                    }
+                    Some(_) | None => {}
+                }
+            }
+        }
+        ports
+    }
+
+    /// Reports the maker of a float result that is no integer tensor.
+    fn blame(&mut self, node: Option<&NodeProto>) {
+        let Some(node) = node else { return };
+        let reason = NodeError::Island {
+            reason: "its result leaves the quantized part as a float",
+        };
+        let opset = self.graph.opset(&node.domain).unwrap_or(0);
+        let (op, domain) = (node.op_type.clone(), domain_name(&node.domain).to_owned());
+        self.problems.push(NodeProblem {
+            node: node_name(node),
+            op,
+            domain,
+            opset,
+            reason,
+        });
+    }
+}
+
+fn outside_done() -> Done {
+    Done {
+        values: Vec::new(),
+        status: Status::Outside,
+    }
+}
+
+fn island_after_outside() -> NodeError {
+    NodeError::Island {
+        reason: "it computes in float between quantized parts",
+    }
+}
+
+fn tail_node(node: &NodeProto) -> TailNode {
+    TailNode {
+        node: node_name(node),
+        op: node.op_type.clone(),
+        domain: domain_name(&node.domain).to_owned(),
+        inputs: node.input.clone(),
+        outputs: node.output.clone(),
+    }
+}
+
+/// The integers that a float result stands for, and their scale.
+fn boundary(real: &Real) -> Option<(TensorId, Quantization)> {
+    if let Some(Quantized { tensor, params }) = real.as_quantized() {
+        return Some((*tensor, port_quantization(params)));
+    }
+    let plain = *real.expr == super::expr::Expr::X && real.after.is_empty();
+    match &real.base {
+        Base::Acc(Acc {
+            tensor,
+            x_scale,
+            w_scale,
+            axis,
+            ..
+        }) if plain => {
+            let scale: Vec<f32> = w_scale.iter().map(|w| x_scale * w).collect();
+            let axis = (scale.len() > 1).then_some(*axis);
+            let zero = vec![0; scale.len()];
+            Some((
+                *tensor,
+                port_quantization(&Params {
+                    scale,
+                    zero,
+                    axis,
+                    dtype: DataType::I32,
+                }),
+            ))
+        }
+        _ => None,
+    }
+}
+
+/// Scale and zero point as a port carries them.
+pub(crate) fn port_quantization(params: &Params) -> Quantization {
+    Quantization {
+        scale_bits: params.scale.iter().map(|s| s.to_bits()).collect(),
+        zero_point: params.zero.clone(),
+        axis: params.axis,
+    }
+}
+
+/// The integers of a weight, less their zero points, `inner` of them for each index of the quantization's axis.
+pub(crate) fn centered(weights: &QuantizedConstant) -> Option<Vec<i64>> {
+    let data = weights.data.as_ints()?;
+    let inner: usize = match weights.params.axis {
+        Some(axis) => weights.data.shape.get(axis + 1..)?.iter().product(),
+        None => 1,
+    };
+    let zero = &weights.params.zero;
+    Some(
+        data.iter()
+            .enumerate()
+            .map(|(i, v)| v - zero[(i / inner.max(1)) % zero.len()])
+            .collect(),
+    )
+}

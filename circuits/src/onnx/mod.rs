@@ -1,0 +1,100 @@
+//! Import: an ONNX file becomes an integer program.
+//!
+//! This is the only place that knows ONNX, and the only one that holds floats. It works from the decoded protobuf,
+//! with its own checks and its own shape inference, and identifies an operator by ONNX's (domain, name, opset).
+//!
+//! A QOperator node (QLinearConv, …) is an integer kernel as it stands. In QDQ form a DequantizeLinear gives integers
+//! a real meaning, the float operators between it and the next QuantizeLinear stay pending, and the QuantizeLinear
+//! closes the group into the same integer kernel: so both forms of one network become the same program.
+//!
+//! What stands before the first QuantizeLinear (the quantization of a float input) and after the last
+//! DequantizeLinear (a float tail) is outside the proof, and is reported as such.
+
+mod close;
+mod constant;
+mod error;
+mod expr;
+mod graph;
+mod importer;
+mod input;
+mod math;
+mod node;
+mod ops;
+mod real;
+mod registry;
+#[cfg(test)]
+mod tests;
+
+pub use error::{ImportError, InputProblem, NodeError, NodeProblem, TensorProblem};
+pub use input::{InputError, quantize_input};
+
+use crate::program::{Program, TensorId};
+
+/// What the importer did with a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Status {
+    /// Integers equal to those of the ONNX Runtime kernel, to the last bit.
+    Exact,
+    /// An integer rule of this project's, described in SEMANTICS.md.
+    Documented {
+        /// The section of SEMANTICS.md.
+        rule: &'static str,
+        /// For two 8-bit inputs: how many of the 65,536 pairs differ from the float rule.
+        differing_pairs: Option<u32>,
+    },
+    /// Part of a group that the next QuantizeLinear closes; how exact it is stands there.
+    Group,
+    /// Computed at import.
+    Folded,
+    /// Not proved: float arithmetic after the last DequantizeLinear.
+    Outside,
+}
+
+/// What the importer did with a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeReport {
+    /// Name of the node, or of its first output.
+    pub node: String,
+    /// Operator.
+    pub op: String,
+    /// Domain; `ai.onnx` for the standard operators.
+    pub domain: String,
+    /// Opset of that domain.
+    pub opset: i64,
+    /// What became of it.
+    pub status: Status,
+}
+
+/// A node after the last DequantizeLinear, which is not proved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TailNode {
+    /// Name of the node, or of its first output.
+    pub node: String,
+    /// Operator.
+    pub op: String,
+    /// Domain.
+    pub domain: String,
+    /// Names of its inputs.
+    pub inputs: Vec<String>,
+    /// Names of its outputs.
+    pub outputs: Vec<String>,
+}
+
+/// A model as an integer program.
+#[derive(Clone, Debug)]
+pub struct Imported {
+    /// The program.
+    pub program: Program,
+    /// What became of each node, in order of execution.
+    pub report: Vec<NodeReport>,
+    /// The nodes that are not proved, in order of execution.
+    pub tail: Vec<TailNode>,
+    /// The integer tensors of the model that the program computes, by ONNX name, in order of execution.
+    pub tensors: Vec<(String, TensorId)>,
+}
+
+/// Imports a model. Never panics, whatever the bytes; all unsupported nodes are reported at once.
+pub fn import(bytes: &[u8]) -> Result<Imported, ImportError> {
+    importer::import(&graph::Graph::read(bytes)?)
+}

@@ -1,0 +1,382 @@
+//! Elementwise float operators between DequantizeLinear and QuantizeLinear.
+
+use std::sync::Arc;
+
+use super::super::error::NodeError;
+use super::super::expr::{Binary, Expr, Operand, Unary};
+use super::super::importer::{Done, Importer};
+use super::super::node::NodeView;
+use super::super::real::{Base, Deferred, Pair, PairOp, Quantized, Real, Value};
+use super::linear::scalar;
+use super::pool::quantized;
+use super::quantization::dequantize;
+use crate::ops::{Constant, broadcast};
+
+/// Appends a function of each element.
+fn append(real: &Real, f: Unary) -> Result<Real, NodeError> {
+    let expr = real.expr.unary(f);
+    let pooled = real.after.iter().any(|d| matches!(d, Deferred::MaxPool(_)));
+    let monotone = Expr::Unary(f, Arc::new(Expr::X)).is_monotone();
+    if pooled && !monotone {
+        return Err(NodeError::Island {
+            reason: "a function that is not monotone follows MaxPool",
+        });
+    }
+    Ok(Real {
+        expr,
+        ..real.clone()
+    })
+}
+
+/// A function of one argument.
+pub(crate) fn unary(
+    cx: &mut Importer<'_>,
+    node: &NodeView<'_>,
+    f: Unary,
+) -> Result<Done, NodeError> {
+    match cx.value(node, 0)? {
+        Value::Real(real) => Ok(Done::pending(append(&real, f)?)),
+        _ => Err(NodeError::Input {
+            input: 0,
+            what: "x",
+            reason: "it is not a dequantized activation",
+        }),
+    }
+}
+
+/// `Relu`.
+pub(crate) fn relu(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, NodeError> {
+    unary(cx, node, Unary::Relu)
+}
+
+/// `Clip`, with limits as attributes (until opset 10) or inputs.
+pub(crate) fn clip(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, NodeError> {
+    let limit = |input, name, default: f32| -> Result<f32, NodeError> {
+        let attribute = node.maybe_float(name)?;
+        let given = match cx.maybe_constant(node, input, "the limit")? {
+            Some(c) => match c.as_floats() {
+                Some(&[v]) => Some(v),
+                _ => {
+                    return Err(NodeError::Input {
+                        input,
+                        what: "the limit",
+                        reason: "it is not one float",
+                    });
+                }
+            },
+            None => attribute,
+        };
+        match given {
+            Some(v) if v.is_nan() => Err(NodeError::Attribute {
+                name,
+                reason: "it is not a number",
+            }),
+            other => Ok(other.unwrap_or(default)),
+        }
+    };
+    let lo = limit(1, "min", f32::NEG_INFINITY)?;
+    let hi = limit(2, "max", f32::INFINITY)?;
+    unary(cx, node, Unary::Clip(lo, hi))
+}
+
+/// `BatchNormalization` in inference, with the factors as ONNX Runtime forms them.
+pub(crate) fn batch_normalization(
+    cx: &mut Importer<'_>,
+    node: &NodeView<'_>,
+) -> Result<Done, NodeError> {
+    node.float("momentum", 0.9)?;
+    if node.flag("training_mode", false)? {
+        return Err(NodeError::Attribute {
+            name: "training_mode",
+            reason: "the model is exported for training",
+        });
+    }
+    node.int("spatial", 1)?;
+    let epsilon = node.float("epsilon", 1e-5)?;
+    let Value::Real(real) = cx.value(node, 0)? else {
+        return Err(NodeError::Input {
+            input: 0,
+            what: "x",
+            reason: "it is not a dequantized activation",
+        });
+    };
+    let channels = *real.shape.get(1).ok_or(NodeError::Input {
+        input: 0,
+        what: "x",
+        reason: "it has no channels",
+    })?;
+    let read = |input, what| -> Result<Vec<f32>, NodeError> {
+        let values = cx.constant(node, input, what)?;
+        match values.as_floats() {
+            Some(v) if v.len() == channels => Ok(v.to_vec()),
+            _ => Err(NodeError::Input {
+                input,
+                what,
+                reason: "it has not one float for each channel",
+            }),
+        }
+    };
+    let (scale, bias) = (read(1, "the scale")?, read(2, "the bias")?);
+    let (mean, variance) = (read(3, "the mean")?, read(4, "the variance")?);
+    let mut factors = Vec::with_capacity(channels);
+    let mut shifts = Vec::with_capacity(channels);
+    for c in 0..channels {
+        let factor = 1.0 / (variance[c] + epsilon).sqrt() * scale[c];
+        let shift = bias[c] - mean[c] * factor;
+        if !factor.is_finite() || !shift.is_finite() {
+            return Err(NodeError::Input {
+                input: 4,
+                what: "the variance",
+                reason: "it makes a factor infinite",
+            });
+        }
+        factors.push(factor);
+        shifts.push(shift);
+    }
+    let scaled = with_operand(&real, Binary::Mul, Operand::Axis(1, factors), false)?;
+    Ok(Done::pending(with_operand(
+        &scaled,
+        Binary::Add,
+        Operand::Axis(1, shifts),
+        false,
+    )?))
+}
+
+/// Combines each element with a constant; `first` says that the constant is the first argument.
+fn with_operand(real: &Real, f: Binary, operand: Operand, first: bool) -> Result<Real, NodeError> {
+    if matches!(operand, Operand::Axis(..)) && !real.after.is_empty() {
+        return Err(NodeError::Island {
+            reason: "a constant for each channel follows data movement",
+        });
+    }
+    let constant = Arc::new(Expr::Const(operand));
+    let one = Arc::new(Expr::X);
+    let (a, b) = if first {
+        (constant.clone(), one.clone())
+    } else {
+        (one, constant.clone())
+    };
+    let pooled = real.after.iter().any(|d| matches!(d, Deferred::MaxPool(_)));
+    if pooled && !Expr::Binary(f, a, b).is_monotone() {
+        return Err(NodeError::Island {
+            reason: "a function that is not monotone follows MaxPool",
+        });
+    }
+    let expr = match first {
+        true => Expr::Binary(f, constant, real.expr.clone()),
+        false => Expr::Binary(f, real.expr.clone(), constant),
+    };
+    Ok(Real {
+        expr: Arc::new(expr),
+        ..real.clone()
+    })
+}
+
+/// A float constant as an operand of a tensor of this shape.
+fn operand(values: &[f32], of: &[usize], shape: &[usize]) -> Result<Operand, NodeError> {
+    if values.iter().any(|v| v.is_nan()) {
+        return Err(NodeError::Island {
+            reason: "a constant is not a number",
+        });
+    }
+    if let [only] = values {
+        if of.len() <= shape.len() {
+            return Ok(Operand::Scalar(*only));
+        }
+    }
+    if broadcast(shape, of).as_deref() != Some(shape) {
+        return Err(NodeError::Island {
+            reason: "a constant is larger than the activation",
+        });
+    }
+    let skip = shape.len() - of.len();
+    let long: Vec<usize> = (0..of.len()).filter(|&d| of[d] > 1).collect();
+    match long.as_slice() {
+        &[d] => Ok(Operand::Axis(d + skip, values.to_vec())),
+        _ => Err(NodeError::Island {
+            reason: "a constant differs along several axes",
+        }),
+    }
+}
+
+/// A function of two arguments, one of which may be constant.
+pub(crate) fn binary(
+    cx: &mut Importer<'_>,
+    node: &NodeView<'_>,
+    f: Binary,
+) -> Result<Done, NodeError> {
+    let (a, b) = (cx.value(node, 0)?, cx.value(node, 1)?);
+    match (&a, &b) {
+        (Value::Real(x), Value::Real(y)) => two_reals(node, f, x, y),
+        (Value::Real(x), other) => one_real(cx, node, f, x, other, false),
+        (other, Value::Real(x)) => one_real(cx, node, f, x, other, true),
+        _ => Err(NodeError::Input {
+            input: 0,
+            what: "a",
+            reason: "neither input is a dequantized activation",
+        }),
+    }
+}
+
+fn pair_op(f: Binary) -> Option<PairOp> {
+    match f {
+        Binary::Add => Some(PairOp::Add),
+        Binary::Sub => Some(PairOp::Sub),
+        Binary::Mul => Some(PairOp::Mul),
+        _ => None,
+    }
+}
+
+fn two_reals(_: &NodeView<'_>, f: Binary, x: &Real, y: &Real) -> Result<Done, NodeError> {
+    if let (Some(a), Some(b), Some(op)) = (x.as_quantized(), y.as_quantized(), pair_op(f)) {
+        let shape = broadcast(&x.shape, &y.shape).ok_or(NodeError::Input {
+            input: 1,
+            what: "b",
+            reason: "its shape does not broadcast to that of a",
+        })?;
+        return Ok(Done::pending(Real::new(
+            Base::Pair(Pair {
+                op,
+                a: a.clone(),
+                b: b.clone(),
+            }),
+            shape,
+        )));
+    }
+    let same = match (&x.base, &y.base) {
+        (Base::Quantized(a), Base::Quantized(b)) => a == b,
+        (Base::Acc(a), Base::Acc(b)) => a.tensor == b.tensor,
+        _ => false,
+    };
+    if same && x.after.is_empty() && y.after.is_empty() {
+        let expr = Arc::new(Expr::Binary(f, x.expr.clone(), y.expr.clone()));
+        return Ok(Done::pending(Real { expr, ..x.clone() }));
+    }
+    Err(NodeError::Island {
+        reason: "it combines two values of which one is not quantized",
+    })
+}
+
+fn one_real(
+    cx: &mut Importer<'_>,
+    node: &NodeView<'_>,
+    f: Binary,
+    x: &Real,
+    other: &Value,
+    first: bool,
+) -> Result<Done, NodeError> {
+    let input = usize::from(!first);
+    if let (Base::Acc(acc), Binary::Add, Expr::X, true) =
+        (&x.base, f, x.expr.as_ref(), x.after.is_empty())
+    {
+        if let Some(real) = cx.add_bias(node, acc, other.clone(), input)? {
+            return Ok(Done::pending(real));
+        }
+    }
+    let (values, of) = match other {
+        Value::Const(c) => match c.as_floats() {
+            Some(values) => (values.to_vec(), c.shape.clone()),
+            None => {
+                return Err(NodeError::Input {
+                    input,
+                    what: "the constant",
+                    reason: "it is not float",
+                });
+            }
+        },
+        Value::Weights(w) => {
+            // A quantized constant beside a quantized activation is the kernel of two quantized tensors.
+            if let (Some(a), Some(op), None) = (x.as_quantized(), pair_op(f), w.params.axis) {
+                if broadcast(&x.shape, &w.data.shape).as_deref() == Some(x.shape.as_slice()) {
+                    let data = w.data.as_ints().unwrap_or_default().to_vec();
+                    let constant = Constant::new(w.params.dtype, w.data.shape.clone(), data)?;
+                    let tensor = cx.push(node, constant, &[])?;
+                    let b = Quantized {
+                        tensor,
+                        params: w.params.clone(),
+                    };
+                    let (a, b) = if first {
+                        (b, a.clone())
+                    } else {
+                        (a.clone(), b)
+                    };
+                    return Ok(Done::pending(Real::new(
+                        Base::Pair(Pair { op, a, b }),
+                        x.shape.clone(),
+                    )));
+                }
+            }
+            (dequantize(w), w.data.shape.clone())
+        }
+        _ => {
+            return Err(NodeError::Input {
+                input,
+                what: "b",
+                reason: "it is not a real",
+            });
+        }
+    };
+    Ok(Done::pending(with_operand(
+        x,
+        f,
+        operand(&values, &of, &x.shape)?,
+        first,
+    )?))
+}
+
+/// `Add`.
+pub(crate) fn add(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, NodeError> {
+    binary(cx, node, Binary::Add)
+}
+
+/// `com.microsoft.QLinearAdd`.
+pub(crate) fn qlinear_add(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, NodeError> {
+    let (a, b) = (operand_of(cx, node, 0)?, operand_of(cx, node, 3)?);
+    let y = cx.output_params(node, &scalar(6, 7, a.params.dtype))?;
+    let shapes = [&a, &b].map(|q| cx.builder.fact(q.tensor).shape.clone());
+    let bad = NodeError::Input {
+        input: 3,
+        what: "b",
+        reason: "its shape does not broadcast to that of a",
+    };
+    let shape = broadcast(&shapes[0], &shapes[1]).ok_or(bad)?;
+    let real = Real::new(
+        Base::Pair(Pair {
+            op: PairOp::Add,
+            a,
+            b,
+        }),
+        shape,
+    );
+    let (tensor, status) = cx.close(node, &real, &y)?;
+    Ok(Done::new(Value::Int(tensor), status))
+}
+
+/// An operand of a QLinear operator: an activation, or an integer constant.
+fn operand_of(
+    cx: &mut Importer<'_>,
+    node: &NodeView<'_>,
+    first: usize,
+) -> Result<Quantized, NodeError> {
+    let Value::Const(c) = cx.value(node, first)? else {
+        return quantized(cx, node, first);
+    };
+    let bad = |reason| NodeError::Input {
+        input: first,
+        what: "the constant",
+        reason,
+    };
+    let (Some(dtype), Some(data)) = (c.dtype(), c.as_ints()) else {
+        return Err(bad("it is not an integer"));
+    };
+    let params = cx.params(node, &scalar(first + 1, first + 2, dtype))?;
+    if params.dtype != dtype {
+        return Err(bad("its type is not that of its zero point"));
+    }
+    let tensor = cx.push(
+        node,
+        Constant::new(dtype, c.shape.clone(), data.to_vec())?,
+        &[],
+    )?;
+    Ok(Quantized { tensor, params })
+}

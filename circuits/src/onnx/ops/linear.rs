@@ -1,0 +1,620 @@
+//! Convolutions and matrix products, in QDQ and QOperator form.
+//!
+//! All of them become an integer kernel with constant weights and a pending real `x_scale · w_scale · accumulator`,
+//! which the QuantizeLinear (or the operator's own output scale) closes by the float32 scale rule.
+
+use std::sync::Arc;
+
+use super::super::close::at;
+use super::super::constant::Constant;
+use super::super::error::NodeError;
+use super::super::importer::{Done, Importer, centered};
+use super::super::node::NodeView;
+use super::super::real::{
+    Acc, Base, Params, Quantized, QuantizedConstant, Real, Value, rebias_matmul,
+};
+use super::pool::window;
+use super::quantization::{Place, dequantize};
+use crate::ops::{Conv, MatMul, Move, Transpose};
+use crate::program::{DataType, Range, TensorId};
+
+/// The integers of a linear operator's activation.
+struct Activation {
+    tensor: TensorId,
+    scale: f32,
+    zero: i64,
+}
+
+/// Largest relative distance between a bias scale and the product of the scales that is taken for rounding.
+const BIAS_TOLERANCE: f32 = 1.0 / (1 << 20) as f32;
+
+impl Importer<'_> {
+    fn shape_of(&self, tensor: TensorId) -> Vec<usize> {
+        self.builder.fact(tensor).shape.clone()
+    }
+
+    /// The activation of a float operator: a quantized tensor with one scale.
+    fn activation(&mut self, node: &NodeView<'_>, input: usize) -> Result<Activation, NodeError> {
+        let what = "the activation";
+        match self.value(node, input)? {
+            Value::Real(real) => match real.as_quantized() {
+                Some(Quantized { tensor, params }) => match params.uniform() {
+                    Some((scale, zero)) => Ok(Activation {
+                        tensor: *tensor,
+                        scale,
+                        zero,
+                    }),
+                    None => Err(NodeError::Input {
+                        input,
+                        what,
+                        reason: "its scales follow an axis",
+                    }),
+                },
+                None => Err(NodeError::Float { input, what }),
+            },
+            _ => Err(NodeError::Input {
+                input,
+                what,
+                reason: "it is not a quantized activation",
+            }),
+        }
+    }
+
+    /// The activation of an integer operator: a tensor with scale and zero point among the inputs.
+    fn integer_activation(
+        &mut self,
+        node: &NodeView<'_>,
+        input: usize,
+        params: Option<Params>,
+    ) -> Result<Activation, NodeError> {
+        let what = "the activation";
+        let Value::Int(tensor) = self.value(node, input)? else {
+            return Err(NodeError::Input {
+                input,
+                what,
+                reason: "it is not an integer activation",
+            });
+        };
+        let Some(params) = params else {
+            return Ok(Activation {
+                tensor,
+                scale: 1.0,
+                zero: 0,
+            });
+        };
+        if params.dtype != self.builder.fact(tensor).dtype {
+            return Err(NodeError::Input {
+                input,
+                what,
+                reason: "its type is not that of its zero point",
+            });
+        }
+        match params.uniform() {
+            Some((scale, zero)) => Ok(Activation {
+                tensor,
+                scale,
+                zero,
+            }),
+            None => Err(NodeError::Input {
+                input,
+                what,
+                reason: "its scales follow an axis",
+            }),
+        }
+    }
+
+    /// Weights of a float operator: a dequantized constant.
+    fn weights(
+        &self,
+        node: &NodeView<'_>,
+        input: usize,
+    ) -> Result<Arc<QuantizedConstant>, NodeError> {
+        let what = "the weights";
+        match self.value(node, input)? {
+            Value::Weights(weights) => Ok(weights),
+            Value::Const(_) => Err(NodeError::Float { input, what }),
+            _ => Err(NodeError::NotConstant { input, what }),
+        }
+    }
+
+    /// Weights of an integer operator: an integer constant with scale and zero point among the inputs.
+    fn integer_weights(
+        &self,
+        node: &NodeView<'_>,
+        input: usize,
+        params: impl FnOnce(&Constant, DataType) -> Result<Params, NodeError>,
+    ) -> Result<QuantizedConstant, NodeError> {
+        let what = "the weights";
+        let data = self.constant(node, input, what)?;
+        let dtype = data.dtype().ok_or(NodeError::Float { input, what })?;
+        let params = params(&data, dtype)?;
+        if params.dtype != dtype {
+            return Err(NodeError::Input {
+                input,
+                what,
+                reason: "their type is not that of their zero point",
+            });
+        }
+        Ok(QuantizedConstant {
+            data: (*data).clone(),
+            params,
+        })
+    }
+
+    /// The integers of a bias for `n` channels whose accumulators have these scales.
+    fn bias(
+        &self,
+        value: Option<Value>,
+        input: usize,
+        scales: &[f32],
+        n: usize,
+    ) -> Result<Vec<i64>, NodeError> {
+        let bad = |reason| NodeError::Input {
+            input,
+            what: "the bias",
+            reason,
+        };
+        let (reals, integers) = match value {
+            None => return Ok(vec![0; n]),
+            Some(Value::Const(c)) => match c.as_ints() {
+                Some(ints) => (Vec::new(), Some(ints.to_vec())),
+                None => (c.as_floats().unwrap_or_default().to_vec(), None),
+            },
+            Some(Value::Weights(w)) => {
+                let near = |(i, s): (usize, &f32)| {
+                    let scale = at(scales, i.min(scales.len() - 1));
+                    (s - scale).abs() <= scale * BIAS_TOLERANCE
+                };
+                let same = w.params.scale.len() == 1
+                    && scales
+                        .iter()
+                        .all(|s| near((0, s)) && near((0, &w.params.scale[0])));
+                let each = w.params.scale.len() == scales.len()
+                    && w.params.scale.iter().enumerate().all(near);
+                let zero = w.params.zero.iter().all(|z| *z == 0);
+                let ints = w
+                    .data
+                    .as_ints()
+                    .filter(|_| zero && (same || each))
+                    .map(<[i64]>::to_vec);
+                (dequantize(&w), ints)
+            }
+            Some(_) => {
+                return Err(NodeError::NotConstant {
+                    input,
+                    what: "the bias",
+                });
+            }
+        };
+        let range = Range::of(DataType::I32);
+        let bias = match integers {
+            Some(ints) => ints,
+            None => {
+                let len = reals.len();
+                let value = |c: usize| {
+                    let scale = at(scales, c.min(scales.len() - 1));
+                    super::super::close::quantize(
+                        reals[if len == 1 { 0 } else { c }],
+                        scale,
+                        0,
+                        range,
+                    )
+                };
+                if reals.iter().any(|v| !v.is_finite()) {
+                    return Err(bad("it is not finite"));
+                }
+                (0..if len == 1 { n } else { len }).map(value).collect()
+            }
+        };
+        let bias = if bias.len() == 1 {
+            vec![bias[0]; n]
+        } else {
+            bias
+        };
+        if bias.len() != n {
+            return Err(bad("it has neither one value nor one for each channel"));
+        }
+        if !bias.iter().all(|v| range.contains(*v)) {
+            return Err(bad("it lies outside int32"));
+        }
+        Ok(bias)
+    }
+
+    fn convolution(
+        &mut self,
+        node: &NodeView<'_>,
+        x: &Activation,
+        weights: &QuantizedConstant,
+        bias: (Option<Value>, usize),
+    ) -> Result<Real, NodeError> {
+        let shape = self.shape_of(x.tensor);
+        let w_shape = weights.data.shape.clone();
+        let bad = |reason| NodeError::Input {
+            input: 1,
+            what: "the weights",
+            reason,
+        };
+        if w_shape.len() < 3 || w_shape.len() != shape.len() {
+            return Err(bad("their rank is not that of the activation"));
+        }
+        if weights.params.axis.is_some_and(|axis| axis != 0) {
+            return Err(bad("their scales do not follow the output channels"));
+        }
+        let kernel = w_shape[2..].to_vec();
+        if let Some(given) = node.maybe_ints("kernel_shape")? {
+            if !given
+                .iter()
+                .map(|&k| usize::try_from(k).ok())
+                .eq(kernel.iter().map(|&k| Some(k)))
+            {
+                return Err(NodeError::Attribute {
+                    name: "kernel_shape",
+                    reason: "it is not that of the weights",
+                });
+            }
+        }
+        let window = window(node, &shape[2..], &kernel, false)?;
+        let groups = usize::try_from(node.int("group", 1)?)
+            .ok()
+            .filter(|&g| {
+                g > 0 && w_shape[0].is_multiple_of(g) && w_shape[1].checked_mul(g) == Some(shape[1])
+            })
+            .ok_or(NodeError::Attribute {
+                name: "group",
+                reason: "it does not fit the channels",
+            })?;
+        let scales: Vec<f32> = weights.params.scale.iter().map(|w| x.scale * w).collect();
+        let bias = self.bias(bias.0, bias.1, &scales, w_shape[0])?;
+        let values = centered(weights).ok_or_else(|| bad("they are not integers"))?;
+        let (zero, copy) = (x.zero, (values.clone(), window.clone()));
+        let conv = Conv::new(values, bias, groups, zero, window)?;
+        let tensor = self.push(node, conv, &[x.tensor])?;
+        let acc = Acc {
+            tensor,
+            x: x.tensor,
+            x_scale: x.scale,
+            w_scale: weights.params.scale.clone(),
+            axis: 1,
+            rebias: Some(Arc::new(move |bias| {
+                Ok(Arc::new(Conv::new(
+                    copy.0.clone(),
+                    bias.to_vec(),
+                    groups,
+                    zero,
+                    copy.1.clone(),
+                )?))
+            })),
+        };
+        Ok(Real::new(Base::Acc(acc), self.shape_of(tensor)))
+    }
+
+    /// `x · w + bias` with `w` of shape `[K, N]`, or `[N, K]` if `transposed`.
+    fn product(
+        &mut self,
+        node: &NodeView<'_>,
+        x: &Activation,
+        weights: &QuantizedConstant,
+        transposed: bool,
+        bias: (Option<Value>, usize),
+    ) -> Result<Real, NodeError> {
+        let bad = |reason| NodeError::Input {
+            input: 1,
+            what: "the weights",
+            reason,
+        };
+        let &[rows, columns] = weights.data.shape.as_slice() else {
+            return Err(bad("they are not a matrix"));
+        };
+        let channel_axis = usize::from(!transposed);
+        if weights.params.axis.is_some_and(|axis| axis != channel_axis) {
+            return Err(bad("their scales do not follow the output channels"));
+        }
+        let mut values = centered(weights).ok_or_else(|| bad("they are not integers"))?;
+        let n = if transposed { rows } else { columns };
+        if transposed {
+            values = (0..rows * columns)
+                .map(|i| values[(i % rows) * columns + i / rows])
+                .collect();
+        }
+        let scales: Vec<f32> = weights.params.scale.iter().map(|w| x.scale * w).collect();
+        let bias = self.bias(bias.0, bias.1, &scales, n)?;
+        let matmul = MatMul::new(values.clone(), bias, x.zero)?;
+        let tensor = self.push(node, matmul, &[x.tensor])?;
+        let shape = self.shape_of(tensor);
+        let acc = Acc {
+            tensor,
+            x: x.tensor,
+            x_scale: x.scale,
+            w_scale: weights.params.scale.clone(),
+            axis: shape.len() - 1,
+            rebias: Some(rebias_matmul(values, x.zero)),
+        };
+        Ok(Real::new(Base::Acc(acc), shape))
+    }
+
+    /// Adds a constant to pending accumulators by giving their operator another bias; `None` if that is not possible.
+    pub(crate) fn add_bias(
+        &mut self,
+        node: &NodeView<'_>,
+        acc: &Acc,
+        value: Value,
+        input: usize,
+    ) -> Result<Option<Real>, NodeError> {
+        let Some(rebias) = &acc.rebias else {
+            return Ok(None);
+        };
+        let shape = self.shape_of(acc.tensor);
+        let n = shape[acc.axis];
+        let of = match &value {
+            Value::Const(c) => &c.shape,
+            Value::Weights(w) => &w.data.shape,
+            _ => return Ok(None),
+        };
+        // Only a vector along the channels (or one value) is a bias.
+        let len: usize = of.iter().product();
+        let along = of.len() <= shape.len()
+            && (len == 1
+                || (len == n
+                    && of.len() + acc.axis >= shape.len()
+                    && of[of.len() + acc.axis - shape.len()] == n));
+        if !along {
+            return Ok(None);
+        }
+        let scales: Vec<f32> = acc.w_scale.iter().map(|w| acc.x_scale * w).collect();
+        let bias = self.bias(Some(value), input, &scales, n)?;
+        let tensor = self.builder.push1(&node.name(), rebias(&bias)?, &[acc.x])?;
+        let acc = Acc {
+            tensor,
+            rebias: None,
+            ..acc.clone()
+        };
+        Ok(Some(Real::new(Base::Acc(acc), shape)))
+    }
+}
+
+/// `Conv` between DequantizeLinear and QuantizeLinear.
+pub(crate) fn conv(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, NodeError> {
+    let x = cx.activation(node, 0)?;
+    let weights = cx.weights(node, 1)?;
+    let bias = cx.maybe(node, 2);
+    Ok(Done::pending(cx.convolution(
+        node,
+        &x,
+        &weights,
+        (bias, 2),
+    )?))
+}
+
+/// `QLinearConv`.
+pub(crate) fn qlinear_conv(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, NodeError> {
+    let x = cx.params(node, &scalar(1, 2, DataType::U8))?;
+    let x = cx.integer_activation(node, 0, Some(x))?;
+    let weights = cx.integer_weights(node, 3, |data, dtype| {
+        cx.params(
+            node,
+            &Place {
+                scale: 4,
+                zero: 5,
+                axis: 0,
+                shape: &data.shape,
+                dtype,
+            },
+        )
+    })?;
+    let y = cx.output_params(node, &scalar(6, 7, DataType::U8))?;
+    let bias = integer_bias(cx, node, 8)?;
+    let real = cx.convolution(node, &x, &weights, (bias, 8))?;
+    finish(cx, node, &real, &y)
+}
+
+/// `ConvInteger`: the accumulators themselves, of type int32.
+pub(crate) fn conv_integer(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, NodeError> {
+    let (x, weights) = integer_operands(cx, node, |_| 0)?;
+    let real = cx.convolution(node, &x, &weights, (None, 0))?;
+    accumulators(&real)
+}
+
+/// `MatMul` between DequantizeLinear and QuantizeLinear; the right operand is constant.
+pub(crate) fn matmul(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, NodeError> {
+    let x = cx.activation(node, 0)?;
+    let weights = cx.weights(node, 1)?;
+    Ok(Done::pending(cx.product(
+        node,
+        &x,
+        &weights,
+        false,
+        (None, 0),
+    )?))
+}
+
+/// `QLinearMatMul` with a constant right operand.
+pub(crate) fn qlinear_matmul(
+    cx: &mut Importer<'_>,
+    node: &NodeView<'_>,
+) -> Result<Done, NodeError> {
+    let a = cx.params(node, &scalar(1, 2, DataType::U8))?;
+    let x = cx.integer_activation(node, 0, Some(a))?;
+    let weights = cx.integer_weights(node, 3, |data, dtype| {
+        cx.params(
+            node,
+            &Place {
+                scale: 4,
+                zero: 5,
+                axis: 1,
+                shape: &data.shape,
+                dtype,
+            },
+        )
+    })?;
+    let y = cx.output_params(node, &scalar(6, 7, DataType::U8))?;
+    let real = cx.product(node, &x, &weights, false, (None, 0))?;
+    finish(cx, node, &real, &y)
+}
+
+/// `MatMulInteger` with a constant right operand: the accumulators themselves, of type int32.
+pub(crate) fn matmul_integer(
+    cx: &mut Importer<'_>,
+    node: &NodeView<'_>,
+) -> Result<Done, NodeError> {
+    let (x, weights) = integer_operands(cx, node, |_| 1)?;
+    let real = cx.product(node, &x, &weights, false, (None, 0))?;
+    accumulators(&real)
+}
+
+/// `Gemm` between DequantizeLinear and QuantizeLinear; the right operand is constant.
+pub(crate) fn gemm(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, NodeError> {
+    let x = cx.activation(node, 0)?;
+    let weights = cx.weights(node, 1)?;
+    let bias = cx.maybe(node, 2);
+    if bias.is_some() && node.float("beta", 1.0)? != 1.0 {
+        return Err(NodeError::Attribute {
+            name: "beta",
+            reason: "only 1 is supported",
+        });
+    }
+    node.float("beta", 1.0)?;
+    let (x, transposed) = gemm_operands(cx, node, x)?;
+    Ok(Done::pending(cx.product(
+        node,
+        &x,
+        &weights,
+        transposed,
+        (bias, 2),
+    )?))
+}
+
+/// `com.microsoft.QGemm` with a constant right operand.
+pub(crate) fn qgemm(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, NodeError> {
+    let a = cx.params(node, &scalar(1, 2, DataType::U8))?;
+    let x = cx.integer_activation(node, 0, Some(a))?;
+    let (x, transposed) = gemm_operands(cx, node, x)?;
+    let axis = usize::from(!transposed);
+    let weights = cx.integer_weights(node, 3, |data, dtype| {
+        cx.params(
+            node,
+            &Place {
+                scale: 4,
+                zero: 5,
+                axis,
+                shape: &data.shape,
+                dtype,
+            },
+        )
+    })?;
+    let bias = integer_bias(cx, node, 6)?;
+    if node.input(7).is_none() {
+        return Err(NodeError::Arity {
+            what: "inputs",
+            expected: "an output scale",
+            got: node.inputs(),
+        });
+    }
+    let y = cx.output_params(node, &scalar(7, 8, DataType::U8))?;
+    let real = cx.product(node, &x, &weights, transposed, (bias, 6))?;
+    finish(cx, node, &real, &y)
+}
+
+/// Applies `alpha` and `transA`, and reads `transB`.
+fn gemm_operands(
+    cx: &mut Importer<'_>,
+    node: &NodeView<'_>,
+    mut x: Activation,
+) -> Result<(Activation, bool), NodeError> {
+    let alpha = node.float("alpha", 1.0)?;
+    if !(alpha.is_normal() && alpha > 0.0) {
+        return Err(NodeError::Attribute {
+            name: "alpha",
+            reason: "it is not a positive number",
+        });
+    }
+    x.scale *= alpha;
+    if node.flag("transA", false)? {
+        x.tensor = cx.push(node, Move(Transpose { perm: vec![1, 0] }), &[x.tensor])?;
+    }
+    Ok((x, node.flag("transB", false)?))
+}
+
+/// The place of a scale and a zero point that are single values.
+pub(crate) const fn scalar(scale: usize, zero: usize, dtype: DataType) -> Place<'static> {
+    Place {
+        scale,
+        zero,
+        axis: 0,
+        shape: &[],
+        dtype,
+    }
+}
+
+/// Closes the group with the operator's own output scale.
+fn finish(
+    cx: &mut Importer<'_>,
+    node: &NodeView<'_>,
+    real: &Real,
+    y: &Params,
+) -> Result<Done, NodeError> {
+    let (tensor, status) = cx.close(node, real, y)?;
+    Ok(Done::new(Value::Int(tensor), status))
+}
+
+fn accumulators(real: &Real) -> Result<Done, NodeError> {
+    match &real.base {
+        Base::Acc(acc) => Ok(Done::int(acc.tensor)),
+        _ => Err(NodeError::Unknown),
+    }
+}
+
+/// The int32 bias of a quantized operator.
+fn integer_bias(
+    cx: &Importer<'_>,
+    node: &NodeView<'_>,
+    input: usize,
+) -> Result<Option<Value>, NodeError> {
+    match cx.maybe_constant(node, input, "the bias")? {
+        Some(c) if c.dtype() != Some(DataType::I32) => Err(NodeError::Input {
+            input,
+            what: "the bias",
+            reason: "it is not int32",
+        }),
+        bias => Ok(bias.map(Value::Const)),
+    }
+}
+
+/// Activation and weights of ConvInteger and MatMulInteger, whose zero points may be left out.
+fn integer_operands(
+    cx: &mut Importer<'_>,
+    node: &NodeView<'_>,
+    axis: impl Fn(&Constant) -> usize,
+) -> Result<(Activation, QuantizedConstant), NodeError> {
+    let mut x = cx.integer_activation(node, 0, None)?;
+    if let Some(zero) = cx.maybe_constant(node, 2, "the zero point")? {
+        let reason = "only one zero point for all rows is supported";
+        x.zero = zero.as_int().ok_or(NodeError::Input {
+            input: 2,
+            what: "the zero point",
+            reason,
+        })?;
+    }
+    let zero = cx.maybe_constant(node, 3, "the zero point")?;
+    let weights = cx.integer_weights(node, 1, |data, dtype| {
+        let zero = zero
+            .as_ref()
+            .and_then(|z| z.as_ints())
+            .map_or(vec![0], <[i64]>::to_vec);
+        let axis = (zero.len() > 1).then(|| axis(data));
+        if axis.is_some_and(|axis| data.shape.get(axis) != Some(&zero.len())) {
+            let reason = "it has neither one value nor one for each channel";
+            return Err(NodeError::Input {
+                input: 3,
+                what: "the zero point",
+                reason,
+            });
+        }
+        Ok(Params {
+            scale: vec![1.0; zero.len()],
+            zero,
+            axis,
+            dtype,
+        })
+    })?;
+    Ok((x, weights))
+}

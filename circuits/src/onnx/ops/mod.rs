@@ -1,0 +1,8 @@
+//! One function for each ONNX operator (or family): from a node to values.
+
+pub(crate) mod elementwise;
+pub(crate) mod linear;
+pub(crate) mod movement;
+pub(crate) mod pair;
+pub(crate) mod pool;
+pub(crate) mod quantization;

@@ -1,0 +1,250 @@
+//! Two quantized tensors combined element by element: no function of one integer.
+//!
+//! The float rule of ONNX Runtime is `y = class(a, b)`. If there are integers `m_a`, `m_b` such that the values of
+//! `P = m_a·a + m_b·b` of different classes do not interleave, then `y` is a step function of `P`, exactly. That is
+//! certified here on all pairs of inputs of the two types (65,536 for 8-bit ones), for the shortest fixed-point ratios
+//! that pass. Where none pass, the thresholds with the fewest differing pairs are the rule, and their number is
+//! reported.
+
+use super::super::Status;
+use super::super::close::{quantize, saturate};
+use super::super::error::NodeError;
+use super::super::expr::Expr;
+use super::super::importer::Importer;
+use super::super::node::NodeView;
+use super::super::real::{Pair, PairOp, Params};
+use crate::ops::{Lanes, Requantize, Rule, Steps, Table, WeightedSum};
+use crate::program::{Range, TensorId};
+
+/// Bits of the fixed-point ratios that are tried.
+const FRACTION_BITS: std::ops::RangeInclusive<u32> = 2..=34;
+/// Largest coefficient.
+const MAX_COEFFICIENT: f64 = (1u64 << 36) as f64;
+
+/// The float rule of a pair.
+struct PairRule<'a> {
+    op: PairOp,
+    a: (f32, i64),
+    b: (f32, i64),
+    y: (f32, i64),
+    expr: &'a Expr,
+    range: Range,
+}
+
+impl PairRule<'_> {
+    /// The rule of the kernel, with any clamp applied to its result; other functions on the float sum.
+    fn eval(&self, a: i64, b: i64) -> i64 {
+        let ((sa, za), (sb, zb), (sy, zy)) = (self.a, self.b, self.y);
+        let kernel = match self.op {
+            PairOp::Add => {
+                let (ra, rb) = (sa / sy, sb / sy);
+                let fixed = zy as f32 - (za as f32).mul_add(ra, rb * zb as f32);
+                let inner = (b as f32).mul_add(rb, fixed);
+                saturate((a as f32).mul_add(ra, inner), 0, self.range)
+            }
+            PairOp::Sub => quantize(self.real(a, b), sy, zy, self.range),
+            PairOp::Mul => {
+                let product = ((a - za) * (b - zb)) as f32;
+                saturate(product * (sa * sb / sy) + zy as f32, 0, self.range)
+            }
+        };
+        match self.expr.as_clamp() {
+            Some((lo, hi)) => {
+                let limit = |v: f32| quantize(v, sy, zy, self.range);
+                kernel.clamp(limit(lo), limit(hi))
+            }
+            None => quantize(self.expr.eval(self.real(a, b), 0), sy, zy, self.range),
+        }
+    }
+
+    /// The result as a float.
+    fn real(&self, a: i64, b: i64) -> f32 {
+        let (x, y) = (
+            (a - self.a.1) as f32 * self.a.0,
+            (b - self.b.1) as f32 * self.b.0,
+        );
+        match self.op {
+            PairOp::Add => x + y,
+            PairOp::Sub => x - y,
+            PairOp::Mul => x * y,
+        }
+    }
+}
+
+/// Coefficients and thresholds, and how many pairs they get wrong.
+struct Fit {
+    coefficients: [i64; 2],
+    steps: Steps,
+    differing: u32,
+}
+
+/// Closes a pair by a weighted sum and its steps.
+pub(crate) fn close(
+    cx: &mut Importer<'_>,
+    node: &NodeView<'_>,
+    pair: &Pair,
+    expr: &Expr,
+    y: &Params,
+) -> Result<(TensorId, Status), NodeError> {
+    let several = NodeError::Island {
+        reason: "its scales follow an axis",
+    };
+    let (Some(sa), Some(sb), Some(sy)) = (
+        pair.a.params.uniform(),
+        pair.b.params.uniform(),
+        y.uniform(),
+    ) else {
+        return Err(several);
+    };
+    if expr.spread() != Some(super::super::expr::Spread::Tensor) {
+        return Err(several);
+    }
+    let rule = PairRule {
+        op: pair.op,
+        a: sa,
+        b: sb,
+        y: sy,
+        expr,
+        range: y.range(),
+    };
+    let (ra, rb) = (pair.a.params.range(), pair.b.params.range());
+    if pair.a.params.dtype.width() > 8 || pair.b.params.dtype.width() > 8 {
+        return Err(NodeError::Island {
+            reason: "two 16-bit tensors are combined; only 8-bit ones are supported",
+        });
+    }
+    if pair.a.tensor == pair.b.tensor {
+        let table = (ra.lo..=ra.hi).map(|v| rule.eval(v, v)).collect();
+        let table = Table::new(pair.a.params.dtype, y.dtype, vec![table], Lanes::Tensor)?;
+        return Ok((cx.push(node, table, &[pair.a.tensor])?, Status::Exact));
+    }
+    if pair.op == PairOp::Mul {
+        return Err(NodeError::Island {
+            reason: "it multiplies two activations, which is not supported yet",
+        });
+    }
+    let classes: Vec<i64> = (ra.lo..=ra.hi)
+        .flat_map(|a| (rb.lo..=rb.hi).map(move |b| (a, b)))
+        .map(|(a, b)| rule.eval(a, b))
+        .collect();
+    let sign = if pair.op == PairOp::Sub { -1.0 } else { 1.0 };
+    let ratios = (
+        f64::from(sa.0) / f64::from(sy.0),
+        sign * f64::from(sb.0) / f64::from(sy.0),
+    );
+    let fit = fit(&classes, ra, rb, ratios)?;
+    let sum = WeightedSum::new(fit.coefficients.to_vec(), 0)?;
+    let sum = cx.push(node, sum, &[pair.a.tensor, pair.b.tensor])?;
+    let requantize = Requantize::new(y.dtype, vec![Rule::Steps(fit.steps)], Lanes::Tensor)?;
+    let tensor = cx.push(node, requantize, &[sum])?;
+    let status = match fit.differing {
+        0 => Status::Exact,
+        n => Status::Documented {
+            rule: "Two inputs",
+            differing_pairs: Some(n),
+        },
+    };
+    Ok((tensor, status))
+}
+
+/// The shortest coefficients whose sums separate the classes, or those that come closest.
+fn fit(classes: &[i64], ra: Range, rb: Range, ratios: (f64, f64)) -> Result<Fit, NodeError> {
+    let mut last = None;
+    for bits in FRACTION_BITS {
+        let scale = 2f64.powi(bits as i32);
+        let coefficients = [ratios.0 * scale, ratios.1 * scale].map(f64::round_ties_even);
+        if coefficients.iter().any(|c| c.abs() > MAX_COEFFICIENT) {
+            break;
+        }
+        let coefficients = coefficients.map(|c| c as i64);
+        if coefficients.contains(&0) {
+            continue;
+        }
+        if let Some(steps) = separate(classes, ra, rb, coefficients) {
+            return Ok(Fit {
+                coefficients,
+                steps,
+                differing: 0,
+            });
+        }
+        last = Some(coefficients);
+    }
+    let coefficients = last.ok_or(NodeError::Island {
+        reason: "its scales are too far apart",
+    })?;
+    let steps = nearest(classes, ra, rb, coefficients)?;
+    let differing = sums(ra, rb, coefficients)
+        .zip(classes)
+        .filter(|(p, class)| steps.eval(*p) != **class)
+        .count();
+    Ok(Fit {
+        coefficients,
+        steps,
+        differing: differing as u32,
+    })
+}
+
+/// `P` of every pair, in the order of the classes.
+fn sums(ra: Range, rb: Range, [ma, mb]: [i64; 2]) -> impl Iterator<Item = i64> {
+    (ra.lo..=ra.hi).flat_map(move |a| (rb.lo..=rb.hi).map(move |b| ma * a + mb * b))
+}
+
+/// Steps at the smallest sum of each class, if the classes do not interleave.
+fn separate(classes: &[i64], ra: Range, rb: Range, coefficients: [i64; 2]) -> Option<Steps> {
+    let mut bounds: std::collections::BTreeMap<i64, (i64, i64)> = std::collections::BTreeMap::new();
+    for (p, &class) in sums(ra, rb, coefficients).zip(classes) {
+        let bound = bounds.entry(class).or_insert((p, p));
+        *bound = (bound.0.min(p), bound.1.max(p));
+    }
+    let ordered: Vec<(i64, (i64, i64))> = bounds.into_iter().collect();
+    if !ordered.windows(2).all(|pair| pair[0].1.1 < pair[1].1.0) {
+        return None;
+    }
+    let (first, rest) = ordered.split_first()?;
+    Steps::new(
+        first.0,
+        rest.iter().map(|(class, (lo, _))| (*lo, *class)).collect(),
+    )
+    .ok()
+}
+
+/// For each pair of neighbouring classes, the threshold that puts the fewest pairs on the wrong side.
+fn nearest(
+    classes: &[i64],
+    ra: Range,
+    rb: Range,
+    coefficients: [i64; 2],
+) -> Result<Steps, NodeError> {
+    let mut points: Vec<(i64, i64)> = sums(ra, rb, coefficients)
+        .zip(classes.iter().copied())
+        .collect();
+    points.sort_unstable();
+    let mut present: Vec<i64> = classes.to_vec();
+    present.sort_unstable();
+    present.dedup();
+    let mut steps = Vec::new();
+    let mut from = i64::MIN;
+    for &class in &present[1..] {
+        // Errors if the threshold lies below all points: every smaller class is on the wrong side.
+        let mut errors = points.iter().filter(|(_, c)| *c < class).count() as i64;
+        let mut best = (errors, points[0].0);
+        for (i, (p, c)) in points.iter().enumerate() {
+            errors += if *c < class { -1 } else { 1 };
+            let next = points.get(i + 1).map_or(p + 1, |(q, _)| *q);
+            if next != *p && next > from && errors < best.0 {
+                best = (errors, next);
+            }
+        }
+        from = best.1;
+        steps.push((best.1, class));
+    }
+    // Two classes with one threshold: the lower one is never reached.
+    let mut unique: Vec<(i64, i64)> = Vec::with_capacity(steps.len());
+    for (start, class) in steps {
+        match unique.last_mut() {
+            Some(last) if last.0 >= start => last.1 = class,
+            _ => unique.push((start, class)),
+        }
+    }
+    Ok(Steps::new(present[0], unique)?)
+}

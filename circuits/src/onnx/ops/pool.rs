@@ -1,0 +1,394 @@
+//! Pooling, and the geometry of windows that convolution shares.
+
+use super::super::error::NodeError;
+use super::super::importer::{Done, Importer};
+use super::super::node::NodeView;
+use super::super::real::{Base, Deferred, Mean, MeanKind, Quantized, Real, Value};
+use super::linear::scalar;
+use crate::ops::{MaxPool, Window, WindowSum};
+
+fn list(
+    node: &NodeView<'_>,
+    name: &'static str,
+    len: usize,
+    default: usize,
+) -> Result<Vec<usize>, NodeError> {
+    let Some(values) = node.maybe_ints(name)? else {
+        return Ok(vec![default; len]);
+    };
+    if values.len() != len {
+        return Err(NodeError::Attribute {
+            name,
+            reason: "it has the wrong length",
+        });
+    }
+    let narrow = |v: &i64| u16::try_from(*v).map(usize::from);
+    values
+        .iter()
+        .map(narrow)
+        .collect::<Result<_, _>>()
+        .map_err(|_| NodeError::Attribute {
+            name,
+            reason: "a value is negative or above 65,535",
+        })
+}
+
+/// The window of a convolution or pooling node over these spatial extents. With `ceil_mode`, extents round up, which
+/// becomes padding at the end.
+pub(crate) fn window(
+    node: &NodeView<'_>,
+    input: &[usize],
+    kernel: &[usize],
+    pooling: bool,
+) -> Result<Window, NodeError> {
+    let rank = kernel.len();
+    if input.len() != rank {
+        return Err(NodeError::Attribute {
+            name: "kernel_shape",
+            reason: "it has not one value for each spatial axis",
+        });
+    }
+    let strides = list(node, "strides", rank, 1)?;
+    let dilations = list(node, "dilations", rank, 1)?;
+    let pads = list(node, "pads", 2 * rank, 0)?;
+    let positive = |name, values: &[usize]| match values.iter().all(|v| *v > 0) {
+        true => Ok(()),
+        false => Err(NodeError::Attribute {
+            name,
+            reason: "a value is zero",
+        }),
+    };
+    positive("strides", &strides)?;
+    positive("dilations", &dilations)?;
+    positive("kernel_shape", kernel)?;
+    let mut window = Window {
+        kernel: kernel.to_vec(),
+        strides,
+        dilations,
+        pads_begin: pads[..rank].to_vec(),
+        pads_end: pads[rank..].to_vec(),
+    };
+    let reach: Vec<usize> = (0..rank)
+        .map(|d| (kernel[d] - 1) * window.dilations[d] + 1)
+        .collect();
+    match node.text("auto_pad", "NOTSET")? {
+        "NOTSET" | "" => {}
+        "VALID" => {
+            window.pads_begin = vec![0; rank];
+            window.pads_end = vec![0; rank];
+        }
+        same @ ("SAME_UPPER" | "SAME_LOWER") => {
+            for d in 0..rank {
+                let out = input[d].div_ceil(window.strides[d]);
+                let needed = (out.max(1) - 1) * window.strides[d] + reach[d];
+                let total = needed.saturating_sub(input[d]);
+                let begin = if same == "SAME_UPPER" {
+                    total / 2
+                } else {
+                    total.div_ceil(2)
+                };
+                window.pads_begin[d] = begin;
+                window.pads_end[d] = total - begin;
+            }
+        }
+        _ => {
+            return Err(NodeError::Attribute {
+                name: "auto_pad",
+                reason: "the value is not known",
+            });
+        }
+    }
+    if pooling && node.flag("ceil_mode", false)? {
+        for d in 0..rank {
+            let padded = input[d] + window.pads_begin[d] + window.pads_end[d];
+            let Some(room) = padded.checked_sub(reach[d]) else {
+                continue;
+            };
+            let mut out = room.div_ceil(window.strides[d]) + 1;
+            // A window that would start in the padding at the end is left out.
+            if (out - 1) * window.strides[d] >= input[d] + window.pads_begin[d] {
+                out -= 1;
+            }
+            let needed = (out.max(1) - 1) * window.strides[d] + reach[d];
+            window.pads_end[d] = needed.saturating_sub(input[d] + window.pads_begin[d]).max(
+                if room.is_multiple_of(window.strides[d]) {
+                    window.pads_end[d]
+                } else {
+                    0
+                },
+            );
+        }
+    }
+    Ok(window)
+}
+
+fn kernel_shape(node: &NodeView<'_>, rank: usize) -> Result<Vec<usize>, NodeError> {
+    if node.maybe_ints("kernel_shape")?.is_none() {
+        return Err(NodeError::Attribute {
+            name: "kernel_shape",
+            reason: "it is missing",
+        });
+    }
+    list(node, "kernel_shape", rank, 1)
+}
+
+/// The spatial extents of `[N, C, …]`.
+fn spatial(shape: &[usize]) -> Result<&[usize], NodeError> {
+    match shape {
+        [_, _, spatial @ ..] if !spatial.is_empty() => Ok(spatial),
+        _ => Err(NodeError::Input {
+            input: 0,
+            what: "x",
+            reason: "it has no spatial axes",
+        }),
+    }
+}
+
+/// `MaxPool` on integers, or pending on reals.
+pub(crate) fn max_pool(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, NodeError> {
+    node.int("storage_order", 0)?;
+    if node.outputs().iter().skip(1).any(|o| !o.is_empty()) {
+        return Err(NodeError::Arity {
+            what: "outputs",
+            expected: "1 (no indices)",
+            got: node.outputs().len(),
+        });
+    }
+    let x = cx.value(node, 0)?;
+    let shape = cx.shape(&x).ok_or(NodeError::Input {
+        input: 0,
+        what: "x",
+        reason: "it is constant",
+    })?;
+    let spatial = spatial(&shape)?;
+    let kernel = kernel_shape(node, spatial.len())?;
+    let window = window(node, spatial, &kernel, true)?;
+    pool_max(cx, node, x, shape, window)
+}
+
+fn pool_max(
+    cx: &mut Importer<'_>,
+    node: &NodeView<'_>,
+    x: Value,
+    shape: Vec<usize>,
+    window: Window,
+) -> Result<Done, NodeError> {
+    let op = MaxPool::new(window.clone())?;
+    match x {
+        Value::Int(tensor) => Ok(Done::int(cx.push(node, op, &[tensor])?)),
+        Value::Real(real) => {
+            if let Some(Quantized { tensor, params }) = real.as_quantized() {
+                if params.axis.is_none() {
+                    let tensor = cx.push(node, op, &[*tensor])?;
+                    let shape = cx.builder.fact(tensor).shape.clone();
+                    let base = Base::Quantized(Quantized {
+                        tensor,
+                        params: params.clone(),
+                    });
+                    return Ok(Done::pending(Real::new(base, shape)));
+                }
+            }
+            // Quantization never decreases, so the maximum may be taken of the integers that it makes.
+            let bad = NodeError::Attribute {
+                name: "kernel_shape",
+                reason: "the window does not fit",
+            };
+            let spatial = window.output(&shape[2..]).ok_or(bad)?;
+            let mut next = (*real).clone();
+            next.shape = [&shape[..2], spatial.as_slice()].concat();
+            next.after.push(Deferred::MaxPool(window));
+            Ok(Done::pending(next))
+        }
+        _ => Err(NodeError::Input {
+            input: 0,
+            what: "x",
+            reason: "it is not an activation",
+        }),
+    }
+}
+
+/// `GlobalMaxPool`.
+pub(crate) fn global_max_pool(
+    cx: &mut Importer<'_>,
+    node: &NodeView<'_>,
+) -> Result<Done, NodeError> {
+    let x = cx.value(node, 0)?;
+    let shape = cx.shape(&x).ok_or(NodeError::Input {
+        input: 0,
+        what: "x",
+        reason: "it is constant",
+    })?;
+    let window = Window::dense(spatial(&shape)?.to_vec());
+    pool_max(cx, node, x, shape, window)
+}
+
+/// A quantized tensor with one scale, on which sums are taken.
+pub(crate) fn summand(cx: &Importer<'_>, node: &NodeView<'_>) -> Result<Quantized, NodeError> {
+    let Value::Real(real) = cx.value(node, 0)? else {
+        return Err(NodeError::Input {
+            input: 0,
+            what: "x",
+            reason: "it is not a quantized activation",
+        });
+    };
+    match real.as_quantized() {
+        Some(q) if q.params.axis.is_none() => Ok(q.clone()),
+        Some(_) => Err(NodeError::Input {
+            input: 0,
+            what: "x",
+            reason: "its scales follow an axis",
+        }),
+        None => Err(NodeError::Float {
+            input: 0,
+            what: "x",
+        }),
+    }
+}
+
+/// Sums of windows and the divisor of each.
+fn sums(
+    cx: &mut Importer<'_>,
+    node: &NodeView<'_>,
+    x: &Quantized,
+    kind: MeanKind,
+) -> Result<Real, NodeError> {
+    let shape = cx.builder.fact(x.tensor).shape.clone();
+    let spatial = spatial(&shape)?;
+    let (window, counts) = if kind == MeanKind::Global {
+        let count = u32::try_from(spatial.iter().product::<usize>()).unwrap_or(u32::MAX);
+        (Window::dense(spatial.to_vec()), vec![count])
+    } else {
+        let kernel = kernel_shape(node, spatial.len())?;
+        let window = window(node, spatial, &kernel, true)?;
+        let mut counted = window.clone();
+        let sum = WindowSum::new(window.clone(), 0)?;
+        let counts = if node.flag("count_include_pad", false)? {
+            padded_counts(node, &mut counted, spatial)?
+        } else {
+            sum.counts(spatial)?
+        };
+        (window, counts)
+    };
+    if counts.contains(&0) {
+        return Err(NodeError::Attribute {
+            name: "pads",
+            reason: "a window holds no element",
+        });
+    }
+    let (scale, zero) = x.params.uniform().ok_or(NodeError::Unknown)?;
+    let tensor = cx.push(node, WindowSum::new(window, zero)?, &[x.tensor])?;
+    let shape = cx.builder.fact(tensor).shape.clone();
+    let counts = match counts.first() {
+        Some(&first) if counts.iter().all(|c| *c == first) => vec![first],
+        _ => (0..shape[0] * shape[1])
+            .flat_map(|_| counts.iter().copied())
+            .collect(),
+    };
+    Ok(Real::new(
+        Base::Mean(Mean {
+            tensor,
+            scale,
+            counts,
+            kind,
+        }),
+        shape,
+    ))
+}
+
+/// Divisors that count padding, but not what the ceiling mode adds beyond it.
+fn padded_counts(
+    node: &NodeView<'_>,
+    window: &mut Window,
+    spatial: &[usize],
+) -> Result<Vec<u32>, NodeError> {
+    let rank = spatial.len();
+    let mut extended = spatial.to_vec();
+    let given = match node.text("auto_pad", "NOTSET")? {
+        "NOTSET" | "" => list(node, "pads", 2 * rank, 0)?[rank..].to_vec(),
+        _ => window.pads_end.clone(),
+    };
+    for d in 0..rank {
+        extended[d] += window.pads_begin[d] + given[d];
+        window.pads_end[d] = window.pads_end[d].saturating_sub(given[d]);
+        window.pads_begin[d] = 0;
+    }
+    Ok(WindowSum::new(window.clone(), 0)?.counts(&extended)?)
+}
+
+/// `AveragePool` between DequantizeLinear and QuantizeLinear.
+pub(crate) fn average_pool(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, NodeError> {
+    let x = summand(cx, node)?;
+    Ok(Done::pending(sums(cx, node, &x, MeanKind::Windows)?))
+}
+
+/// `GlobalAveragePool` between DequantizeLinear and QuantizeLinear.
+pub(crate) fn global_average_pool(
+    cx: &mut Importer<'_>,
+    node: &NodeView<'_>,
+) -> Result<Done, NodeError> {
+    let x = summand(cx, node)?;
+    Ok(Done::pending(sums(cx, node, &x, MeanKind::Global)?))
+}
+
+fn qlinear(cx: &mut Importer<'_>, node: &NodeView<'_>, kind: MeanKind) -> Result<Done, NodeError> {
+    if node.flag("channels_last", false)? {
+        return Err(NodeError::Attribute {
+            name: "channels_last",
+            reason: "only 0 is supported",
+        });
+    }
+    let x = quantized(cx, node, 0)?;
+    let y = cx.output_params(node, &scalar(3, 4, x.params.dtype))?;
+    let real = sums(cx, node, &x, kind)?;
+    let (tensor, status) = cx.close(node, &real, &y)?;
+    Ok(Done::new(Value::Int(tensor), status))
+}
+
+/// The integer input `first` with the scale and zero point that follow it.
+pub(crate) fn quantized(
+    cx: &Importer<'_>,
+    node: &NodeView<'_>,
+    first: usize,
+) -> Result<Quantized, NodeError> {
+    let bad = |reason| NodeError::Input {
+        input: first,
+        what: "x",
+        reason,
+    };
+    let Value::Int(tensor) = cx.value(node, first)? else {
+        return Err(bad("it is not an integer activation"));
+    };
+    let dtype = cx.builder.fact(tensor).dtype;
+    let params = cx.params(node, &scalar(first + 1, first + 2, dtype))?;
+    if params.dtype != dtype {
+        return Err(bad("its type is not that of its zero point"));
+    }
+    Ok(Quantized { tensor, params })
+}
+
+/// `com.microsoft.QLinearAveragePool`.
+pub(crate) fn qlinear_average_pool(
+    cx: &mut Importer<'_>,
+    node: &NodeView<'_>,
+) -> Result<Done, NodeError> {
+    qlinear(cx, node, MeanKind::Windows)
+}
+
+/// `com.microsoft.QLinearGlobalAveragePool`.
+pub(crate) fn qlinear_global_average_pool(
+    cx: &mut Importer<'_>,
+    node: &NodeView<'_>,
+) -> Result<Done, NodeError> {
+    qlinear(cx, node, MeanKind::Global)
+}
+
+impl Importer<'_> {
+    /// Shape of an activation; `None` for what is known at import.
+    pub(crate) fn shape(&self, value: &Value) -> Option<Vec<usize>> {
+        match value {
+            Value::Int(tensor) => Some(self.builder.fact(*tensor).shape.clone()),
+            Value::Real(real) => Some(real.shape.clone()),
+            _ => None,
+        }
+    }
+}

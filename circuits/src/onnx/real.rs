@@ -1,0 +1,177 @@
+//! Real numbers during import: integers with the scales that give them meaning, and what is pending until the next
+//! QuantizeLinear.
+
+use std::sync::Arc;
+
+use super::constant::Constant;
+use super::expr::Expr;
+use crate::ops::{MatMul, Window};
+use crate::program::{DataType, OpError, Operator, Range, TensorId};
+
+/// Scale and zero point of a quantized tensor.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Params {
+    /// One, or one for each index of `axis`.
+    pub(crate) scale: Vec<f32>,
+    /// As many as scales.
+    pub(crate) zero: Vec<i64>,
+    pub(crate) axis: Option<usize>,
+    pub(crate) dtype: DataType,
+}
+
+impl Params {
+    /// Scale and zero point, if there is one of each.
+    pub(crate) fn uniform(&self) -> Option<(f32, i64)> {
+        match (self.scale.as_slice(), self.zero.as_slice()) {
+            (&[scale], &[zero]) => Some((scale, zero)),
+            _ => None,
+        }
+    }
+
+    /// The values of the type.
+    pub(crate) fn range(&self) -> Range {
+        Range::of(self.dtype)
+    }
+}
+
+/// Integers that stand for reals: `scale · (integer − zero point)`.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Quantized {
+    pub(crate) tensor: TensorId,
+    pub(crate) params: Params,
+}
+
+/// Gives an operator another bias.
+pub(crate) type WithBias = Arc<dyn Fn(&[i64]) -> Result<Arc<dyn Operator>, OpError> + Send + Sync>;
+
+/// Accumulators of a linear operator that no QuantizeLinear has closed yet: `x_scale · w_scale[channel] · integer`.
+#[derive(Clone)]
+pub(crate) struct Acc {
+    pub(crate) tensor: TensorId,
+    pub(crate) x: TensorId,
+    pub(crate) x_scale: f32,
+    /// One, or one for each index of `axis`.
+    pub(crate) w_scale: Vec<f32>,
+    /// The axis of output channels.
+    pub(crate) axis: usize,
+    /// The operator again, with another bias; `None` once the sum is not that of a single operator.
+    pub(crate) rebias: Option<WithBias>,
+}
+
+/// Sums of windows that wait to be divided.
+#[derive(Clone, Debug)]
+pub(crate) struct Mean {
+    pub(crate) tensor: TensorId,
+    pub(crate) scale: f32,
+    /// The divisor: one, or one for each element.
+    pub(crate) counts: Vec<u32>,
+    pub(crate) kind: MeanKind,
+}
+
+/// The order of float32 steps of a mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MeanKind {
+    /// Sum, divide, divide by the scale, add the zero point, round: the AveragePool kernel.
+    Windows,
+    /// One factor, round, add the zero point: the GlobalAveragePool kernel.
+    Global,
+    /// Sum, divide, divide by the scale, round, add the zero point: ONNX's text, for reductions.
+    Text,
+}
+
+/// Two quantized tensors combined element by element.
+#[derive(Clone, Debug)]
+pub(crate) struct Pair {
+    pub(crate) op: PairOp,
+    pub(crate) a: Quantized,
+    pub(crate) b: Quantized,
+}
+
+/// How two quantized tensors are combined.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PairOp {
+    Add,
+    Sub,
+    Mul,
+}
+
+/// Where a pending real comes from.
+#[derive(Clone)]
+pub(crate) enum Base {
+    /// A float input of the graph, by number.
+    Input(usize),
+    Quantized(Quantized),
+    Acc(Acc),
+    Mean(Mean),
+    Pair(Pair),
+    /// Reals joined along an axis.
+    Concat(Vec<Real>, usize),
+}
+
+/// Data movement that is carried out once the elements are integers again.
+#[derive(Clone)]
+pub(crate) enum Deferred {
+    Move(Arc<dyn Operator>),
+    MaxPool(Window),
+}
+
+/// A tensor of reals: the base, then an expression of each element, then movement.
+#[derive(Clone)]
+pub(crate) struct Real {
+    pub(crate) base: Base,
+    /// Shape of the base.
+    pub(crate) base_shape: Vec<usize>,
+    pub(crate) expr: Arc<Expr>,
+    pub(crate) after: Vec<Deferred>,
+    /// Shape after all movement.
+    pub(crate) shape: Vec<usize>,
+}
+
+impl Real {
+    pub(crate) fn new(base: Base, shape: Vec<usize>) -> Self {
+        Self {
+            base,
+            base_shape: shape.clone(),
+            expr: Arc::new(Expr::X),
+            after: Vec::new(),
+            shape,
+        }
+    }
+
+    /// The quantized tensor itself, if nothing is pending.
+    pub(crate) fn as_quantized(&self) -> Option<&Quantized> {
+        match &self.base {
+            Base::Quantized(q) if *self.expr == Expr::X && self.after.is_empty() => Some(q),
+            _ => None,
+        }
+    }
+}
+
+/// A constant that was dequantized: kept as integers.
+#[derive(Clone, Debug)]
+pub(crate) struct QuantizedConstant {
+    pub(crate) data: Constant,
+    pub(crate) params: Params,
+}
+
+/// What a tensor of the graph is during import.
+#[derive(Clone)]
+pub(crate) enum Value {
+    /// Known at import.
+    Const(Arc<Constant>),
+    /// Integers known at import that stand for reals.
+    Weights(Arc<QuantizedConstant>),
+    /// Integers.
+    Int(TensorId),
+    /// Reals.
+    Real(Arc<Real>),
+    /// Computed outside the proof.
+    Outside,
+    /// The result of a node that has been reported.
+    Broken,
+}
+
+/// A [`MatMul`] that can be built again with another bias.
+pub(crate) fn rebias_matmul(weights: Vec<i64>, zero: i64) -> WithBias {
+    Arc::new(move |bias| Ok(Arc::new(MatMul::new(weights.clone(), bias.to_vec(), zero)?)))
+}
