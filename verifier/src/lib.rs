@@ -3,6 +3,29 @@
 //! An independent implementation of the halo2 verifier (Vesta commitments, inner product argument, BLAKE2b transcript)
 //! that works from bytes alone: a verifying key and a receipt. It runs without the standard library, has no source of
 //! randomness, no clock and no threads, and answers every input with a verdict or an error.
+//!
+//! ```
+//! use zkonnx_verifier::{Params, Receipt, VerifyingKey, cost, verify};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! // Loaded once: the transparent parameters, whose digest is pinned, and a key whose id somebody vouches for.
+//! let params = Params::decode(include_bytes!("../vectors/params-6.bin"))?;
+//! let key = VerifyingKey::decode(include_bytes!("../vectors/key-a.bin"))?;
+//!
+//! let receipt = Receipt::decode(include_bytes!("../vectors/receipt-a3.bin"))?;
+//! assert_eq!(receipt.vk_id(), key.id());
+//! println!("at most {:?}", cost(&key).single(receipt.claims().len()));
+//! verify(&key, &params, &receipt)?;
+//! for claim in receipt.claims() {
+//!     println!("{:02x?} gives {:?}", claim.digest(), claim.outputs());
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The modules, from the outside in: `claim`, `receipt`, `layout`, `key` and `params` are the formats (FORMATS.md);
+//! `verify`, `deferred` and `cost` what callers ask for; `proof`, `quotient` and `opening` the protocol, over `plan`,
+//! `transcript` and `msm`; `cs`, `shape`, `expr` and `pinned` the circuit as data.
 #![cfg_attr(not(feature = "std"), no_std)]
 #![forbid(unsafe_code)]
 #![cfg_attr(

@@ -181,22 +181,92 @@ pub(crate) fn msm(terms: &[(Fp, EqAffine)], work: &mut Work) -> Eq {
         }
     }
     let bits = window_bits(terms.len());
-    let mut buckets = Buckets::new(points.len(), bits);
+    let sums = window_sums(&points, &scalars, bits, work);
     let mut sum = Jacobian::IDENTITY;
-    for window in (0..SCALAR_BITS.div_ceil(bits)).rev() {
+    for window in sums.iter().rev() {
         if !sum.z.is_zero_vartime() {
             for _ in 0..bits {
                 sum = sum.double();
             }
             work.group_doublings += u64::from(bits);
         }
-        sum = sum.add(&buckets.sum(&points, &scalars, window, work));
+        sum = sum.add(window);
         work.group_additions += 1;
     }
     // Sums of points on the curve are on the curve, so the check passes; its failure would be a fault of this module,
     // and is answered with a point that no equation of the verifier is satisfied by.
     let point: Option<Eq> = Eq::new_jacobian(sum.x, sum.y, sum.z).into();
     point.unwrap_or_else(Eq::generator)
+}
+
+/// The sum of each window, from the lowest.
+fn window_sums(
+    points: &[Affine],
+    scalars: &[[u64; 4]],
+    bits: u32,
+    work: &mut Work,
+) -> Vec<Jacobian> {
+    let windows = SCALAR_BITS.div_ceil(bits);
+    #[cfg(feature = "parallel")]
+    if let Some(sums) = parallel::window_sums(points, scalars, bits, windows, work) {
+        return sums;
+    }
+    let mut buckets = Buckets::new(points.len(), bits);
+    (0..windows)
+        .map(|window| buckets.sum(points, scalars, window, work))
+        .collect()
+}
+
+/// Windows on several threads. They are independent, and each does the same as alone, so the result and the count of
+/// the work do not depend on the number of threads.
+#[cfg(feature = "parallel")]
+mod parallel {
+    use std::thread;
+
+    use super::{Affine, Buckets, Jacobian, Vec, Work};
+
+    /// Points below which starting threads costs more than it saves.
+    const MIN_POINTS: usize = 512;
+
+    /// `None` if there is nothing to gain, or no thread to be had.
+    pub(super) fn window_sums(
+        points: &[Affine],
+        scalars: &[[u64; 4]],
+        bits: u32,
+        windows: u32,
+        work: &mut Work,
+    ) -> Option<Vec<Jacobian>> {
+        let threads = u32::try_from(thread::available_parallelism().ok()?.get()).ok()?;
+        if threads < 2 || points.len() < MIN_POINTS {
+            return None;
+        }
+        let share = windows.div_ceil(threads);
+        let parts: Option<Vec<(Vec<Jacobian>, Work)>> = thread::scope(|scope| {
+            let start = |first: u32| {
+                let run = move || {
+                    let mut buckets = Buckets::new(points.len(), bits);
+                    let mut work = Work::default();
+                    let sums = (first..windows.min(first + share))
+                        .map(|window| buckets.sum(points, scalars, window, &mut work))
+                        .collect();
+                    (sums, work)
+                };
+                thread::Builder::new().spawn_scoped(scope, run).ok()
+            };
+            let starts = (0..windows).step_by(share as usize);
+            let threads: Vec<_> = starts.map(start).collect();
+            threads
+                .into_iter()
+                .map(|thread| thread?.join().ok())
+                .collect()
+        });
+        let mut sums = Vec::new();
+        for (part, done) in parts? {
+            sums.extend(part);
+            *work = work.plus(done);
+        }
+        Some(sums)
+    }
 }
 
 /// A scalar as little-endian words.

@@ -354,3 +354,99 @@ fn opening_points(key: &CircuitKey, x: Fp, work: &mut Work) -> Result<Vec<Fp>, V
         })
         .collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::common::{Proved, Setup, Spec};
+    use crate::{Params, VerifyError};
+
+    fn setup() -> (Setup, Proved, Params) {
+        let setup = Setup::new(Spec::random(400, 5));
+        let proved = setup.prove(1);
+        (setup, proved, Params::derive(5).unwrap())
+    }
+
+    /// An honest proof up to its opening.
+    fn read(setup: &Setup, proved: &Proved, params: &Params) -> Proof {
+        let work = &mut Work::default();
+        let instance = proved.instances.iter().map(|columns| {
+            let commit = |column: &Vec<Fp>| {
+                crate::verify::commit_instance(column, params, setup.spec.k, work)
+            };
+            columns.iter().map(commit).collect()
+        });
+        let instance = instance.collect::<Option<Vec<_>>>().unwrap();
+        Proof::read(
+            &setup.key,
+            instance,
+            &mut Transcript::new(&proved.proof),
+            &mut Work::default(),
+        )
+        .unwrap()
+    }
+
+    /// Challenges are hashes, so no proof leads to these; the functions are handed them.
+    #[test]
+    fn rejects_challenges_that_the_protocol_excludes() {
+        let (setup, proved, params) = setup();
+        let key = &setup.key;
+        let work = &mut Work::default();
+        let honest = read(&setup, &proved, &params);
+        assert!(FoldedSets::new(key, &honest, Fp::one(), work).is_ok());
+        // A row of the domain, where the vanishing polynomial is zero.
+        for row in [0u64, 1, 31] {
+            let mut proof = read(&setup, &proved, &params);
+            proof.challenges.x = key.omega().pow_vartime([row]);
+            let error = FoldedSets::new(key, &proof, Fp::one(), work).err();
+            assert_eq!(error, Some(VerifyError::DegenerateChallenge));
+        }
+        // Zero, where all points fall together.
+        assert_eq!(
+            opening_points(key, Fp::zero(), work),
+            Err(VerifyError::DegenerateChallenge)
+        );
+        // x_3 on one of the points.
+        let folded = FoldedSets::new(key, &honest, Fp::one(), work).unwrap();
+        let evals = vec![Fp::one(); key.plan().sets.len()];
+        let x = honest.challenges.x;
+        for x3 in [x, x * key.omega()] {
+            assert_eq!(
+                folded.expected_f(key, x, Fp::one(), x3, &evals, work),
+                Err(VerifyError::DegenerateChallenge)
+            );
+        }
+        assert!(
+            folded
+                .expected_f(key, x, Fp::one(), x + x, &evals, work)
+                .is_ok()
+        );
+    }
+
+    #[test]
+    fn rejects_parts_that_do_not_fit_the_key() {
+        let (setup, proved, params) = setup();
+        let work = &mut Work::default();
+        let spoil: [fn(&mut Proof); 4] = [
+            |proof| proof.evaluations[0].advice.clear(),
+            |proof| proof.shared.fixed.clear(),
+            |proof| proof.shared.permutation.clear(),
+            |proof| proof.commitments[0].advice.clear(),
+        ];
+        for spoil in spoil {
+            let mut proof = read(&setup, &proved, &params);
+            spoil(&mut proof);
+            let error = FoldedSets::new(&setup.key, &proof, Fp::one(), work).err();
+            assert_eq!(error, Some(VerifyError::InconsistentKey));
+        }
+    }
+
+    #[test]
+    fn rejects_a_proof_that_ends_before_it_is_read() {
+        let work = &mut Work::default();
+        let mut transcript = Transcript::new(&[1; 31]);
+        let truncated = VerifyError::ProofTruncated { offset: 0 };
+        assert_eq!(transcript.read_point(work), Err(truncated));
+        assert_eq!(transcript.read_scalar(work), Err(truncated));
+    }
+}

@@ -142,19 +142,17 @@ pub(crate) fn open_circuits(
     work: &mut Work,
 ) -> Result<Opening, VerifyError> {
     check_shape(key, params, instances, proof)?;
-    let lagrange = params
-        .lagrange(key.k())
+    let commitments = instances
+        .iter()
+        .map(|columns| {
+            let commit = |column: &Vec<Fp>| commit_instance(column, params, key.k(), work);
+            columns.iter().map(commit).collect()
+        })
+        .collect::<Option<Vec<_>>>()
         .ok_or(VerifyError::ParamsTooSmall {
             needed: key.k(),
             available: params.k(),
         })?;
-    let commitments = instances
-        .iter()
-        .map(|columns| {
-            let commit = |column: &Vec<Fp>| commit_instance(column, lagrange, params, work);
-            columns.iter().map(commit).collect()
-        })
-        .collect();
     let mut transcript = Transcript::new(proof);
     let proof = Proof::read(key, commitments, &mut transcript, work)?;
     let opening = Opening::read(key, &proof, &mut transcript, work)?;
@@ -207,20 +205,21 @@ fn check_shape(
     Ok(())
 }
 
-/// The commitment to public values, which has the blinding factor one.
-fn commit_instance(
+/// The commitment to public values on 2^k rows, which has the blinding factor one. `None` if the parameters have no
+/// Lagrange points of that size.
+pub(crate) fn commit_instance(
     values: &[Fp],
-    lagrange: &[EqAffine],
     params: &Params,
+    k: u32,
     work: &mut Work,
-) -> EqAffine {
+) -> Option<EqAffine> {
     let terms: Vec<(Fp, EqAffine)> = values
         .iter()
         .copied()
-        .zip(lagrange.iter().copied())
+        .zip(params.lagrange(k)?.iter().copied())
         .chain([(Fp::one(), params.w())])
         .collect();
-    to_affine(&msm(&terms, work))
+    Some(to_affine(&msm(&terms, work)))
 }
 
 /// Checks one equation by itself.
