@@ -1,1 +1,22 @@
-//! placeholder
+//! Proving and verifying quantized ONNX inferences: keys, parameters, proofs and the command line.
+//!
+//! The meaning of a model is not here but in `zkonnx-circuits`, the verdict on a receipt not here but in
+//! `zkonnx-verifier`. This crate moves files between them.
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+pub mod artifact;
+pub mod backend;
+pub mod cache;
+pub mod cli;
+pub mod error;
+pub mod files;
+pub mod input;
+pub mod keys;
+pub mod measure;
+pub mod model;
+pub mod numpy;
+pub mod progress;
+pub mod prover;
+pub mod real;
+
+pub use error::{Error, Exit};

@@ -1,0 +1,265 @@
+//! What can be asked for.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use zkonnx_verifier::InputVisibility;
+
+use crate::artifact::parse_hex32;
+use crate::input::Meaning;
+
+const ABOUT: &str = "Prove that a quantized ONNX model gave this output, and check such proofs";
+
+const LONG_ABOUT: &str = "\
+Prove that a quantized ONNX model gave this output, and check such proofs.
+
+A model becomes an integer program, and an inference a receipt: program, input, output and 32 bytes of your own, with a \
+proof of a few kilobytes that anybody checks in milliseconds. There is no trusted setup: parameters are derived on this \
+machine once and kept in a cache.";
+
+const EXAMPLES: &str = "\
+Examples:
+  zkonnx demo                                              a real digit, proved and verified
+  zkonnx check model.onnx                                  can it be proved, and at what cost
+  zkonnx run model.onnx --input input.json                 execute in integers, without a proof
+  zkonnx prove model.onnx --input input.json -o receipt    prove one inference
+  zkonnx verify receipt --model model.onnx                 check it, given the model
+
+Exit codes: 0 done or accepted, 1 rejected, 2 bad input or usage, 3 failure of this program or machine.";
+
+/// The command line.
+#[derive(Debug, Parser)]
+#[command(name = "zkonnx", version, about = ABOUT, long_about = LONG_ABOUT, after_help = EXAMPLES)]
+#[command(arg_required_else_help = true, propagate_version = true, max_term_width = 100)]
+pub(crate) struct Cli {
+    /// Answer with one JSON object on stdout
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Show no progress
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+    /// Folder for derived parameters [default: $ZKONNX_CACHE, or zkonnx in the user's cache folder]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) cache: Option<PathBuf>,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Say whether a model can be proved, how exactly, and at what cost
+    #[command(after_help = "\
+Every node is listed with what becomes of it; unsupported nodes are all listed, with the reason and the remedy, and the \
+exit code is 2. The costs are predictions for this kind of machine, before any key is made.
+
+Example: zkonnx check models/digits_cnn/qdq_u8s8_per_tensor.onnx")]
+    Check(CheckArgs),
+    /// Execute a model in integers, without a proof
+    #[command(after_help = "\
+Examples:
+  zkonnx run model.onnx --input samples.npz                    all samples; with labels `y`, their accuracy
+  zkonnx run model.onnx --input input.json --claim claim       the claim that a receipt would prove
+  zkonnx run model.onnx --input samples.npz --dump-tensors out.npz")]
+    Run(RunArgs),
+    /// Prove inferences, and write a receipt once it has been verified
+    #[command(after_help = "\
+Examples:
+  zkonnx prove model.onnx --input input.json -o receipt
+  zkonnx prove keys/ --input a.json --input b.json -o receipt  keys from `zkonnx setup`; two inferences, one proof
+  zkonnx prove model.onnx --input x.npy -o receipt --private-input --context 00…2a
+
+With --private-input the receipt says nothing of the input but that some input gives this output. The model's weights \
+are public in any case.")]
+    Prove(ProveArgs),
+    /// Generate the keys of a model, so that proving starts at once
+    #[command(after_help = "\
+DIR receives `program`, `pk` (the proving key), `vk` (the verifying key, a few kilobytes, to be given to those who verify) \
+and `manifest.json`. All of it is public.
+
+Example: zkonnx setup model.onnx -o keys && zkonnx prove keys --input input.json -o receipt")]
+    Setup(SetupArgs),
+    /// Check receipts; exit code 0 if all hold, 1 if not
+    #[command(after_help = "\
+Examples:
+  zkonnx verify receipt --vk keys/vk --expect-vk 5f…           under a key whose id you trust
+  zkonnx verify receipt --model model.onnx                     deriving the key from the model
+  zkonnx verify a b c --vk one/vk --vk two/vk                  a batch over two models, in one go
+
+A verifying key claims which program it is of; --model derives the key and --expect-vk pins its id, so use one of them \
+unless you trust where the key came from.")]
+    Verify(VerifyArgs),
+    /// Check the circuit on an input without a proof, and name what fails
+    #[command(after_help = "\
+Example: zkonnx mock model.onnx --input input.json
+With --claim, the claim in the file is checked instead of the one that the execution gives.")]
+    Mock(MockArgs),
+    /// Say what a file is: a model, program, receipt, claim, key or folder of keys
+    #[command(after_help = "\
+A program, or the program of a model, is listed line by line: every tensor with its type, shape and range, every \
+operator with its parameters.
+
+Example: zkonnx inspect receipt")]
+    Inspect(InspectArgs),
+    /// Prove and verify a handwritten digit with a small model that is built in
+    Demo(DemoArgs),
+}
+
+/// Whether a claim states the input.
+#[derive(Debug, Args)]
+pub(crate) struct VisibilityArgs {
+    /// Keep the input out of the claim: some input gives this output
+    #[arg(long)]
+    pub(crate) private_input: bool,
+}
+
+impl VisibilityArgs {
+    pub(crate) fn visibility(&self) -> InputVisibility {
+        if self.private_input { InputVisibility::Private } else { InputVisibility::Public }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InputArgs {
+    /// Input tensors: JSON, .npy, .npz or an ONNX tensor (.pb); several files are several inferences
+    #[arg(long, short, required = true, value_name = "FILE")]
+    pub(crate) input: Vec<PathBuf>,
+    /// Use only this sample of the input, counted from 0
+    #[arg(long, value_name = "N")]
+    pub(crate) sample: Option<usize>,
+    /// The input holds the program's integers, also where the model takes real numbers
+    #[arg(long)]
+    pub(crate) quantized_input: bool,
+}
+
+impl InputArgs {
+    pub(crate) fn meaning(&self) -> Meaning {
+        if self.quantized_input { Meaning::Integers } else { Meaning::Model }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ContextArgs {
+    /// 32 bytes of your own, bound by the proof: a request, a nonce; once, or once for each inference
+    #[arg(long, value_name = "HEX", value_parser = parse_hex32)]
+    pub(crate) context: Vec<[u8; 32]>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    /// An ONNX model or a program
+    pub(crate) model: PathBuf,
+    #[command(flatten)]
+    pub(crate) visibility: VisibilityArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// An ONNX model, a program, or a folder made by setup
+    pub(crate) model: PathBuf,
+    #[command(flatten)]
+    pub(crate) input: InputArgs,
+    /// Write every quantized tensor of all samples, by its ONNX name, as a .npz archive
+    #[arg(long, value_name = "OUT")]
+    pub(crate) dump_tensors: Option<PathBuf>,
+    /// Write the claim of the inference (of one sample)
+    #[arg(long, value_name = "OUT")]
+    pub(crate) claim: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) visibility: VisibilityArgs,
+    #[command(flatten)]
+    pub(crate) context: ContextArgs,
+}
+
+/// Who makes the proof.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum EngineArg {
+    /// This project's engine
+    Own,
+    /// The stock halo2_proofs prover, the reference; its keys are generated each time
+    Stock,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ProveArgs {
+    /// An ONNX model, a program, or a folder made by setup, whose keys are then used
+    pub(crate) model: PathBuf,
+    #[command(flatten)]
+    pub(crate) input: InputArgs,
+    /// Where to write the receipt
+    #[arg(long, short, value_name = "RECEIPT")]
+    pub(crate) output: PathBuf,
+    /// Use the keys of this folder, made by setup for this model
+    #[arg(long, value_name = "DIR")]
+    pub(crate) keys: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) visibility: VisibilityArgs,
+    #[command(flatten)]
+    pub(crate) context: ContextArgs,
+    /// Who makes the proof
+    #[arg(long, value_enum, default_value = "own")]
+    pub(crate) engine: EngineArg,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SetupArgs {
+    /// An ONNX model or a program
+    pub(crate) model: PathBuf,
+    /// Folder to write the keys to
+    #[arg(long, short, value_name = "DIR")]
+    pub(crate) output: PathBuf,
+    #[command(flatten)]
+    pub(crate) visibility: VisibilityArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArgs {
+    /// Receipts to check, all at once
+    #[arg(required = true, value_name = "RECEIPT")]
+    pub(crate) receipts: Vec<PathBuf>,
+    /// Verifying keys; each receipt is checked under the one it names
+    #[arg(long, value_name = "FILE", required_unless_present = "model")]
+    pub(crate) vk: Vec<PathBuf>,
+    /// Models to derive the verifying keys from
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) model: Vec<PathBuf>,
+    /// Reject unless every receipt is under the verifying key with this id
+    #[arg(long, value_name = "HEX", value_parser = parse_hex32)]
+    pub(crate) expect_vk: Option<[u8; 32]>,
+    /// Reject unless every claim is about the program with this id
+    #[arg(long, value_name = "HEX", value_parser = parse_hex32)]
+    pub(crate) expect_program: Option<[u8; 32]>,
+    /// Reject unless every claim has this context
+    #[arg(long, value_name = "HEX", value_parser = parse_hex32)]
+    pub(crate) expect_context: Option<[u8; 32]>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MockArgs {
+    /// An ONNX model or a program
+    pub(crate) model: PathBuf,
+    #[command(flatten)]
+    pub(crate) input: InputArgs,
+    /// Check this claim instead of the one that the execution gives
+    #[arg(long, value_name = "FILE")]
+    pub(crate) claim: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) visibility: VisibilityArgs,
+    #[command(flatten)]
+    pub(crate) context: ContextArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InspectArgs {
+    /// A file, or a folder made by setup
+    pub(crate) artifact: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// Which digit of the built-in test split, counted from 0
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub(crate) sample: usize,
+    /// Keep the receipt and the verifying key in this folder
+    #[arg(long, short, value_name = "DIR")]
+    pub(crate) output: Option<PathBuf>,
+}

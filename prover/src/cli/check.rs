@@ -1,0 +1,188 @@
+//! `zkonnx check`: what can be proved of a model, how exactly, and at what cost.
+
+use serde_json::{Value, json};
+use zkonnx_circuits::chips::Shape;
+use zkonnx_circuits::compile::{Compiled, compile};
+use zkonnx_circuits::onnx::{ImportError, NodeProblem, NodeReport, Status};
+use zkonnx_circuits::plan::PlanOptions;
+
+use super::args::CheckArgs;
+use super::style::{Style, bytes, seconds, table};
+use super::values::{load_model, tail_json, tail_text};
+use super::{Answer, Session};
+use crate::artifact::hex;
+use crate::error::{Error, Exit};
+use crate::keys::visibility_name;
+
+pub(super) fn check(args: &CheckArgs, session: &Session) -> Result<Answer, Error> {
+    session.progress.step("importing");
+    let model = match load_model(&args.model) {
+        Err(Error::Import { source, .. }) if matches!(*source, ImportError::Unsupported(_)) => {
+            let ImportError::Unsupported(problems) = *source else { return Err(Error::Usage("")) };
+            return Ok(unsupported(&problems, session.style));
+        }
+        other => other?,
+    };
+    let report = model.import.as_ref().map_or(&[][..], |import| &import.report);
+    session.progress.step("planning the circuit");
+    let compiled = compile(model.program.clone(), args.visibility.visibility(), &PlanOptions::default())?;
+    let mut text = nodes_text(report, session.style);
+    text.push_str(&tail_text(&model));
+    text.push_str(&circuit_text(&compiled, session.style));
+    let json = json!({
+        "supported": true,
+        "program_id": hex(&compiled.program_id),
+        "input": visibility_name(args.visibility.visibility()),
+        "nodes": report.iter().map(node_json).collect::<Vec<_>>(),
+        "not_proved": tail_json(&model),
+        "circuit": circuit_json(&compiled),
+        "predicted": predicted_json(&compiled),
+    });
+    Ok(Answer::yes(json, text))
+}
+
+fn unsupported(problems: &[NodeProblem], style: Style) -> Answer {
+    let mut text = String::new();
+    for problem in problems {
+        text.push_str(&format!("{} {problem}\n", style.bad("unsupported")));
+    }
+    let nodes = if problems.len() == 1 { "1 node is" } else { &format!("{} nodes are", problems.len()) };
+    text.push_str(&format!("{nodes} not supported; this model cannot be proved as it is\n"));
+    let problems: Vec<Value> = problems
+        .iter()
+        .map(|problem| {
+            json!({
+                "node": problem.node,
+                "op": problem.op,
+                "domain": problem.domain,
+                "opset": problem.opset,
+                "reason": problem.reason.to_string(),
+            })
+        })
+        .collect();
+    Answer { json: json!({"supported": false, "problems": problems}), text, exit: Exit::BadInput }
+}
+
+/// A word for what became of a node, and the rest of the story.
+fn status(status: &Status) -> (&'static str, String) {
+    match status {
+        Status::Exact => ("exact", "as ONNX Runtime, to the last bit".to_owned()),
+        Status::Documented { rule, differing_pairs: None } => ("documented", format!("rule `{rule}` of SEMANTICS.md")),
+        Status::Documented { rule, differing_pairs: Some(pairs) } => {
+            ("documented", format!("rule `{rule}` of SEMANTICS.md; {pairs} of 65536 pairs of inputs differ"))
+        }
+        Status::Group => ("group", "part of the integer kernel that the next QuantizeLinear closes".to_owned()),
+        Status::Folded => ("folded", "computed at import".to_owned()),
+        Status::Outside => ("outside", "float arithmetic, not proved".to_owned()),
+        _ => ("other", String::new()),
+    }
+}
+
+fn node_json(node: &NodeReport) -> Value {
+    let (word, detail) = status(&node.status);
+    json!({
+        "node": node.node,
+        "op": node.op,
+        "domain": node.domain,
+        "opset": node.opset,
+        "status": word,
+        "detail": detail,
+    })
+}
+
+fn nodes_text(report: &[NodeReport], style: Style) -> String {
+    if report.is_empty() {
+        return String::new();
+    }
+    let row = |cells: [&str; 4]| cells.iter().map(|cell| (*cell).to_owned()).collect::<Vec<_>>();
+    let mut rows = vec![row(["node", "operator", "exactness", ""])];
+    for node in report {
+        let (word, detail) = status(&node.status);
+        let domain = if node.domain == "ai.onnx" { String::new() } else { format!("{}.", node.domain) };
+        rows.push(vec![node.node.clone(), format!("{domain}{}", node.op), word.to_owned(), detail]);
+    }
+    let table = table(&rows);
+    let (head, body) = table.split_once('\n').unwrap_or((&table, ""));
+    format!("{}\n{body}\n", style.bold(head))
+}
+
+/// Share of the rows and columns that hold something: assigned advice cells by all advice cells.
+fn filled(compiled: &Compiled) -> f64 {
+    let shape = &compiled.assembly.layout.shape;
+    compiled.assembly.assigned.len() as f64 / (shape.advice_columns() * shape.usable_rows()) as f64
+}
+
+fn fixed_columns(compiled: &Compiled) -> u32 {
+    compiled.assembly.chips.cs.num_fixed
+}
+
+fn circuit_json(compiled: &Compiled) -> Value {
+    let layout = &compiled.assembly.layout;
+    let shape: &Shape = &layout.shape;
+    json!({
+        "k": shape.k,
+        "rows": 1u64 << shape.k,
+        "rows_used": layout.rows.len(),
+        "table_rows": layout.table_rows(),
+        "advice_columns": shape.advice_columns(),
+        "fixed_columns": fixed_columns(compiled),
+        "permutation_columns": compiled.assembly.chips.cs.permutation.len(),
+        "accumulators": shape.accumulators,
+        "weighted_columns": shape.weighted_columns(),
+        "lookups": compiled.assembly.chips.cs.lookups.len(),
+        "public_elements": layout.public_elements,
+        "filled": filled(compiled),
+    })
+}
+
+fn predicted_json(compiled: &Compiled) -> Value {
+    let cost = &compiled.cost;
+    json!({
+        "prove_cpu_s": cost.prove_cpu_s,
+        "keygen_cpu_s": cost.keygen_cpu_s,
+        "verify_cpu_s": cost.verify_cpu_s,
+        "proof_bytes": cost.proof_bytes,
+        "peak_rss_bytes": cost.memory_bytes,
+        "vk_bytes": cost.key_bytes,
+    })
+}
+
+fn circuit_text(compiled: &Compiled, style: Style) -> String {
+    let layout = &compiled.assembly.layout;
+    let shape = &layout.shape;
+    let cost = &compiled.cost;
+    let row = |name: &str, value: String| vec![name.to_owned(), value];
+    let circuit = table(&[
+        row("program", hex(&compiled.program_id)),
+        row(
+            "rows",
+            format!(
+                "2^{} = {}, {} used by the model, {} by tables",
+                shape.k,
+                1u64 << shape.k,
+                layout.rows.len(),
+                layout.table_rows()
+            ),
+        ),
+        row(
+            "columns",
+            format!(
+                "{} advice, {} fixed, {} under the permutation",
+                shape.advice_columns(),
+                fixed_columns(compiled),
+                compiled.assembly.chips.cs.permutation.len()
+            ),
+        ),
+        row("filled", format!("{:.1} % of the advice cells", 100.0 * filled(compiled))),
+        row("lookups", compiled.assembly.chips.cs.lookups.len().to_string()),
+    ]);
+    let predicted = table(&[
+        row("prove", format!("{} CPU", seconds(cost.prove_cpu_s))),
+        row("keys", format!("{} CPU, once", seconds(cost.keygen_cpu_s))),
+        row("verify", format!("{} CPU", seconds(cost.verify_cpu_s))),
+        row("proof", bytes(cost.proof_bytes as u64)),
+        row("verifying key", bytes(cost.key_bytes as u64)),
+        row("memory", bytes(cost.memory_bytes as u64)),
+    ]);
+    format!("{}\n{circuit}\n{}\n{predicted}", style.bold("circuit"), style.bold("predicted"))
+}

@@ -1,0 +1,118 @@
+//! `zkonnx prove`: from a model and an input to a receipt.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+use zkonnx_circuits::program::Tensor;
+
+use super::args::{EngineArg, ProveArgs};
+use super::style::{bytes, seconds};
+use super::values::{contexts, load_model, load_samples, output_text, outputs_json, tail_json, tail_text};
+use super::{Answer, Session};
+use crate::artifact::hex;
+use crate::error::Error;
+use crate::files;
+use crate::keys::{Keys, visibility_name};
+use crate::measure::{peak_rss_bytes, timed};
+use crate::model::Model;
+use crate::prover::{Engine, Proved, prove as prove_inferences};
+
+pub(super) fn prove(args: &ProveArgs, session: &Session) -> Result<Answer, Error> {
+    session.progress.step("importing");
+    let model = load_model(&args.model)?;
+    // Before minutes of work for what then does not fit.
+    let samples = load_samples(&model.program, &args.input)?;
+    let contexts = contexts(&args.context, samples.len())?;
+    let inputs: Vec<&[Tensor]> = samples.iter().collect();
+    let (keys, keys_cpu_s) = timed(|| keys(args, &model, session));
+    let keys = keys?;
+    let engine = match args.engine {
+        EngineArg::Own => Engine::Own,
+        EngineArg::Stock => Engine::Stock,
+    };
+    let proved = prove_inferences(&keys, &inputs, &contexts, engine, &session.cache, &session.progress)?;
+    let encoded = proved.receipt.encode();
+    files::write(&args.output, &encoded)?;
+    let load_cpu_s = keys_cpu_s - keys.keygen_cpu_s;
+    let json = answer_json(&keys, &proved, &model, encoded.len(), load_cpu_s, &args.output);
+    let mut text = String::new();
+    for inference in &proved.inferences {
+        let outputs = inference.trace.outputs();
+        let pairs = keys.compiled.program.outputs().iter().zip(outputs);
+        pairs.for_each(|(port, tensor)| text.push_str(&output_text(port, tensor)));
+        text.push_str(&format!("claim   {}\n", hex(&inference.claim.digest())));
+    }
+    text.push_str(&format!(
+        "{} {} ({}), proved in {} and verified in {} of CPU{}\n",
+        session.style.good("receipt"),
+        args.output.display(),
+        bytes(encoded.len() as u64),
+        seconds(proved.prove_cpu_s),
+        seconds(proved.verify_cpu_s),
+        match proved.keygen_cpu_s {
+            0.0 => String::new(),
+            keygen => format!(", keys in {}", seconds(keygen)),
+        }
+    ));
+    text.push_str(&tail_text(&model));
+    Ok(Answer::yes(json, text))
+}
+
+/// The keys of a folder, or fresh ones.
+fn keys(args: &ProveArgs, model: &Model, session: &Session) -> Result<Keys, Error> {
+    let visibility = args.visibility.visibility();
+    let folder = args.keys.as_deref().or_else(|| args.model.is_dir().then_some(args.model.as_path()));
+    let Some(folder) = folder else {
+        return Keys::generate(model.program.clone(), visibility, &session.cache, &session.progress);
+    };
+    let keys = Keys::load(folder, &session.cache, &session.progress)?;
+    check_keys(&keys, model, folder)?;
+    let of_keys = keys.verifying.layout().visibility();
+    if of_keys != visibility {
+        return Err(Error::Visibility { path: folder.into(), keys: visibility_name(of_keys) });
+    }
+    Ok(keys)
+}
+
+fn check_keys(keys: &Keys, model: &Model, folder: &Path) -> Result<(), Error> {
+    let id = model.program.id();
+    if keys.compiled.program_id != id {
+        let (keys, model) = (hex(&keys.compiled.program_id), hex(&id));
+        return Err(Error::OtherProgram { path: folder.into(), keys, model });
+    }
+    Ok(())
+}
+
+fn answer_json(keys: &Keys, proved: &Proved, model: &Model, size: usize, load_cpu_s: f64, output: &Path) -> Value {
+    let program = &keys.compiled.program;
+    let claims: Vec<Value> = proved
+        .inferences
+        .iter()
+        .map(|inference| {
+            json!({
+                "claim_digest": hex(&inference.claim.digest()),
+                "context": hex(inference.claim.context()),
+                "outputs": outputs_json(program, &inference.trace.outputs()),
+            })
+        })
+        .collect();
+    let first = claims.first().cloned().unwrap_or_default();
+    json!({
+        "receipt": output.display().to_string(),
+        "program_id": hex(&keys.compiled.program_id),
+        "vk_id": hex(keys.verifying.id()),
+        "input": visibility_name(keys.verifying.layout().visibility()),
+        "k": keys.verifying.circuit().k(),
+        "claim_digest": first["claim_digest"],
+        "outputs": first["outputs"],
+        "claims": claims,
+        "not_proved": tail_json(model),
+        "keygen_cpu_s": proved.keygen_cpu_s,
+        "load_cpu_s": load_cpu_s,
+        "prove_cpu_s": proved.prove_cpu_s,
+        "verify_cpu_s": proved.verify_cpu_s,
+        "proof_bytes": proved.receipt.proof().len(),
+        "receipt_bytes": size,
+        "peak_rss_bytes": peak_rss_bytes(),
+    })
+}

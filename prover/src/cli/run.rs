@@ -1,0 +1,154 @@
+//! `zkonnx run`: the integer execution, without a proof.
+
+use serde_json::{Value, json};
+use zkonnx_circuits::compile::claim;
+use zkonnx_circuits::program::{DataType, Program, Tensor, TensorId, Trace};
+use zkonnx_verifier::Claim;
+
+use super::args::RunArgs;
+use super::values::{argmax, contexts, load_model, load_samples, output_text, outputs_json, tail_json, tail_text};
+use super::{Answer, Session};
+use crate::artifact::hex;
+use crate::error::Error;
+use crate::files;
+use crate::input::Samples;
+use crate::numpy::{Array, Elements, write_npz};
+
+pub(super) fn run(args: &RunArgs, session: &Session) -> Result<Answer, Error> {
+    let model = load_model(&args.model)?;
+    let program = &model.program;
+    let samples = load_samples(program, &args.input)?;
+    let contexts = contexts(&args.context, samples.len())?;
+    if args.claim.is_some() && samples.len() > 1 {
+        return Err(Error::TooManySamples { got: samples.len(), max: 1, place: "with --claim" });
+    }
+    session.progress.step(format!("executing {} samples", samples.len()));
+    let mut dump = args.dump_tensors.as_ref().map(|_| Dump::new(model.tensors()));
+    let mut results = Results::default();
+    for (sample, context) in samples.iter().zip(&contexts) {
+        let trace = program.execute(sample)?;
+        let claim = claim(program, args.visibility.visibility(), sample, &trace, *context)?;
+        if let Some(dump) = &mut dump {
+            dump.add(&trace);
+        }
+        results.add(program, &trace, claim);
+    }
+    if let (Some(dump), Some(path)) = (dump, &args.dump_tensors) {
+        session.progress.step("writing tensors");
+        files::write(path, &dump.archive()?)?;
+    }
+    if let (Some(path), [claim]) = (&args.claim, results.claims.as_slice()) {
+        files::write(path, &claim.encode())?;
+    }
+    let accuracy = accuracies(program, &samples, &results.predicted);
+    let mut text = String::new();
+    if let [one] = results.texts.as_slice() {
+        text.push_str(one);
+        text.push_str(&format!("program {}\n", hex(&program.id())));
+        text.push_str(&format!("claim   {}\n", hex(&results.claims[0].digest())));
+    } else {
+        text.push_str(&format!("{} samples executed\nprogram {}\n", samples.len(), hex(&program.id())));
+    }
+    for (output, right, count) in &accuracy {
+        let share = 100.0 * *right as f64 / *count as f64;
+        text.push_str(&format!("labels  {output}: {right} of {count} right ({share:.1} %)\n"));
+    }
+    text.push_str(&tail_text(&model));
+    let accuracy = accuracy.into_iter().map(|(output, right, count)| {
+        json!({"output": output, "right": right, "samples": count})
+    });
+    let json = json!({
+        "program_id": hex(&program.id()),
+        "samples": samples.len(),
+        "results": results.json,
+        "accuracy": accuracy.collect::<Vec<_>>(),
+        "not_proved": tail_json(&model),
+    });
+    Ok(Answer::yes(json, text))
+}
+
+/// What is shown of each sample.
+#[derive(Default)]
+struct Results {
+    claims: Vec<Claim>,
+    texts: Vec<String>,
+    json: Vec<Value>,
+    /// For each sample and output, the position of the largest value.
+    predicted: Vec<Vec<Option<usize>>>,
+}
+
+impl Results {
+    fn add(&mut self, program: &Program, trace: &Trace, claim: Claim) {
+        let outputs = trace.outputs();
+        let pairs = program.outputs().iter().zip(&outputs);
+        self.texts.push(pairs.map(|(port, tensor)| output_text(port, tensor)).collect());
+        self.json.push(json!({
+            "outputs": outputs_json(program, &outputs),
+            "claim_digest": hex(&claim.digest()),
+            "context": hex(claim.context()),
+        }));
+        self.predicted.push(outputs.iter().map(|tensor| argmax(tensor)).collect());
+        self.claims.push(claim);
+    }
+}
+
+/// For each output with labels: its name, how many predictions are right, and of how many.
+fn accuracies(program: &Program, samples: &Samples, predicted: &[Vec<Option<usize>>]) -> Vec<(String, usize, usize)> {
+    let ports = program.outputs().iter().enumerate();
+    let counted = ports.filter_map(|(output, port)| {
+        let labels = samples.labels(&port.name, program.outputs().len())?;
+        let right = predicted.iter().zip(labels).filter(|(predicted, label)| {
+            predicted[output].is_some_and(|index| i64::try_from(index) == Ok(**label))
+        });
+        Some((port.name.clone(), right.count(), labels.len()))
+    });
+    counted.collect()
+}
+
+/// Every quantized tensor of every sample, along a leading axis.
+struct Dump {
+    tensors: Vec<(String, TensorId)>,
+    values: Vec<Vec<i64>>,
+    facts: Vec<Option<(DataType, Vec<usize>)>>,
+    samples: usize,
+}
+
+impl Dump {
+    fn new(tensors: Vec<(String, TensorId)>) -> Self {
+        let count = tensors.len();
+        Self { tensors, values: vec![Vec::new(); count], facts: vec![None; count], samples: 0 }
+    }
+
+    fn add(&mut self, trace: &Trace) {
+        self.samples += 1;
+        for (i, (_, id)) in self.tensors.iter().enumerate() {
+            let Tensor { dtype, shape, data } = trace.tensor(*id);
+            self.values[i].extend(data);
+            self.facts[i].get_or_insert_with(|| (*dtype, shape.clone()));
+        }
+    }
+
+    fn archive(self) -> Result<Vec<u8>, Error> {
+        let Self { tensors, values, facts, samples } = self;
+        let arrays = tensors.iter().zip(values).zip(facts).filter_map(|(((name, _), values), fact)| {
+            let (dtype, shape) = fact?;
+            let shape = std::iter::once(samples).chain(shape).collect();
+            Some((name.as_str(), Array { shape, elements: Elements::Int(descr(dtype), values) }))
+        });
+        Ok(write_npz(arrays)?)
+    }
+}
+
+/// NumPy's name of a type.
+fn descr(dtype: DataType) -> &'static str {
+    match dtype {
+        DataType::U8 => "|u1",
+        DataType::I8 => "|i1",
+        DataType::U16 => "<u2",
+        DataType::I16 => "<i2",
+        DataType::U32 => "<u4",
+        DataType::I32 => "<i4",
+        DataType::Bool => "|b1",
+        _ => "<i8",
+    }
+}

@@ -1,0 +1,36 @@
+//! `zkonnx setup`: the keys of a model, on disk.
+
+use serde_json::json;
+
+use super::args::SetupArgs;
+use super::style::{bytes, seconds};
+use super::values::load_model;
+use super::{Answer, Session};
+use crate::error::Error;
+use crate::keys::Keys;
+use crate::measure::peak_rss_bytes;
+
+pub(super) fn setup(args: &SetupArgs, session: &Session) -> Result<Answer, Error> {
+    session.progress.step("importing");
+    let model = load_model(&args.model)?;
+    let visibility = args.visibility.visibility();
+    let keys = Keys::generate(model.program, visibility, &session.cache, &session.progress)?;
+    let manifest = keys.store(&args.output, &session.progress)?;
+    let text = format!(
+        "{} {}\nprogram        {}\nverifying key  {} ({})\nproving key    {}\nrows           2^{}, {} input, {} CPU\n",
+        session.style.good("keys in"),
+        args.output.display(),
+        manifest.program_id,
+        manifest.vk_id,
+        bytes(manifest.vk_bytes),
+        bytes(manifest.pk_bytes),
+        manifest.k,
+        manifest.input,
+        seconds(keys.keygen_cpu_s),
+    );
+    let mut json = json!(manifest);
+    json["keygen_cpu_s"] = json!(keys.keygen_cpu_s);
+    json["peak_rss_bytes"] = json!(peak_rss_bytes());
+    json["output"] = json!(args.output.display().to_string());
+    Ok(Answer::yes(json, text))
+}

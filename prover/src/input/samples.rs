@@ -1,0 +1,262 @@
+//! Arrays fitted to the inputs of a program: one sample, or several along a leading axis.
+
+use zkonnx_circuits::program::{DataType, Fact, Port, Program, Range, Tensor};
+
+use super::Inputs;
+use crate::numpy::{Array, Elements};
+use crate::real::{RealError, Scale};
+
+/// Why arrays do not fit a program.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SampleError {
+    /// Another number of tensors than the program has inputs.
+    #[error("the model has {expected} inputs ({names}), the file has {got}; name the tensors after the inputs")]
+    Count {
+        /// Inputs of the program.
+        expected: usize,
+        /// Tensors of the file.
+        got: usize,
+        /// Names of the inputs.
+        names: String,
+    },
+    /// An input without a tensor.
+    #[error("there is no tensor for input `{name}`; the file has {got}")]
+    Missing {
+        /// The input.
+        name: String,
+        /// What the file has.
+        got: String,
+    },
+    /// A tensor that is neither one sample nor several.
+    #[error("input `{name}` has shape {expected:?}, the file has {got:?}: give one sample or a leading axis of samples")]
+    Shape {
+        /// The input.
+        name: String,
+        /// Its shape.
+        expected: Vec<usize>,
+        /// The shape in the file.
+        got: Vec<usize>,
+    },
+    /// Inputs with different numbers of samples.
+    #[error("input `{name}` has {got} samples, the inputs before it {expected}")]
+    SampleCount {
+        /// The input.
+        name: String,
+        /// Samples of the other inputs.
+        expected: usize,
+        /// Samples of this one.
+        got: usize,
+    },
+    /// There is no sample at all.
+    #[error("there is not a single sample in the file")]
+    NoSample,
+    /// A real number for an input of integers.
+    #[error("input `{name}` takes integers of type {dtype:?}, the file has real numbers")]
+    RealForInteger {
+        /// The input.
+        name: String,
+        /// Its type.
+        dtype: DataType,
+    },
+    /// A value that cannot be quantized.
+    #[error("input `{name}` at position {index}: {source}")]
+    Real {
+        /// The input.
+        name: String,
+        /// Position of the value, row-major.
+        index: usize,
+        /// Why.
+        source: RealError,
+    },
+    /// An integer outside the type.
+    #[error("input `{name}` has {value} at position {index}, outside {} to {}", range.lo, range.hi)]
+    Value {
+        /// The input.
+        name: String,
+        /// Position of the value, row-major.
+        index: usize,
+        /// The value.
+        value: i64,
+        /// What it may be.
+        range: Range,
+    },
+}
+
+/// How the numbers of a file are meant.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Meaning {
+    /// As the model takes them: real numbers where it has real inputs.
+    #[default]
+    Model,
+    /// As the integers that the program computes with.
+    Integers,
+}
+
+/// Inputs of one or more inferences.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Samples {
+    samples: Vec<Vec<Tensor>>,
+    labels: Vec<(String, Vec<i64>)>,
+}
+
+impl Samples {
+    /// The samples of a file.
+    pub fn new(program: &Program, inputs: Inputs, meaning: Meaning) -> Result<Self, SampleError> {
+        let ports = program.inputs();
+        let mut columns: Vec<Vec<Tensor>> = Vec::with_capacity(ports.len());
+        for (port, array) in ports.iter().zip(matched(ports, &inputs.arrays)?) {
+            let fact = program.fact(port.tensor);
+            let column = split(port, fact, array, meaning)?;
+            if let Some(expected) = columns.first().map(Vec::len).filter(|&n| n != column.len()) {
+                return Err(SampleError::SampleCount { name: port.name.clone(), expected, got: column.len() });
+            }
+            columns.push(column);
+        }
+        let count = columns.first().map_or(0, Vec::len);
+        let mut columns: Vec<_> = columns.into_iter().map(Vec::into_iter).collect();
+        let samples = (0..count).map(|_| columns.iter_mut().filter_map(Iterator::next).collect());
+        let samples: Vec<Vec<Tensor>> = samples.collect();
+        let labels = inputs.labels.into_iter().filter(|(_, labels)| labels.len() == count).collect();
+        if samples.is_empty() {
+            return Err(SampleError::NoSample);
+        }
+        Ok(Self { samples, labels })
+    }
+
+    /// The inputs of each sample.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &[Tensor]> {
+        self.samples.iter().map(Vec::as_slice)
+    }
+
+    /// Their number, at least one.
+    pub fn len(&self) -> usize {
+        self.samples.len()
+    }
+
+    /// Whether there are none, which [`Samples::new`] refuses.
+    pub fn is_empty(&self) -> bool {
+        self.samples.is_empty()
+    }
+
+    /// One sample alone, or `None` if there are not as many.
+    pub fn only(mut self, index: usize) -> Option<Self> {
+        if index >= self.samples.len() {
+            return None;
+        }
+        self.samples = vec![self.samples.swap_remove(index)];
+        self.labels.iter_mut().for_each(|(_, labels)| *labels = vec![labels[index]]);
+        Some(self)
+    }
+
+    /// These samples and then those.
+    pub fn append(&mut self, mut other: Self) {
+        self.samples.append(&mut other.samples);
+        self.labels.clear();
+    }
+
+    /// Labels that the file holds for an output, one for each sample: the array `y_<output>`, or `y` for the only one.
+    pub fn labels(&self, output: &str, outputs: usize) -> Option<&[i64]> {
+        let own = format!("y_{output}");
+        let found = self.labels.iter().find(|(name, _)| *name == own || (outputs == 1 && name == "y"));
+        found.map(|(_, labels)| labels.as_slice())
+    }
+}
+
+/// The array of each port.
+fn matched<'a>(ports: &[Port], arrays: &'a [(Option<String>, Array)]) -> Result<Vec<&'a Array>, SampleError> {
+    let named = |port: &Port| arrays.iter().find(|(name, _)| name.as_deref() == Some(&port.name));
+    if ports.iter().any(|port| named(port).is_some()) {
+        let missing = |port: &Port| SampleError::Missing {
+            name: port.name.clone(),
+            got: arrays.iter().filter_map(|(name, _)| name.clone()).collect::<Vec<_>>().join(", "),
+        };
+        return ports.iter().map(|port| named(port).map(|(_, array)| array).ok_or_else(|| missing(port))).collect();
+    }
+    if arrays.len() != ports.len() {
+        let names = ports.iter().map(|port| port.name.as_str()).collect::<Vec<_>>().join(", ");
+        return Err(SampleError::Count { expected: ports.len(), got: arrays.len(), names });
+    }
+    Ok(arrays.iter().map(|(_, array)| array).collect())
+}
+
+/// The samples of one port.
+fn split(port: &Port, fact: &Fact, array: &Array, meaning: Meaning) -> Result<Vec<Tensor>, SampleError> {
+    let count = sample_count(&array.shape, &fact.shape).ok_or_else(|| SampleError::Shape {
+        name: port.name.clone(),
+        expected: fact.shape.clone(),
+        got: array.shape.clone(),
+    })?;
+    let values = integers(port, fact, array, meaning)?;
+    let len = fact.len();
+    let tensor = |i: usize| Tensor::new(fact.dtype, fact.shape.clone(), values[i * len..(i + 1) * len].to_vec());
+    Ok((0..count).map(tensor).collect())
+}
+
+/// How many samples of shape `wanted` an array of shape `got` holds. Axes of extent 1 may come and go, and a sample may
+/// be flat.
+fn sample_count(got: &[usize], wanted: &[usize]) -> Option<usize> {
+    let strip = |shape: &[usize]| shape.iter().copied().filter(|&extent| extent != 1).collect::<Vec<_>>();
+    let len: usize = wanted.iter().product();
+    let fits = |shape: &[usize]| strip(shape) == strip(wanted) || *shape == [len];
+    if fits(got) {
+        return Some(1);
+    }
+    match got {
+        [samples, sample @ ..] if fits(sample) => Some(*samples),
+        _ => None,
+    }
+}
+
+fn integers(port: &Port, fact: &Fact, array: &Array, meaning: Meaning) -> Result<Vec<i64>, SampleError> {
+    let name = || port.name.clone();
+    let scale = port.quantization.as_ref().filter(|_| meaning == Meaning::Model);
+    match (&array.elements, scale) {
+        (Elements::Int(_, values), None) => match values.iter().position(|value| !fact.range.contains(*value)) {
+            Some(index) => Err(SampleError::Value { name: name(), index, value: values[index], range: fact.range }),
+            None => Ok(values.clone()),
+        },
+        (Elements::F32(_), None) => Err(SampleError::RealForInteger { name: name(), dtype: fact.dtype }),
+        (elements, Some(quantization)) => {
+            let scale = Scale::new(quantization, &fact.shape);
+            let real = |index: usize| match elements {
+                Elements::F32(values) => values[index],
+                Elements::Int(_, values) => values[index] as f32,
+            };
+            let quantize = |index| {
+                let value = scale.quantize(real(index), index, fact.range);
+                value.map_err(|source| SampleError::Real { name: name(), index, source })
+            };
+            (0..elements.len()).map(quantize).collect()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accepts_samples_in_the_shapes_people_use() {
+        for (got, wanted, count) in [
+            (&[1, 64][..], &[1, 64][..], Some(1)),
+            (&[64], &[1, 64], Some(1)),
+            (&[450, 64], &[1, 64], Some(450)),
+            (&[450, 1, 64], &[1, 64], Some(450)),
+            (&[1, 1, 8, 8], &[1, 1, 8, 8], Some(1)),
+            (&[8, 8], &[1, 1, 8, 8], Some(1)),
+            (&[64], &[1, 1, 8, 8], Some(1)),
+            (&[5, 64], &[1, 1, 8, 8], Some(5)),
+            (&[5, 1, 8, 8], &[1, 1, 8, 8], Some(5)),
+            (&[5], &[1, 1], Some(5)),
+            (&[], &[1, 1], Some(1)),
+            (&[0, 64], &[1, 64], Some(0)),
+            (&[4, 16], &[1, 64], None),
+            (&[8, 4, 2], &[1, 8, 8], None),
+            (&[63], &[1, 64], None),
+            (&[5, 3, 64], &[1, 64], None),
+        ] {
+            assert_eq!(sample_count(got, wanted), count, "{got:?} as {wanted:?}");
+        }
+    }
+}

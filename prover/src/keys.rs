@@ -1,0 +1,226 @@
+//! Keys on disk: the folder that `zkonnx setup` makes.
+//!
+//! | file | what |
+//! | --- | --- |
+//! | `program` | the integer program, with names |
+//! | `pk` | the proving key |
+//! | `vk` | the verifying key |
+//! | `manifest.json` | ids, sizes and digests of the three |
+//!
+//! Each file is written as a whole, and the manifest last: a folder with a manifest that matches holds a whole set of
+//! keys, and any other is refused.
+
+use std::fs::File;
+use std::io::BufReader;
+use std::path::Path;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use zkonnx_circuits::compile::{Compiled, compile};
+use zkonnx_circuits::plan::PlanOptions;
+use zkonnx_circuits::program::Program;
+use zkonnx_engine::{self as engine, ProvingKey, Tag};
+use zkonnx_verifier::{InputVisibility, PortSpec, VerifyingKey};
+
+use crate::artifact::{MAX_MODEL_BYTES, hex, read_verifying_key};
+use crate::cache::Cache;
+use crate::error::{Error, SetupProblem};
+use crate::measure::timed;
+use crate::progress::Progress;
+use crate::{backend, files, model};
+
+/// Version of the folder's format, and of everything that the keys depend on.
+pub const SETUP_VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "/1");
+
+/// Names of the files in the folder.
+pub const PROGRAM: &str = "program";
+/// The proving key.
+pub const PROVING_KEY: &str = "pk";
+/// The verifying key.
+pub const VERIFYING_KEY: &str = "vk";
+/// The manifest.
+pub const MANIFEST: &str = "manifest.json";
+
+const MAX_MANIFEST_BYTES: u64 = 1 << 20;
+
+/// Everything that proving a program takes.
+#[derive(Debug)]
+pub struct Keys {
+    /// The program with its circuit.
+    pub compiled: Compiled,
+    /// The proving key.
+    pub proving: ProvingKey,
+    /// The verifying key.
+    pub verifying: VerifyingKey,
+    /// The parameters for proving.
+    pub params: Arc<engine::Params>,
+    /// CPU seconds that key generation took; zero if the keys were loaded.
+    pub keygen_cpu_s: f64,
+}
+
+impl Keys {
+    /// Compiles a program and generates its keys.
+    pub fn generate(
+        program: Arc<Program>,
+        visibility: InputVisibility,
+        cache: &Cache,
+        progress: &Progress,
+    ) -> Result<Self, Error> {
+        progress.step("planning the circuit");
+        let compiled = compile(program, visibility, &PlanOptions::default())?;
+        let k = compiled.assembly.layout.shape.k;
+        let params = cache.prover(k, progress)?;
+        progress.step(format!("generating keys for 2^{k} rows"));
+        let (proving, keygen_cpu_s) = timed(|| backend::generate(&params, &compiled));
+        let proving = proving?;
+        let verifying = backend::verifying_key(&proving, &compiled)?;
+        Ok(Self { compiled, proving, verifying, params, keygen_cpu_s })
+    }
+
+    /// Writes the folder that [`Keys::load`] reads.
+    pub fn store(&self, folder: &Path, progress: &Progress) -> Result<Manifest, Error> {
+        files::create_folder(folder)?;
+        progress.step("writing keys");
+        let program = self.compiled.program.to_file();
+        files::write(&folder.join(PROGRAM), &program)?;
+        let path = folder.join(PROVING_KEY);
+        let failed = |source| Error::Stored { path: path.clone(), source };
+        files::write_with(&path, |out| self.proving.write(out).map_err(failed))?;
+        let pk_bytes = std::fs::metadata(&path).map_or(0, |data| data.len());
+        let vk = self.verifying.encode();
+        files::write(&folder.join(VERIFYING_KEY), &vk)?;
+        let manifest = self.manifest(&program, &vk, pk_bytes);
+        let mut text = serde_json::to_vec_pretty(&manifest).unwrap_or_default();
+        text.push(b'\n');
+        files::write(&folder.join(MANIFEST), &text)?;
+        Ok(manifest)
+    }
+
+    fn manifest(&self, program: &[u8], vk: &[u8], pk_bytes: u64) -> Manifest {
+        let layout = self.verifying.layout();
+        let names = |ports: &[zkonnx_circuits::program::Port], specs: &[PortSpec]| {
+            ports.iter().zip(specs).map(|(port, spec)| ManifestPort::new(&port.name, spec)).collect()
+        };
+        Manifest {
+            version: SETUP_VERSION.to_owned(),
+            program_id: hex(&self.compiled.program_id),
+            vk_id: hex(self.verifying.id()),
+            input: visibility_name(layout.visibility()).to_owned(),
+            k: self.verifying.circuit().k(),
+            inputs: names(self.compiled.program.inputs(), layout.inputs()),
+            outputs: names(self.compiled.program.outputs(), layout.outputs()),
+            program_bytes: program.len() as u64,
+            program_digest: digest(program),
+            pk_bytes,
+            vk_bytes: vk.len() as u64,
+            vk_digest: digest(vk),
+        }
+    }
+
+    /// Loads the keys of a folder, after comparing all files with the manifest. Nothing is generated.
+    pub fn load(folder: &Path, cache: &Cache, progress: &Progress) -> Result<Self, Error> {
+        progress.step("loading keys");
+        let (manifest, program) = load_program(folder)?;
+        let mismatch = |file| Error::Setup { path: folder.into(), reason: SetupProblem::Mismatch { file } };
+        let verifying = read_verifying_key(&folder.join(VERIFYING_KEY))?;
+        if hex(verifying.id()) != manifest.vk_id {
+            return Err(mismatch(VERIFYING_KEY));
+        }
+        let path = folder.join(PROVING_KEY);
+        let failed = |source| Error::Stored { path: path.clone(), source };
+        let program_id = program.id();
+        let input: BufReader<File> = BufReader::with_capacity(1 << 20, files::open(&path)?);
+        let proving = ProvingKey::read(input, Some(&Tag(program_id))).map_err(failed)?;
+        let visibility = verifying.layout().visibility();
+        let compiled = compile(Arc::new(program), visibility, &PlanOptions::default())?;
+        let derived = backend::verifying_key(&proving, &compiled)?;
+        if derived != verifying || *proving.circuit().cs() != compiled.assembly.chips.cs {
+            return Err(mismatch(PROVING_KEY));
+        }
+        let params = cache.prover(verifying.circuit().k(), progress)?;
+        Ok(Self { compiled, proving, verifying, params, keygen_cpu_s: 0.0 })
+    }
+}
+
+/// The manifest and the program of a folder, compared with each other.
+pub fn load_program(folder: &Path) -> Result<(Manifest, Program), Error> {
+    let setup = |reason| Error::Setup { path: folder.into(), reason };
+    let path = folder.join(MANIFEST);
+    if !path.exists() {
+        return Err(setup(SetupProblem::NoManifest));
+    }
+    let text = files::read(&path, MAX_MANIFEST_BYTES, "a manifest")?;
+    let manifest: Manifest = serde_json::from_slice(&text).map_err(|error| setup(SetupProblem::Manifest(error)))?;
+    if manifest.version != SETUP_VERSION {
+        let (expected, got) = (SETUP_VERSION.to_owned(), manifest.version);
+        return Err(setup(SetupProblem::Version { expected, got }));
+    }
+    let path = folder.join(PROGRAM);
+    let bytes = files::read(&path, MAX_MODEL_BYTES, "a program")?;
+    let program = model::program(&path, &bytes)?;
+    if digest(&bytes) != manifest.program_digest || hex(&program.id()) != manifest.program_id {
+        return Err(setup(SetupProblem::Mismatch { file: PROGRAM }));
+    }
+    Ok((manifest, program))
+}
+
+/// What is in a folder of keys.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// The version that made the folder.
+    pub version: String,
+    /// The program's id.
+    pub program_id: String,
+    /// The verifying key's id.
+    pub vk_id: String,
+    /// `public` or `private`.
+    pub input: String,
+    /// The circuit has 2^k rows.
+    pub k: u32,
+    /// The inputs.
+    pub inputs: Vec<ManifestPort>,
+    /// The outputs.
+    pub outputs: Vec<ManifestPort>,
+    /// Size of `program`.
+    pub program_bytes: u64,
+    /// BLAKE2b-256 of `program`, names included.
+    pub program_digest: String,
+    /// Size of `pk`, which has a checksum of its own.
+    pub pk_bytes: u64,
+    /// Size of `vk`.
+    pub vk_bytes: u64,
+    /// BLAKE2b-256 of `vk`.
+    pub vk_digest: String,
+}
+
+/// An input or output in a manifest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ManifestPort {
+    /// Its name in the model.
+    pub name: String,
+    /// The type of its elements.
+    pub dtype: String,
+    /// Its shape.
+    pub shape: Vec<u32>,
+}
+
+impl ManifestPort {
+    fn new(name: &str, spec: &PortSpec) -> Self {
+        let dtype = format!("{:?}", spec.dtype()).to_lowercase();
+        Self { name: name.to_owned(), dtype, shape: spec.shape().to_vec() }
+    }
+}
+
+/// `public` or `private`.
+pub fn visibility_name(visibility: InputVisibility) -> &'static str {
+    match visibility {
+        InputVisibility::Public => "public",
+        InputVisibility::Private => "private",
+    }
+}
+
+fn digest(bytes: &[u8]) -> String {
+    hex(blake2b_simd::Params::new().hash_length(32).hash(bytes).as_bytes())
+}

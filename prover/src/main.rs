@@ -1,0 +1,5 @@
+//! The `zkonnx` command.
+
+fn main() -> std::process::ExitCode {
+    zkonnx_prover::cli::main()
+}

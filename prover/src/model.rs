@@ -1,0 +1,78 @@
+//! A model as the command line takes it: an ONNX file, or a program that was imported before.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use zkonnx_circuits::onnx::{self, NodeReport, TailNode};
+use zkonnx_circuits::ops::registry;
+use zkonnx_circuits::program::{Program, TensorId};
+
+use crate::artifact::{Kind, MAX_MODEL_BYTES};
+use crate::error::Error;
+use crate::files;
+
+/// A program with what is known of the model that it came from.
+#[derive(Clone, Debug)]
+pub struct Model {
+    /// The integer program.
+    pub program: Arc<Program>,
+    /// What the import said, if the file was an ONNX model.
+    pub import: Option<Import>,
+}
+
+/// What the import of an ONNX model says beside the program.
+#[derive(Clone, Debug)]
+pub struct Import {
+    /// What became of each node.
+    pub report: Vec<NodeReport>,
+    /// The nodes that are not proved.
+    pub tail: Vec<TailNode>,
+    /// The integer tensors of the model, by ONNX name.
+    pub tensors: Vec<(String, TensorId)>,
+}
+
+impl Model {
+    /// Reads an ONNX model or a program.
+    pub fn load(path: &Path) -> Result<Self, Error> {
+        let bytes = files::read(path, MAX_MODEL_BYTES, "a model")?;
+        match Kind::of(&bytes) {
+            Kind::Program => Ok(Self { program: Arc::new(program(path, &bytes)?), import: None }),
+            Kind::Model => Self::import(path, &bytes),
+            got => Err(Error::Kind { path: path.into(), expected: Kind::Program, got }),
+        }
+    }
+
+    /// Imports the bytes of an ONNX model; `path` is for errors.
+    pub fn import(path: &Path, bytes: &[u8]) -> Result<Self, Error> {
+        let imported =
+            onnx::import(bytes).map_err(|source| Error::Import { path: path.into(), source: Box::new(source) })?;
+        let onnx::Imported { program, report, tail, tensors } = imported;
+        Ok(Self { program: Arc::new(program), import: Some(Import { report, tail, tensors }) })
+    }
+
+    /// The nodes that are not proved.
+    pub fn tail(&self) -> &[TailNode] {
+        self.import.as_ref().map_or(&[], |import| &import.tail)
+    }
+
+    /// The tensors to show, by name: those of the ONNX model, or else inputs, first outputs of nodes, and outputs.
+    pub fn tensors(&self) -> Vec<(String, TensorId)> {
+        if let Some(import) = &self.import {
+            return import.tensors.clone();
+        }
+        let ports = |ports: &[zkonnx_circuits::program::Port]| {
+            ports.iter().map(|port| (port.name.clone(), port.tensor)).collect::<Vec<_>>()
+        };
+        let nodes = self.program.nodes().iter();
+        let nodes = nodes.filter_map(|node| node.outputs.first().map(|id| (node.name.clone(), *id)));
+        let mut tensors = ports(self.program.inputs());
+        tensors.extend(nodes);
+        tensors.extend(ports(self.program.outputs()));
+        tensors
+    }
+}
+
+/// The program of a file's bytes; `path` is for errors.
+pub(crate) fn program(path: &Path, bytes: &[u8]) -> Result<Program, Error> {
+    Program::from_file(bytes, &registry()).map_err(|source| Error::Program { path: path.into(), source })
+}
