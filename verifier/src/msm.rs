@@ -525,7 +525,8 @@ mod tests {
 
     fn scalars(count: usize, seed: u64) -> Vec<Fp> {
         let mut work = Work::default();
-        let mut transcript = Transcript::new(&[]);
+        let roots = crate::decompress::Roots::new();
+        let mut transcript = Transcript::new(&[], &roots);
         transcript.absorb_scalar(&Fp::from(seed), &mut work);
         (0..count)
             .map(|_| transcript.challenge(&mut work))

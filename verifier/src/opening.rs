@@ -380,7 +380,7 @@ mod tests {
         Proof::read(
             &setup.key,
             instance,
-            &mut Transcript::new(&proved.proof),
+            &mut Transcript::new(&proved.proof, params.roots()),
             &mut Work::default(),
         )
         .unwrap()
@@ -444,7 +444,8 @@ mod tests {
     #[test]
     fn rejects_a_proof_that_ends_before_it_is_read() {
         let work = &mut Work::default();
-        let mut transcript = Transcript::new(&[1; 31]);
+        let roots = crate::decompress::Roots::new();
+        let mut transcript = Transcript::new(&[1; 31], &roots);
         let truncated = VerifyError::ProofTruncated { offset: 0 };
         assert_eq!(transcript.read_point(work), Err(truncated));
         assert_eq!(transcript.read_scalar(work), Err(truncated));

@@ -14,6 +14,7 @@ use pasta_curves::EqAffine;
 
 use crate::claim::hash256;
 use crate::codec::{Reader, Writer};
+use crate::decompress::Roots;
 use crate::digests::PARAMS_DIGESTS;
 use crate::error::ParamsError;
 use crate::field::{read_point, write_point};
@@ -39,6 +40,8 @@ pub struct Params {
     u: EqAffine,
     /// For each size from `MIN_K` to `k`, the Lagrange points of the first rows.
     lagrange: Vec<Vec<EqAffine>>,
+    /// What decompressing the points of a proof needs; made here because it is the same for all.
+    roots: Roots,
 }
 
 impl Params {
@@ -81,6 +84,7 @@ impl Params {
             w,
             u,
             lagrange,
+            roots: Roots::new(),
         })
     }
 
@@ -104,6 +108,10 @@ impl Params {
     /// The generators of a circuit of 2^k rows.
     pub(crate) fn generators(&self, k: u32) -> Option<&[EqAffine]> {
         self.g.get(..1usize.checked_shl(k)?)
+    }
+
+    pub(crate) fn roots(&self) -> &Roots {
+        &self.roots
     }
 
     pub(crate) fn w(&self) -> EqAffine {

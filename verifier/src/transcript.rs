@@ -2,9 +2,9 @@
 
 use blake2b_simd::{Params, State};
 use ff::{FromUniformBytes, PrimeField};
-use group::GroupEncoding;
 use pasta_curves::{EqAffine, Fp};
 
+use crate::decompress::{Decompressed, Roots};
 use crate::error::VerifyError;
 use crate::field::coordinates;
 use crate::work::Work;
@@ -18,10 +18,11 @@ pub(crate) struct Transcript<'a> {
     state: State,
     proof: &'a [u8],
     offset: usize,
+    roots: &'a Roots,
 }
 
 impl<'a> Transcript<'a> {
-    pub(crate) fn new(proof: &'a [u8]) -> Self {
+    pub(crate) fn new(proof: &'a [u8], roots: &'a Roots) -> Self {
         Self {
             state: Params::new()
                 .hash_length(64)
@@ -29,6 +30,7 @@ impl<'a> Transcript<'a> {
                 .to_state(),
             proof,
             offset: 0,
+            roots,
         }
     }
 
@@ -62,10 +64,12 @@ impl<'a> Transcript<'a> {
         let offset = self.offset;
         let bytes = self.read()?;
         work.decompressions += 1;
-        let point: Option<EqAffine> = EqAffine::from_bytes(&bytes).into();
-        let point = point.ok_or(VerifyError::InvalidPoint { offset })?;
-        let absorbed = self.absorb_point(&point, work);
-        absorbed.map_err(|_| VerifyError::IdentityPoint { offset })?;
+        let point = match self.roots.decompress(&bytes) {
+            Decompressed::Point(point) => point,
+            Decompressed::Identity => return Err(VerifyError::IdentityPoint { offset }),
+            Decompressed::Invalid => return Err(VerifyError::InvalidPoint { offset }),
+        };
+        self.absorb_point(&point, work)?;
         Ok(point)
     }
 

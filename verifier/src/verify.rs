@@ -153,7 +153,7 @@ pub(crate) fn open_circuits(
             needed: key.k(),
             available: params.k(),
         })?;
-    let mut transcript = Transcript::new(proof);
+    let mut transcript = Transcript::new(proof, params.roots());
     let proof = Proof::read(key, commitments, &mut transcript, work)?;
     let opening = Opening::read(key, &proof, &mut transcript, work)?;
     match transcript.is_finished() {
