@@ -223,6 +223,9 @@ impl Importer<'_> {
         let Some((scale, zero)) = y.uniform() else {
             return Err(SEVERAL_AXES);
         };
+        if expr.spread() != Some(Spread::Tensor) {
+            return Err(SEVERAL_AXES);
+        }
         let range = self.builder.fact(mean.tensor).range;
         let clamp = expr.as_clamp();
         let rule = |count: u32| -> Result<Rule, NodeError> {

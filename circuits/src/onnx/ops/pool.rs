@@ -6,6 +6,7 @@ use super::super::node::NodeView;
 use super::super::real::{Base, Deferred, Mean, MeanKind, Quantized, Real, Value};
 use super::linear::scalar;
 use crate::ops::{MaxPool, Window, WindowSum};
+use crate::program::elements;
 
 fn list(
     node: &NodeView<'_>,
@@ -260,12 +261,11 @@ fn sums(
     } else {
         let kernel = kernel_shape(node, spatial.len())?;
         let window = window(node, spatial, &kernel, true)?;
-        let mut counted = window.clone();
-        let sum = WindowSum::new(window.clone(), 0)?;
         let counts = if node.flag("count_include_pad", false)? {
-            padded_counts(node, &mut counted, spatial)?
+            // The kernel divides by the size of the window, also where the ceiling mode leaves part of it outside.
+            vec![u32::try_from(elements(&kernel)).unwrap_or(u32::MAX)]
         } else {
-            sum.counts(spatial)?
+            WindowSum::new(window.clone(), 0)?.counts(spatial)?
         };
         (window, counts)
     };
@@ -293,26 +293,6 @@ fn sums(
         }),
         shape,
     ))
-}
-
-/// Divisors that count padding, but not what the ceiling mode adds beyond it.
-fn padded_counts(
-    node: &NodeView<'_>,
-    window: &mut Window,
-    spatial: &[usize],
-) -> Result<Vec<u32>, NodeError> {
-    let rank = spatial.len();
-    let mut extended = spatial.to_vec();
-    let given = match node.text("auto_pad", "NOTSET")? {
-        "NOTSET" | "" => list(node, "pads", 2 * rank, 0)?[rank..].to_vec(),
-        _ => window.pads_end.clone(),
-    };
-    for d in 0..rank {
-        extended[d] += window.pads_begin[d] + given[d];
-        window.pads_end[d] = window.pads_end[d].saturating_sub(given[d]);
-        window.pads_begin[d] = 0;
-    }
-    Ok(WindowSum::new(window.clone(), 0)?.counts(&extended)?)
 }
 
 /// `AveragePool` between DequantizeLinear and QuantizeLinear.
