@@ -198,11 +198,10 @@ impl<'a> Importer<'a> {
             };
         }
         let entry = registry::find(domain, node.op());
-        if real
-            && !feeds
-            && (untouched || entry.is_none_or(|e| !e.closes))
-            && node.op() != "QuantizeLinear"
-        {
+        // A scale that depends on the data is named as the cause, wherever it stands.
+        let proved =
+            entry.is_some_and(|e| e.closes) && !untouched || node.op().starts_with("Dynamic");
+        if real && !feeds && !proved && node.op() != "QuantizeLinear" {
             return Ok(outside_done());
         }
         let Entry {

@@ -11,6 +11,8 @@ mod error;
 mod graph;
 mod registry;
 mod tensor;
+#[cfg(test)]
+mod tests;
 
 use std::fmt::Debug;
 
