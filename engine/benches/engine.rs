@@ -1,18 +1,20 @@
 //! Compares the engine with the stock prover on one synthetic circuit, in one run, and prints JSON.
 //!
-//! `cargo bench -p zkonnx-engine` measures at k = 11; `cargo bench -p zkonnx-engine -- K VALUES ACCUMULATORS LOOKUPS
-//! ROUNDS` measures another circuit. Times are CPU seconds of all threads of the process, the best of the rounds.
+//! `cargo bench -p zkonnx-engine --bench engine` measures at k = 11 with 32 value columns, 8 accumulators, 256 weight
+//! columns and 8 lookups; `-- K VALUES ACCUMULATORS LOOKUPS ROUNDS` measures another circuit. Times are CPU seconds of all
+//! threads of the process, the best of the rounds; peak memory is that of a process which proves and does nothing else.
 #![allow(missing_docs, unreachable_pub, reason = "a program")]
+#![allow(clippy::unwrap_used, reason = "a failed measurement is a bug")]
 
 #[path = "../tests/common/wide.rs"]
 mod wide;
 
-use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::process::Command;
 use std::sync::Mutex;
 use std::time::Instant;
 
-use halo2_proofs::plonk::{create_proof, keygen_pk, keygen_vk};
+use halo2_proofs::plonk::{ProvingKey as StockKey, create_proof, keygen_pk, keygen_vk};
+use halo2_proofs::poly::commitment::{Blind, Params as StockParams, create_proof as stock_opening};
 use halo2_proofs::transcript::{Blake2bWrite, Challenge255};
 use pasta_curves::{EqAffine, Fp};
 use rand::SeedableRng;
@@ -27,113 +29,154 @@ fn cpu() -> f64 {
 
 /// The peak of resident memory, in MiB.
 fn peak() -> f64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kib = line.and_then(|line| {
-        line.trim()
-            .trim_end_matches("kB")
-            .trim()
-            .parse::<f64>()
-            .ok()
-    });
-    kib.unwrap_or(0.0) / 1024.0
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().trim_end_matches("kB").trim().parse::<f64>().unwrap() / 1024.0
 }
 
-fn engine_proof(
-    params: &Params,
-    key: &ProvingKey,
-    circuit: &WideCircuit,
-    options: Options<'_>,
-) -> Vec<u8> {
-    let instances = [vec![vec![Fp::from(0)]]];
-    prove(
-        params,
-        key,
-        &[circuit.clone()],
-        &instances,
-        StdRng::seed_from_u64(1),
-        options,
-    )
-    .unwrap()
+fn instances() -> Vec<Vec<Vec<Fp>>> {
+    vec![vec![vec![Fp::from(0)]]]
+}
+
+fn engine_proof(params: &Params, key: &ProvingKey, circuit: &WideCircuit, options: Options<'_>) -> Vec<u8> {
+    prove(params, key, &[circuit.clone()], &instances(), StdRng::seed_from_u64(1), options).unwrap()
+}
+
+fn stock_proof(params: &StockParams<EqAffine>, key: &StockKey<EqAffine>, circuit: &WideCircuit) -> Vec<u8> {
+    let mut transcript = Blake2bWrite::<_, EqAffine, Challenge255<_>>::init(vec![]);
+    let public = [&[Fp::from(0)][..]];
+    create_proof(params, key, &[circuit.clone()], &[&public], StdRng::seed_from_u64(1), &mut transcript).unwrap();
+    transcript.finalize()
+}
+
+/// CPU seconds of the engine's proof, in total and by stage.
+fn engine_stages(params: &Params, key: &ProvingKey, circuit: &WideCircuit) -> (f64, Vec<(Stage, f64)>, Vec<u8>) {
+    let marks: Mutex<Vec<(Stage, f64)>> = Mutex::new(vec![]);
+    let progress = |stage| marks.lock().unwrap().push((stage, cpu()));
+    let start = cpu();
+    let proof = engine_proof(params, key, circuit, Options { progress: Some(&progress), ..Options::default() });
+    let end = cpu();
+    let mut marks = marks.into_inner().unwrap();
+    marks.push((Stage::Opening, end));
+    let stages = marks.windows(2).map(|pair| (pair[0].0, pair[1].1 - pair[0].1)).collect();
+    (end - start, stages, proof)
+}
+
+/// CPU seconds of the stock opening of one polynomial.
+fn stock_opening_cpu(params: &StockParams<EqAffine>, key: &StockKey<EqAffine>) -> f64 {
+    let n = 1 << params.k();
+    let coefficients = (0..n).map(|i| Fp::from(i).square().square().square()).collect();
+    let polynomial = key.get_vk().get_domain().coeff_from_vec(coefficients);
+    let mut transcript = Blake2bWrite::<_, EqAffine, Challenge255<_>>::init(vec![]);
+    let start = cpu();
+    let rng = StdRng::seed_from_u64(2);
+    stock_opening(params, rng, &mut transcript, &polynomial, Blind(Fp::from(3)), Fp::from(5)).unwrap();
+    cpu() - start
+}
+
+/// The speed-up of two threads on one proof, and of two proofs side by side with one thread each, in wall time.
+fn speed_ups(rounds: usize, proof: impl Fn() + Sync) -> (f64, f64) {
+    let pool = |threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+    let (one, other, both) = (pool(1), pool(1), pool(2));
+    let wall = |f: &dyn Fn()| {
+        let start = Instant::now();
+        f();
+        start.elapsed().as_secs_f64()
+    };
+    let best = |f: &dyn Fn()| (0..rounds).map(|_| wall(f)).fold(f64::INFINITY, f64::min);
+    let single = best(&|| one.install(&proof));
+    let double = best(&|| both.install(&proof));
+    let aside = best(&|| {
+        std::thread::scope(|scope| {
+            scope.spawn(|| one.install(&proof));
+            other.install(&proof);
+        });
+    });
+    (single / double, 2.0 * single / aside)
+}
+
+/// Runs this program again to measure the memory of one prover.
+fn peak_of(which: &str, numbers: &[usize]) -> f64 {
+    let numbers = numbers.iter().map(ToString::to_string);
+    let child = Command::new(std::env::current_exe().unwrap()).arg(which).args(numbers).output().unwrap();
+    String::from_utf8(child.stdout).unwrap().trim().parse().unwrap()
 }
 
 fn main() {
-    let numbers: Vec<usize> = std::env::args()
-        .skip(1)
-        .filter_map(|arg| arg.parse().ok())
-        .collect();
-    let number = |i: usize, default: usize| numbers.get(i).copied().unwrap_or(default);
-    let shape = Wide {
-        k: number(0, 11) as u32,
-        values: number(1, 32),
-        accumulators: number(2, 8),
-        lookups: number(3, 8),
-    };
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let given: Vec<usize> = arguments.iter().filter_map(|argument| argument.parse().ok()).collect();
+    let number = |i: usize, default: usize| given.get(i).copied().unwrap_or(default);
+    let (k, values, accumulators, lookups) = (number(0, 11), number(1, 32), number(2, 8), number(3, 8));
     let rounds = number(4, 3);
-    let circuit = WideCircuit::new(shape, 88_172_645_463_325_252);
-    let params = Params::derive(shape.k).unwrap();
-    let cs = constraint_system::<WideCircuit>().unwrap();
-    let start = cpu();
-    let key = keygen(&params, &cs, &circuit, Tag::default()).unwrap();
-    let keygen_cpu = cpu() - start;
-
-    let mut best = f64::INFINITY;
-    let mut best_stages: BTreeMap<String, f64> = BTreeMap::new();
-    let mut proof = vec![];
-    for _ in 0..rounds {
-        let marks: Mutex<Vec<(Stage, f64)>> = Mutex::new(vec![]);
-        let progress = |stage| marks.lock().unwrap().push((stage, cpu()));
-        let start = cpu();
-        proof = engine_proof(
-            &params,
-            &key,
-            &circuit,
-            Options {
-                progress: Some(&progress),
-                ..Options::default()
-            },
-        );
-        let end = cpu();
-        if end - start < best {
-            best = end - start;
-            let mut marks = marks.into_inner().unwrap();
-            marks.push((Stage::Opening, end));
-            best_stages = marks
-                .windows(2)
-                .map(|w| (format!("{:?}", w[0].0), w[1].1 - w[0].1))
-                .collect();
+    let numbers = [k, values, accumulators, lookups, rounds];
+    let circuit = WideCircuit::new(Wide { k: k as u32, values, accumulators, lookups }, 88_172_645_463_325_252);
+    let params = Params::derive(k as u32).unwrap();
+    let engine_key = || {
+        let cs = constraint_system::<WideCircuit>().unwrap();
+        keygen(&params, &cs, &circuit, Tag::default()).unwrap()
+    };
+    let stock_setup = || {
+        let stock_params = params.to_halo2().unwrap();
+        let vk = keygen_vk(&stock_params, &circuit).unwrap();
+        let key = keygen_pk(&stock_params, vk, &circuit).unwrap();
+        (stock_params, key)
+    };
+    match arguments.first().map(String::as_str) {
+        Some("peak-of-engine") => {
+            engine_proof(&params, &engine_key(), &circuit, Options::default());
+            return println!("{}", peak());
         }
+        Some("peak-of-stock") => {
+            let (stock_params, key) = stock_setup();
+            stock_proof(&stock_params, &key, &circuit);
+            return println!("{}", peak());
+        }
+        _ => {}
     }
-    eprintln!(
-        "engine {best:.3} keygen {keygen_cpu:.3} peak {:.0} proof {}",
-        peak(),
-        proof.len()
-    );
-    for (stage, time) in &best_stages {
-        eprintln!("  {stage:12} {time:.4}");
-    }
+    let start = cpu();
+    let key = engine_key();
+    let keygen_cpu = cpu() - start;
+    let runs: Vec<_> = (0..rounds).map(|_| engine_stages(&params, &key, &circuit)).collect();
+    let (engine, stages, proof) = runs.into_iter().min_by(|a, b| a.0.total_cmp(&b.0)).unwrap();
+    let stage = |stage: Stage| stages.iter().filter(|(own, _)| *own == stage).map(|(_, time)| time).sum::<f64>();
+    let opening = stage(Stage::Opening);
+    let list: Vec<String> = stages.iter().map(|(stage, time)| format!("\"{stage:?}\": {time:.4}")).collect();
+    println!("{{");
+    println!("  \"k\": {k}, \"values\": {values}, \"accumulators\": {accumulators}, \"lookups\": {lookups},");
+    println!("  \"proof_bytes\": {}, \"keygen_cpu\": {keygen_cpu:.3},", proof.len());
+    println!("  \"engine_stages_cpu\": {{ {} }},", list.join(", "));
+    let mut stored = vec![];
+    key.write(&mut stored).unwrap();
+    let start = cpu();
+    ProvingKey::read(stored.as_slice(), None).unwrap();
+    println!("  \"key_bytes\": {}, \"key_read_cpu\": {:.4},", stored.len(), cpu() - start);
+    drop(stored);
+    let mut stored = vec![];
+    params.write(&mut stored).unwrap();
+    let start = cpu();
+    Params::read(stored.as_slice()).unwrap();
+    println!("  \"params_bytes\": {}, \"params_read_cpu\": {:.4},", stored.len(), cpu() - start);
     if std::env::var_os("ENGINE_ONLY").is_some() {
-        return;
+        return println!("  \"engine_cpu\": {engine:.4}\n}}");
     }
-    let halo2 = params.to_halo2().unwrap();
-    let vk = keygen_vk(&halo2, &circuit).unwrap();
-    let pk = keygen_pk(&halo2, vk, &circuit).unwrap();
+    let (alone, aside) = speed_ups(rounds, || drop(engine_proof(&params, &key, &circuit, Options::default())));
+    println!("  \"two_threads\": {alone:.3}, \"two_proofs\": {aside:.3}, \"thread_ratio\": {:.3},", alone / aside);
+    let (stock_params, stock_key) = stock_setup();
     let mut stock = f64::INFINITY;
-    for _ in 0..rounds.min(2) {
+    for _ in 0..rounds {
         let start = cpu();
-        let mut transcript = Blake2bWrite::<_, EqAffine, Challenge255<_>>::init(vec![]);
-        create_proof(
-            &halo2,
-            &pk,
-            &[circuit.clone()],
-            &[&[&[Fp::from(0)]]],
-            StdRng::seed_from_u64(1),
-            &mut transcript,
-        )
-        .unwrap();
+        let expected = stock_proof(&stock_params, &stock_key, &circuit);
         stock = stock.min(cpu() - start);
-        assert!(transcript.finalize() == proof);
+        assert!(expected == proof, "the proofs differ");
     }
-    println!("stock {stock:.3} ratio {:.3}", best / stock);
-    let _ = (Instant::now(), RefCell::new(0));
+    println!("  \"engine_cpu\": {engine:.4}, \"stock_cpu\": {stock:.4}, \"cpu_ratio\": {:.3},", engine / stock);
+    let openings = (0..rounds).map(|_| stock_opening_cpu(&stock_params, &stock_key));
+    let stock_opening = openings.fold(f64::INFINITY, f64::min);
+    println!(
+        "  \"engine_multiopening_cpu\": {opening:.4}, \"stock_opening_cpu\": {stock_opening:.4}, \"opening_ratio\": {:.3},",
+        opening / stock_opening
+    );
+    let (own, other) = (peak_of("peak-of-engine", &numbers), peak_of("peak-of-stock", &numbers));
+    println!("  \"engine_peak_mib\": {own:.0}, \"stock_peak_mib\": {other:.0}, \"peak_ratio\": {:.3}", own / other);
+    println!("}}");
 }

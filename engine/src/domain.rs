@@ -14,6 +14,9 @@ use pasta_curves::arithmetic::{VartimeBatchInvert, VartimeField};
 
 use crate::arith::powers;
 
+/// Up to this length a transform loops over its stages instead of recursing.
+const LOOP_LEN: usize = 64;
+
 /// Below this length a transform does not fork.
 const FORK_LEN: usize = 1 << 13;
 
@@ -50,29 +53,38 @@ impl Twiddles {
     /// Decimation in time: `a` in bit-reversed order becomes the evaluations in natural order.
     fn transform(&self, a: &mut [Fp]) {
         let len = a.len();
-        if len < 2 {
+        if len <= LOOP_LEN {
+            let mut half = 1;
+            while half < len {
+                a.chunks_exact_mut(2 * half).for_each(|block| self.join(block));
+                half *= 2;
+            }
             return;
         }
-        let half = len / 2;
-        let (low, high) = a.split_at_mut(half);
+        let (low, high) = a.split_at_mut(len / 2);
         if len > FORK_LEN {
             rayon::join(|| self.transform(low), || self.transform(high));
         } else {
             self.transform(low);
             self.transform(high);
         }
+        self.join(a);
+    }
+
+    /// The last stage of a transform of the length of `a`.
+    #[inline]
+    fn join(&self, a: &mut [Fp]) {
+        let half = a.len() / 2;
+        let (low, high) = a.split_at_mut(half);
         let factors = &self.factors[half - 1..2 * half - 1];
         let skip = usize::from(self.starts_at_one);
         if self.starts_at_one {
-            let (a, b) = (low[0], high[0]);
-            low[0] = a + b;
-            high[0] = a - b;
+            (low[0], high[0]) = (low[0] + high[0], low[0] - high[0]);
         }
-        for ((low, high), factor) in low.iter_mut().zip(high.iter_mut()).zip(factors).skip(skip) {
+        for ((low, high), factor) in low[skip..].iter_mut().zip(&mut high[skip..]).zip(&factors[skip..]) {
             let product = *high * factor;
-            let a = *low;
-            *low = a + product;
-            *high = a - product;
+            *high = *low - product;
+            *low += product;
         }
     }
 }

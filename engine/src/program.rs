@@ -15,6 +15,9 @@ use crate::arith::Wide;
 /// Rows that an instruction works on.
 pub(crate) const ROWS: usize = 64;
 
+/// Products that are accumulated together.
+const RUN: usize = 4;
+
 /// A polynomial that constraints may read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Poly {
@@ -485,32 +488,36 @@ impl<'a> Machine<'a> {
     fn wide_sum(&self, constant: Fp, terms: &[Term]) -> Block {
         let mut result = [constant; ROWS];
         let mut wide = [Wide::default(); ROWS];
-        for term in terms {
+        // Plain products come in runs, of which several at a time share the loads and stores of the accumulators.
+        let mut rest = terms;
+        while let Some((term, after)) = rest.split_first() {
+            if let Some((products, after)) = self.products(rest) {
+                for (row, wide) in wide.iter_mut().enumerate().take(self.len) {
+                    let mut sum = *wide;
+                    for (a, b) in &products {
+                        Fp::mul_accumulate(&mut sum, &a[row], &b[row]);
+                    }
+                    *wide = sum;
+                }
+                rest = after;
+                continue;
+            }
+            rest = after;
             let a = self.load(term.a);
             match (term.coefficient, term.b.map(|b| self.load(b))) {
                 (Coefficient::One, None) => result.iter_mut().zip(a).for_each(|(r, a)| *r += a),
-                (Coefficient::MinusOne, None) => {
-                    result.iter_mut().zip(a).for_each(|(r, a)| *r -= a)
-                }
+                (Coefficient::MinusOne, None) => result.iter_mut().zip(a).for_each(|(r, a)| *r -= a),
                 (Coefficient::Other(c), None) => {
-                    wide.iter_mut()
-                        .zip(a)
-                        .for_each(|(w, a)| Fp::mul_accumulate(w, &c, a));
+                    wide.iter_mut().zip(a).for_each(|(w, a)| Fp::mul_accumulate(w, &c, a));
                 }
-                (Coefficient::One, Some(b)) => {
-                    wide.iter_mut()
-                        .zip(a.iter().zip(b))
-                        .for_each(|(w, (a, b))| Fp::mul_accumulate(w, a, b));
-                }
-                (Coefficient::MinusOne, Some(b)) => {
-                    wide.iter_mut()
-                        .zip(a.iter().zip(b))
-                        .for_each(|(w, (a, b))| Fp::mul_accumulate(w, &-a, b));
-                }
-                (Coefficient::Other(c), Some(b)) => {
-                    wide.iter_mut()
-                        .zip(a.iter().zip(b))
-                        .for_each(|(w, (a, b))| Fp::mul_accumulate(w, &(c * a), b));
+                (coefficient, Some(b)) => {
+                    let scale = coefficient.value();
+                    let factors = wide.iter_mut().zip(a.iter().zip(b));
+                    match coefficient {
+                        Coefficient::One => factors.for_each(|(w, (a, b))| Fp::mul_accumulate(w, a, b)),
+                        Coefficient::MinusOne => factors.for_each(|(w, (a, b))| Fp::mul_accumulate(w, &-a, b)),
+                        Coefficient::Other(_) => factors.for_each(|(w, (a, b))| Fp::mul_accumulate(w, &(scale * a), b)),
+                    }
                 }
             }
         }
@@ -518,5 +525,16 @@ impl<'a> Machine<'a> {
             *result += Fp::reduce(wide);
         }
         result
+    }
+
+    /// The factors of the first [`RUN`] terms, if all of them are plain products.
+    fn products<'t>(&self, terms: &'t [Term]) -> Option<([(&[Fp], &[Fp]); RUN], &'t [Term])> {
+        let (run, after) = terms.split_at_checked(RUN)?;
+        let mut products: [(&[Fp], &[Fp]); RUN] = [(&[], &[]); RUN];
+        for (product, term) in products.iter_mut().zip(run) {
+            let (Coefficient::One, Some(b)) = (term.coefficient, term.b) else { return None };
+            *product = (&self.load(term.a)[..self.len], &self.load(b)[..self.len]);
+        }
+        Some((products, after))
     }
 }

@@ -38,7 +38,8 @@ impl Point {
         EqAffine::from_xy_unchecked(self.x, self.y)
     }
 
-    fn signed(self, negative: bool) -> Self {
+    /// The point or its negative, without a branch that could not be predicted.
+    fn signed(&self, negative: bool) -> Self {
         Self {
             x: self.x,
             y: if negative { -self.y } else { self.y },

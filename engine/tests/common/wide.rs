@@ -1,8 +1,7 @@
 //! The synthetic circuit of the benchmark: value columns times fixed weight columns, summed in accumulators, and range
 //! lookups.
 
-use std::cell::Cell;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use ff::Field;
 use halo2_proofs::circuit::{Layouter, SimpleFloorPlanner, Value};
@@ -24,7 +23,8 @@ pub struct Wide {
     pub lookups: usize,
 }
 
-thread_local!(static SHAPE: Cell<Option<Wide>> = const { Cell::new(None) });
+/// What `configure` builds: one shape per process, because `configure` runs on any thread.
+static SHAPE: Mutex<Option<Wide>> = Mutex::new(None);
 
 #[derive(Clone, Debug)]
 pub struct WideConfig {
@@ -49,10 +49,10 @@ pub struct WideCircuit {
 }
 
 impl WideCircuit {
-    /// A circuit with values that `seed` decides; the weights do not depend on it. `configure` of this thread is for
-    /// this shape from now on.
+    /// A circuit with values that `seed` decides; the weights do not depend on it. `configure` builds this shape from
+    /// now on.
     pub fn new(shape: Wide, seed: u64) -> Self {
-        SHAPE.with(|slot| slot.set(Some(shape)));
+        *SHAPE.lock().unwrap() = Some(shape);
         let rows = shape.rows();
         let (mut fixed, mut random) = (88_172_645_463_325_252, seed);
         let base = Fp::from(1 << 24);
