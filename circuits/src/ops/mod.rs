@@ -9,7 +9,9 @@ mod conv;
 mod lanes;
 mod matmul;
 mod max_pool;
+mod maximum;
 mod movement;
+mod product;
 mod requantize;
 mod scale;
 mod table;
@@ -24,12 +26,16 @@ pub use conv::Conv;
 pub use lanes::Lanes;
 pub use matmul::MatMul;
 pub use max_pool::MaxPool;
-pub use movement::{Concat, Move, Movement, Reshape, Source, Transpose};
+pub use maximum::Maximum;
+pub use movement::{
+    Concat, Expand, Gather, Move, Movement, Pad, Reshape, Slice, Source, Transpose,
+};
+pub use product::Product;
 pub use requantize::{Requantize, Rule, Steps};
 pub use scale::ScaleRule;
 pub use table::Table;
 pub use weighted_sum::WeightedSum;
-pub(crate) use weighted_sum::{broadcast, broadcast_places};
+pub(crate) use weighted_sum::broadcast;
 pub use window::Window;
 pub use window_sum::WindowSum;
 
@@ -55,6 +61,8 @@ pub fn registry() -> Registry {
     registry.register(conv::ID, Conv::decode);
     registry.register(matmul::ID, MatMul::decode);
     registry.register(max_pool::ID, MaxPool::decode);
+    registry.register(maximum::ID, Maximum::decode);
+    registry.register(product::ID, Product::decode);
     registry.register(requantize::ID, Requantize::decode);
     registry.register(table::ID, Table::decode);
     registry.register(weighted_sum::ID, WeightedSum::decode);

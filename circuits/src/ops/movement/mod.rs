@@ -5,14 +5,22 @@
 //! nothing to prove.
 
 mod concat;
+mod expand;
+mod gather;
+mod pad;
 mod reshape;
+mod slice;
 mod transpose;
 
 use std::fmt::Debug;
 use std::sync::Arc;
 
 pub use concat::Concat;
+pub use expand::Expand;
+pub use gather::Gather;
+pub use pad::Pad;
 pub use reshape::Reshape;
+pub use slice::Slice;
 pub use transpose::Transpose;
 
 use super::check_size;
@@ -161,7 +169,11 @@ impl<M: Movement> Operator for Move<M> {
 
 pub(super) fn register(registry: &mut Registry) {
     Move::<Concat>::register(registry);
+    Move::<Expand>::register(registry);
+    Move::<Gather>::register(registry);
+    Move::<Pad>::register(registry);
     Move::<Reshape>::register(registry);
+    Move::<Slice>::register(registry);
     Move::<Transpose>::register(registry);
 }
 
