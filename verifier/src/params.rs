@@ -191,10 +191,13 @@ fn check_digest(k: u32, bytes: &[u8]) -> Result<(), ParamsError> {
 
 /// Derivation of the parameters from their definition, without any file.
 mod derive {
+    use alloc::vec;
     use alloc::vec::Vec;
 
     use ff::{Field, PrimeField};
+    use group::CurveAffine as _;
     use pasta_curves::arithmetic::CurveExt;
+    use pasta_curves::glv::GlvParams;
     use pasta_curves::{Eq, EqAffine, Fp};
 
     use super::Params;
@@ -236,41 +239,50 @@ mod derive {
     }
 
     fn normalize(points: &[Eq]) -> Vec<EqAffine> {
-        points.iter().map(Eq::to_affine_vartime).collect()
+        let mut affine = vec![EqAffine::identity(); points.len()];
+        Eq::batch_normalize_vartime(points, &mut affine);
+        affine
     }
 
     /// The commitments to the first Lagrange polynomials of the domain of 2^k rows: the inverse Fourier transform of the
     /// generators.
     fn lagrange_points(g: &[Eq], k: u32) -> Vec<Eq> {
-        let n = 1usize << k;
+        let (n, rows) = (1usize << k, Params::instance_rows(k));
         let mut points: Vec<Eq> = g.iter().take(n).copied().collect();
         let mut root = Fp::ROOT_OF_UNITY_INV;
         for _ in k..Fp::S {
             root = root.square();
         }
-        // Decimation in frequency: halves are combined first, so the result comes out in bit-reversed order.
-        let mut half = n / 2;
-        while half > 0 {
-            for block in points.chunks_mut(2 * half) {
+        // Decimation in frequency: halves are combined first, and block i of the result is the transform of the rows
+        // that are i in bit-reversed order modulo the number of blocks.
+        let mut size = n;
+        while n / size < rows {
+            let half = size / 2;
+            for block in points.chunks_mut(size) {
                 let (low, high) = block.split_at_mut(half);
                 let mut twiddle = Fp::one();
                 for (a, b) in low.iter_mut().zip(high) {
                     let difference = *a - *b;
                     *a += *b;
-                    *b = difference * twiddle;
+                    *b = match twiddle == Fp::one() {
+                        true => difference,
+                        false => difference.mul_glv(&twiddle),
+                    };
                     twiddle *= root;
                 }
             }
             root = root.square();
-            half /= 2;
+            size = half;
         }
+        // Now there are as many blocks as rows, and a row is the first element of its block's transform: the sum.
         let scale = Fp::TWO_INV.pow_vartime([u64::from(k)]);
-        (0..Params::instance_rows(k))
+        let shift = usize::BITS - rows.ilog2();
+        (0..rows)
             .filter_map(|row| {
-                let shift = usize::BITS - k;
-                points.get(row.reverse_bits() >> shift)
+                let block = row.reverse_bits() >> shift;
+                points.get(block * size..(block + 1) * size)
             })
-            .map(|point| point * scale)
+            .map(|block| block.iter().sum::<Eq>().mul_glv(&scale))
             .collect()
     }
 }
