@@ -26,6 +26,12 @@ pub enum FileError {
         /// The path.
         path: PathBuf,
     },
+    /// The path is a file where a folder is needed.
+    #[error("{}: this is a file, a folder is needed", path.display())]
+    NotDirectory {
+        /// The path.
+        path: PathBuf,
+    },
     /// There is nothing in the file.
     #[error("{}: the file is empty", path.display())]
     Empty {
@@ -184,6 +190,9 @@ fn create_beside(path: &Path) -> io::Result<(PathBuf, File)> {
 
 /// Creates a folder and those above it.
 pub fn create_folder(path: &Path) -> Result<(), FileError> {
+    if path.exists() && !path.is_dir() {
+        return Err(FileError::NotDirectory { path: path.into() });
+    }
     fs::create_dir_all(path).map_err(|source| FileError::Write { path: path.into(), source })
 }
 

@@ -138,7 +138,13 @@ impl Keys {
             return Err(mismatch(PROVING_KEY));
         }
         let params = cache.prover(verifying.circuit().k(), progress)?;
-        Ok(Self { compiled, proving, verifying, params, keygen_cpu_s: 0.0 })
+        let keys = Self { compiled, proving, verifying, params, keygen_cpu_s: 0.0 };
+        let pk_bytes = std::fs::metadata(&path).map_or(0, |data| data.len());
+        let expected = keys.manifest(&keys.compiled.program.to_file(), &keys.verifying.encode(), pk_bytes);
+        if manifest != expected {
+            return Err(mismatch(MANIFEST));
+        }
+        Ok(keys)
     }
 }
 

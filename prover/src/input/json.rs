@@ -71,7 +71,7 @@ fn input_data(data: &Value, inputs: usize) -> Result<Vec<(Option<String>, Array)
         return lists.iter().map(|list| Ok((None, tensor(list)?))).collect();
     }
     // A single input without the list around it is what people write first.
-    if inputs == 1 && lists.iter().all(Value::is_number) {
+    if inputs == 1 && !lists.is_empty() && lists.iter().all(Value::is_number) {
         return Ok(vec![(None, tensor(data)?)]);
     }
     Err(JsonError::Count { expected: inputs, got: lists.len() })

@@ -1,0 +1,5 @@
+//! The `zkonnx` command, as the tests run it.
+
+fn main() -> std::process::ExitCode {
+    zkonnx_prover::cli::main()
+}
