@@ -30,53 +30,116 @@ fn cpu() -> f64 {
 /// The peak of resident memory, in MiB.
 fn peak() -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    line.trim().trim_end_matches("kB").trim().parse::<f64>().unwrap() / 1024.0
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))
+        .unwrap();
+    line.trim()
+        .trim_end_matches("kB")
+        .trim()
+        .parse::<f64>()
+        .unwrap()
+        / 1024.0
 }
 
 fn instances() -> Vec<Vec<Vec<Fp>>> {
     vec![vec![vec![Fp::from(0)]]]
 }
 
-fn engine_proof(params: &Params, key: &ProvingKey, circuit: &WideCircuit, options: Options<'_>) -> Vec<u8> {
-    prove(params, key, &[circuit.clone()], &instances(), StdRng::seed_from_u64(1), options).unwrap()
+fn engine_proof(
+    params: &Params,
+    key: &ProvingKey,
+    circuit: &WideCircuit,
+    options: Options<'_>,
+) -> Vec<u8> {
+    prove(
+        params,
+        key,
+        &[circuit.clone()],
+        &instances(),
+        StdRng::seed_from_u64(1),
+        options,
+    )
+    .unwrap()
 }
 
-fn stock_proof(params: &StockParams<EqAffine>, key: &StockKey<EqAffine>, circuit: &WideCircuit) -> Vec<u8> {
+fn stock_proof(
+    params: &StockParams<EqAffine>,
+    key: &StockKey<EqAffine>,
+    circuit: &WideCircuit,
+) -> Vec<u8> {
     let mut transcript = Blake2bWrite::<_, EqAffine, Challenge255<_>>::init(vec![]);
     let public = [&[Fp::from(0)][..]];
-    create_proof(params, key, &[circuit.clone()], &[&public], StdRng::seed_from_u64(1), &mut transcript).unwrap();
+    create_proof(
+        params,
+        key,
+        &[circuit.clone()],
+        &[&public],
+        StdRng::seed_from_u64(1),
+        &mut transcript,
+    )
+    .unwrap();
     transcript.finalize()
 }
 
 /// CPU seconds of the engine's proof, in total and by stage.
-fn engine_stages(params: &Params, key: &ProvingKey, circuit: &WideCircuit) -> (f64, Vec<(Stage, f64)>, Vec<u8>) {
+fn engine_stages(
+    params: &Params,
+    key: &ProvingKey,
+    circuit: &WideCircuit,
+) -> (f64, Vec<(Stage, f64)>, Vec<u8>) {
     let marks: Mutex<Vec<(Stage, f64)>> = Mutex::new(vec![]);
     let progress = |stage| marks.lock().unwrap().push((stage, cpu()));
     let start = cpu();
-    let proof = engine_proof(params, key, circuit, Options { progress: Some(&progress), ..Options::default() });
+    let proof = engine_proof(
+        params,
+        key,
+        circuit,
+        Options {
+            progress: Some(&progress),
+            ..Options::default()
+        },
+    );
     let end = cpu();
     let mut marks = marks.into_inner().unwrap();
     marks.push((Stage::Opening, end));
-    let stages = marks.windows(2).map(|pair| (pair[0].0, pair[1].1 - pair[0].1)).collect();
+    let stages = marks
+        .windows(2)
+        .map(|pair| (pair[0].0, pair[1].1 - pair[0].1))
+        .collect();
     (end - start, stages, proof)
 }
 
 /// CPU seconds of the stock opening of one polynomial.
 fn stock_opening_cpu(params: &StockParams<EqAffine>, key: &StockKey<EqAffine>) -> f64 {
     let n = 1 << params.k();
-    let coefficients = (0..n).map(|i| Fp::from(i).square().square().square()).collect();
+    let coefficients = (0..n)
+        .map(|i| Fp::from(i).square().square().square())
+        .collect();
     let polynomial = key.get_vk().get_domain().coeff_from_vec(coefficients);
     let mut transcript = Blake2bWrite::<_, EqAffine, Challenge255<_>>::init(vec![]);
     let start = cpu();
     let rng = StdRng::seed_from_u64(2);
-    stock_opening(params, rng, &mut transcript, &polynomial, Blind(Fp::from(3)), Fp::from(5)).unwrap();
+    stock_opening(
+        params,
+        rng,
+        &mut transcript,
+        &polynomial,
+        Blind(Fp::from(3)),
+        Fp::from(5),
+    )
+    .unwrap();
     cpu() - start
 }
 
 /// The speed-up of two threads on one proof, and of two proofs side by side with one thread each, in wall time.
 fn speed_ups(rounds: usize, proof: impl Fn() + Sync) -> (f64, f64) {
-    let pool = |threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+    let pool = |threads| {
+        rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build()
+            .unwrap()
+    };
     let (one, other, both) = (pool(1), pool(1), pool(2));
     let wall = |f: &dyn Fn()| {
         let start = Instant::now();
@@ -98,18 +161,38 @@ fn speed_ups(rounds: usize, proof: impl Fn() + Sync) -> (f64, f64) {
 /// Runs this program again to measure the memory of one prover.
 fn peak_of(which: &str, numbers: &[usize]) -> f64 {
     let numbers = numbers.iter().map(ToString::to_string);
-    let child = Command::new(std::env::current_exe().unwrap()).arg(which).args(numbers).output().unwrap();
-    String::from_utf8(child.stdout).unwrap().trim().parse().unwrap()
+    let child = Command::new(std::env::current_exe().unwrap())
+        .arg(which)
+        .args(numbers)
+        .output()
+        .unwrap();
+    String::from_utf8(child.stdout)
+        .unwrap()
+        .trim()
+        .parse()
+        .unwrap()
 }
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let given: Vec<usize> = arguments.iter().filter_map(|argument| argument.parse().ok()).collect();
+    let given: Vec<usize> = arguments
+        .iter()
+        .filter_map(|argument| argument.parse().ok())
+        .collect();
     let number = |i: usize, default: usize| given.get(i).copied().unwrap_or(default);
-    let (k, values, accumulators, lookups) = (number(0, 11), number(1, 32), number(2, 8), number(3, 8));
+    let (k, values, accumulators, lookups) =
+        (number(0, 11), number(1, 32), number(2, 8), number(3, 8));
     let rounds = number(4, 3);
     let numbers = [k, values, accumulators, lookups, rounds];
-    let circuit = WideCircuit::new(Wide { k: k as u32, values, accumulators, lookups }, 88_172_645_463_325_252);
+    let circuit = WideCircuit::new(
+        Wide {
+            k: k as u32,
+            values,
+            accumulators,
+            lookups,
+        },
+        88_172_645_463_325_252,
+    );
     let params = Params::derive(k as u32).unwrap();
     let engine_key = || {
         let cs = constraint_system::<WideCircuit>().unwrap();
@@ -136,31 +219,60 @@ fn main() {
     let start = cpu();
     let key = engine_key();
     let keygen_cpu = cpu() - start;
-    let runs: Vec<_> = (0..rounds).map(|_| engine_stages(&params, &key, &circuit)).collect();
+    let runs: Vec<_> = (0..rounds)
+        .map(|_| engine_stages(&params, &key, &circuit))
+        .collect();
     let (engine, stages, proof) = runs.into_iter().min_by(|a, b| a.0.total_cmp(&b.0)).unwrap();
-    let stage = |stage: Stage| stages.iter().filter(|(own, _)| *own == stage).map(|(_, time)| time).sum::<f64>();
+    let stage = |stage: Stage| {
+        stages
+            .iter()
+            .filter(|(own, _)| *own == stage)
+            .map(|(_, time)| time)
+            .sum::<f64>()
+    };
     let opening = stage(Stage::Opening);
-    let list: Vec<String> = stages.iter().map(|(stage, time)| format!("\"{stage:?}\": {time:.4}")).collect();
+    let list: Vec<String> = stages
+        .iter()
+        .map(|(stage, time)| format!("\"{stage:?}\": {time:.4}"))
+        .collect();
     println!("{{");
-    println!("  \"k\": {k}, \"values\": {values}, \"accumulators\": {accumulators}, \"lookups\": {lookups},");
-    println!("  \"proof_bytes\": {}, \"keygen_cpu\": {keygen_cpu:.3},", proof.len());
+    println!(
+        "  \"k\": {k}, \"values\": {values}, \"accumulators\": {accumulators}, \"lookups\": {lookups},"
+    );
+    println!(
+        "  \"proof_bytes\": {}, \"keygen_cpu\": {keygen_cpu:.3},",
+        proof.len()
+    );
     println!("  \"engine_stages_cpu\": {{ {} }},", list.join(", "));
     let mut stored = vec![];
     key.write(&mut stored).unwrap();
     let start = cpu();
     ProvingKey::read(stored.as_slice(), None).unwrap();
-    println!("  \"key_bytes\": {}, \"key_read_cpu\": {:.4},", stored.len(), cpu() - start);
+    println!(
+        "  \"key_bytes\": {}, \"key_read_cpu\": {:.4},",
+        stored.len(),
+        cpu() - start
+    );
     drop(stored);
     let mut stored = vec![];
     params.write(&mut stored).unwrap();
     let start = cpu();
     Params::read(stored.as_slice()).unwrap();
-    println!("  \"params_bytes\": {}, \"params_read_cpu\": {:.4},", stored.len(), cpu() - start);
+    println!(
+        "  \"params_bytes\": {}, \"params_read_cpu\": {:.4},",
+        stored.len(),
+        cpu() - start
+    );
     if std::env::var_os("ENGINE_ONLY").is_some() {
         return println!("  \"engine_cpu\": {engine:.4}\n}}");
     }
-    let (alone, aside) = speed_ups(rounds, || drop(engine_proof(&params, &key, &circuit, Options::default())));
-    println!("  \"two_threads\": {alone:.3}, \"two_proofs\": {aside:.3}, \"thread_ratio\": {:.3},", alone / aside);
+    let (alone, aside) = speed_ups(rounds, || {
+        drop(engine_proof(&params, &key, &circuit, Options::default()))
+    });
+    println!(
+        "  \"two_threads\": {alone:.3}, \"two_proofs\": {aside:.3}, \"thread_ratio\": {:.3},",
+        alone / aside
+    );
     let (stock_params, stock_key) = stock_setup();
     let mut stock = f64::INFINITY;
     for _ in 0..rounds {
@@ -169,14 +281,23 @@ fn main() {
         stock = stock.min(cpu() - start);
         assert!(expected == proof, "the proofs differ");
     }
-    println!("  \"engine_cpu\": {engine:.4}, \"stock_cpu\": {stock:.4}, \"cpu_ratio\": {:.3},", engine / stock);
+    println!(
+        "  \"engine_cpu\": {engine:.4}, \"stock_cpu\": {stock:.4}, \"cpu_ratio\": {:.3},",
+        engine / stock
+    );
     let openings = (0..rounds).map(|_| stock_opening_cpu(&stock_params, &stock_key));
     let stock_opening = openings.fold(f64::INFINITY, f64::min);
     println!(
         "  \"engine_multiopening_cpu\": {opening:.4}, \"stock_opening_cpu\": {stock_opening:.4}, \"opening_ratio\": {:.3},",
         opening / stock_opening
     );
-    let (own, other) = (peak_of("peak-of-engine", &numbers), peak_of("peak-of-stock", &numbers));
-    println!("  \"engine_peak_mib\": {own:.0}, \"stock_peak_mib\": {other:.0}, \"peak_ratio\": {:.3}", own / other);
+    let (own, other) = (
+        peak_of("peak-of-engine", &numbers),
+        peak_of("peak-of-stock", &numbers),
+    );
+    println!(
+        "  \"engine_peak_mib\": {own:.0}, \"stock_peak_mib\": {other:.0}, \"peak_ratio\": {:.3}",
+        own / other
+    );
     println!("}}");
 }

@@ -105,11 +105,18 @@ fn degree(cs: &ConstraintSystem, shape: &Shape, constraint: Constraint<'_>) -> u
     }
 }
 
-/// Compiles all constraints of one circuit instance, in classes of increasing `cosets`.
-pub(crate) fn compile(cs: &ConstraintSystem, shape: &Shape, challenges: &Challenges) -> Vec<Class> {
+/// Compiles all constraints of one circuit instance, in classes of increasing `cosets`. A class is split when its
+/// constraints read `polynomials` polynomials of the witness.
+pub(crate) fn compile(
+    cs: &ConstraintSystem,
+    shape: &Shape,
+    challenges: &Challenges,
+    polynomials: usize,
+) -> Vec<Class> {
     let list = list(cs, shape);
     let mut compilers: std::collections::BTreeMap<usize, Compiler> =
         std::collections::BTreeMap::new();
+    let mut classes = Vec::new();
     let powers = crate::arith::powers(challenges.y, list.len());
     for (constraint, weight) in list.iter().zip(powers.iter().rev()) {
         // A constraint of degree at most one vanishes everywhere or nowhere; one coset tells.
@@ -117,12 +124,18 @@ pub(crate) fn compile(cs: &ConstraintSystem, shape: &Shape, challenges: &Challen
         let compiler = compilers.entry(cosets).or_default();
         let value = build(compiler, cs, shape, challenges, *constraint);
         compiler.output(*weight, value);
+        if compiler.witness_polynomials() >= polynomials {
+            let program = std::mem::take(compiler).finish();
+            classes.push(Class { cosets, program });
+        }
     }
-    let classes = compilers.into_iter().map(|(cosets, compiler)| Class {
+    let rest = compilers.into_iter().map(|(cosets, compiler)| Class {
         cosets,
         program: compiler.finish(),
     });
-    classes.collect()
+    classes.extend(rest.filter(|class| !class.program.is_empty()));
+    classes.sort_by_key(|class| class.cosets);
+    classes
 }
 
 fn build(
@@ -288,7 +301,7 @@ pub(crate) fn needs(cs: &ConstraintSystem, shape: &Shape) -> Needs {
         sigma: vec![1; cs.permutation.len()],
         fixed_values: vec![false; cs.num_fixed as usize],
     };
-    for class in compile(cs, shape, &any) {
+    for class in compile(cs, shape, &any, usize::MAX) {
         for slot in class.program.slots() {
             let need = match slot.poly {
                 Poly::Column(ColumnKind::Fixed, index) => &mut needs.fixed[index as usize],

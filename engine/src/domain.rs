@@ -56,7 +56,8 @@ impl Twiddles {
         if len <= LOOP_LEN {
             let mut half = 1;
             while half < len {
-                a.chunks_exact_mut(2 * half).for_each(|block| self.join(block));
+                a.chunks_exact_mut(2 * half)
+                    .for_each(|block| self.join(block));
                 half *= 2;
             }
             return;
@@ -81,7 +82,11 @@ impl Twiddles {
         if self.starts_at_one {
             (low[0], high[0]) = (low[0] + high[0], low[0] - high[0]);
         }
-        for ((low, high), factor) in low[skip..].iter_mut().zip(&mut high[skip..]).zip(&factors[skip..]) {
+        for ((low, high), factor) in low[skip..]
+            .iter_mut()
+            .zip(&mut high[skip..])
+            .zip(&factors[skip..])
+        {
             let product = *high * factor;
             *high = *low - product;
             *low += product;

@@ -10,6 +10,7 @@ mod domain;
 mod file;
 mod key;
 mod key_file;
+mod memory;
 mod msm;
 mod params;
 mod permutation;
@@ -21,6 +22,7 @@ mod synthesis;
 
 pub use file::{FileError, Tag};
 pub use key::{Cell, KeygenError, ProvingKey, keygen, keygen_columns};
+pub use memory::Memory;
 pub use params::{MAX_K, Params};
 pub use permutation::NotInPermutation;
 pub use pinned::{PinnedError, constraint_system, parse as parse_pinned};

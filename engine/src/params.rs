@@ -229,7 +229,7 @@ impl Params {
     }
 }
 
-fn layout(k: u32) -> Layout {
+pub(crate) fn layout(k: u32) -> Layout {
     Layout::new((1 << k) + 2, TABLE_BYTES)
 }
 

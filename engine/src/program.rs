@@ -314,6 +314,23 @@ impl Compiler {
         )
     }
 
+    /// How many polynomials of the witness have been read.
+    pub(crate) fn witness_polynomials(&self) -> usize {
+        let of_key = |poly: &Poly| {
+            matches!(
+                poly,
+                Poly::Column(ColumnKind::Fixed, _) | Poly::Sigma(_) | Poly::Identity
+            ) || matches!(poly, Poly::First | Poly::Last | Poly::Active)
+        };
+        let polys = self
+            .program
+            .slots
+            .iter()
+            .map(|slot| slot.poly)
+            .filter(|poly| !of_key(poly));
+        polys.collect::<std::collections::HashSet<Poly>>().len()
+    }
+
     /// The program.
     pub(crate) fn finish(self) -> Program {
         self.program
@@ -334,6 +351,11 @@ impl Compiler {
 }
 
 impl Program {
+    /// Whether the program does nothing.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.ops.is_empty()
+    }
+
     /// What the program reads, in the order in which [`Self::run`] expects it.
     pub(crate) fn slots(&self) -> &[Slot] {
         &self.slots
@@ -506,17 +528,27 @@ impl<'a> Machine<'a> {
             let a = self.load(term.a);
             match (term.coefficient, term.b.map(|b| self.load(b))) {
                 (Coefficient::One, None) => result.iter_mut().zip(a).for_each(|(r, a)| *r += a),
-                (Coefficient::MinusOne, None) => result.iter_mut().zip(a).for_each(|(r, a)| *r -= a),
+                (Coefficient::MinusOne, None) => {
+                    result.iter_mut().zip(a).for_each(|(r, a)| *r -= a)
+                }
                 (Coefficient::Other(c), None) => {
-                    wide.iter_mut().zip(a).for_each(|(w, a)| Fp::mul_accumulate(w, &c, a));
+                    wide.iter_mut()
+                        .zip(a)
+                        .for_each(|(w, a)| Fp::mul_accumulate(w, &c, a));
                 }
                 (coefficient, Some(b)) => {
                     let scale = coefficient.value();
                     let factors = wide.iter_mut().zip(a.iter().zip(b));
                     match coefficient {
-                        Coefficient::One => factors.for_each(|(w, (a, b))| Fp::mul_accumulate(w, a, b)),
-                        Coefficient::MinusOne => factors.for_each(|(w, (a, b))| Fp::mul_accumulate(w, &-a, b)),
-                        Coefficient::Other(_) => factors.for_each(|(w, (a, b))| Fp::mul_accumulate(w, &(scale * a), b)),
+                        Coefficient::One => {
+                            factors.for_each(|(w, (a, b))| Fp::mul_accumulate(w, a, b))
+                        }
+                        Coefficient::MinusOne => {
+                            factors.for_each(|(w, (a, b))| Fp::mul_accumulate(w, &-a, b))
+                        }
+                        Coefficient::Other(_) => {
+                            factors.for_each(|(w, (a, b))| Fp::mul_accumulate(w, &(scale * a), b))
+                        }
                     }
                 }
             }
@@ -532,7 +564,9 @@ impl<'a> Machine<'a> {
         let (run, after) = terms.split_at_checked(RUN)?;
         let mut products: [(&[Fp], &[Fp]); RUN] = [(&[], &[]); RUN];
         for (product, term) in products.iter_mut().zip(run) {
-            let (Coefficient::One, Some(b)) = (term.coefficient, term.b) else { return None };
+            let (Coefficient::One, Some(b)) = (term.coefficient, term.b) else {
+                return None;
+            };
             *product = (&self.load(term.a)[..self.len], &self.load(b)[..self.len]);
         }
         Some((products, after))

@@ -22,7 +22,11 @@ fn bit_sums(table: &[Point], digits: &[Digit], groups: usize, width: u32) -> Vec
     for (bucket, point) in sums {
         let (group, magnitude) = (bucket / stride, bucket % stride);
         for bit in (0..width as usize).filter(|bit| magnitude >> bit & 1 == 1) {
-            digits.push(Digit::new((group * width as usize + bit) as u64, points.len(), false));
+            digits.push(Digit::new(
+                (group * width as usize + bit) as u64,
+                points.len(),
+                false,
+            ));
         }
         points.push(point);
     }
@@ -48,7 +52,12 @@ impl FixedBases {
             signed_digits(limbs, [low, high], |magnitude, flip| {
                 let (row, set) = (half / 2 % tables, half / 2 / tables * 2 + half % 2);
                 if magnitude != 0 {
-                    digits.push((magnitude, negative != flip, row * self.layout.bases + block * len, set));
+                    digits.push((
+                        magnitude,
+                        negative != flip,
+                        row * self.layout.bases + block * len,
+                        set,
+                    ));
                 }
                 half += 1;
             });
@@ -77,7 +86,11 @@ impl FixedBases {
                     .map(|i| {
                         let from = sums.partition_point(|(index, _)| *index < i * per_position);
                         let to = sums.partition_point(|(index, _)| *index < (i + 1) * per_position);
-                        join(sums[from..to].iter().map(|(index, point)| (exponent(index % per_position), point)))
+                        join(
+                            sums[from..to]
+                                .iter()
+                                .map(|(index, point)| (exponent(index % per_position), point)),
+                        )
                     })
                     .collect();
                 let mut affine = vec![EqAffine::default(); count];
@@ -106,7 +119,9 @@ fn join<'a>(sums: impl DoubleEndedIterator<Item = (usize, &'a Point)>) -> Eq {
 
 /// `Σ scalar·point` over points that have no table and are not the identity.
 pub(crate) fn msm_points(points: &[Point], scalars: &[Fp]) -> Eq {
-    let width = (usize::BITS - points.len().leading_zeros()).saturating_sub(3).clamp(3, 10);
+    let width = (usize::BITS - points.len().leading_zeros())
+        .saturating_sub(3)
+        .clamp(3, 10);
     let mut digits = Vec::new();
     for (index, scalar) in scalars.iter().enumerate() {
         let (limbs, negative) = signed_limbs(scalar);

@@ -17,8 +17,8 @@ use pasta_curves::arithmetic::{CurveAffine, CurveExt};
 use pasta_curves::{Eq, EqAffine, Fp};
 
 pub(crate) use batch::Point;
-pub(crate) use fold::msm_points;
 use batch::sum_buckets;
+pub(crate) use fold::msm_points;
 
 /// Scalars are below `2^255`; with the sign taken out, below `2^254`.
 const SCALAR_BITS: u32 = 254;
@@ -73,18 +73,20 @@ impl Layout {
     pub(crate) fn new(bases: usize, bytes: usize) -> Self {
         let log = usize::BITS - bases.max(2).leading_zeros();
         let window = log.clamp(4, 14);
-        let windows = SCALAR_BITS.div_ceil(window) + u32::from(SCALAR_BITS % window == 0);
-        let fit = bytes / (bases.max(1) * 64);
-        let tables = u32::try_from(fit).unwrap_or(u32::MAX).clamp(1, windows);
-        Self {
+        let all = Self {
             bases,
             window,
-            tables,
-        }
+            tables: 1,
+        };
+        let fit = bytes / (bases.max(1) * 64);
+        let tables = u32::try_from(fit)
+            .unwrap_or(u32::MAX)
+            .clamp(1, all.windows());
+        Self { tables, ..all }
     }
 
     /// Windows of a full-size scalar, with room for the carry of the signed recoding.
-    fn windows(self) -> u32 {
+    pub(crate) fn windows(self) -> u32 {
         SCALAR_BITS.div_ceil(self.window) + u32::from(SCALAR_BITS % self.window == 0)
     }
 
@@ -132,11 +134,6 @@ impl FixedBases {
     /// Bases whose table was stored.
     pub(crate) fn from_table(layout: Layout, table: Vec<Point>) -> Self {
         Self { layout, table }
-    }
-
-    /// The layout of the table.
-    pub(crate) fn layout(&self) -> Layout {
-        self.layout
     }
 
     /// The table, bases first.
@@ -190,11 +187,19 @@ impl FixedBases {
 
     /// The digits of one scalar.
     fn recode(&self, base: usize, limbs: [u64; 4], negative: bool, digits: &mut [Vec<Digit>]) {
-        let Layout { bases, window, tables } = self.layout;
+        let Layout {
+            bases,
+            window,
+            tables,
+        } = self.layout;
         let (mut position, mut set) = (0, 0);
         signed_digits(limbs, [window; 2], |magnitude, flip| {
             if magnitude != 0 {
-                digits[set].push(Digit::new(magnitude, position * bases + base, negative != flip));
+                digits[set].push(Digit::new(
+                    magnitude,
+                    position * bases + base,
+                    negative != flip,
+                ));
             }
             position += 1;
             if position == tables as usize {
@@ -243,7 +248,14 @@ fn signed_digits(mut limbs: [u64; 4], widths: [u32; 2], mut emit: impl FnMut(u64
         let width = widths[usize::from(odd)];
         let value = (limbs[0] & ((1 << width) - 1)) + carry;
         carry = u64::from(value > 1 << (width - 1));
-        emit(if carry == 1 { (1 << width) - value } else { value }, carry == 1);
+        emit(
+            if carry == 1 {
+                (1 << width) - value
+            } else {
+                value
+            },
+            carry == 1,
+        );
         for i in 0..3 {
             limbs[i] = limbs[i] >> width | limbs[i + 1] << (64 - width);
         }

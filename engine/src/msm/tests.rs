@@ -132,7 +132,11 @@ fn accepts_folded_bases() {
         for bytes in [1 << 24, 64 * count * 5] {
             let folded = FixedBases::new(&bases, Layout::new(count, bytes)).fold(&weights, len);
             for (i, point) in folded.iter().enumerate() {
-                let expected: Eq = weights.iter().enumerate().map(|(b, weight)| bases[i + b * len] * weight).sum();
+                let expected: Eq = weights
+                    .iter()
+                    .enumerate()
+                    .map(|(b, weight)| bases[i + b * len] * weight)
+                    .sum();
                 assert_eq!(*point, Point::from(&expected.to_affine()));
             }
         }
@@ -145,7 +149,15 @@ fn accepts_sums_without_a_table() {
     for count in [1, 2, 30, 200] {
         let bases = bases(count, &mut rng);
         let points: Vec<Point> = bases.iter().map(Point::from).collect();
-        let scalars: Vec<Fp> = (0..count).map(|i| if i == 7 { -Fp::ONE } else { Fp::random(&mut rng) }).collect();
+        let scalars: Vec<Fp> = (0..count)
+            .map(|i| {
+                if i == 7 {
+                    -Fp::ONE
+                } else {
+                    Fp::random(&mut rng)
+                }
+            })
+            .collect();
         assert_eq!(msm_points(&points, &scalars), naive(&bases, &scalars));
     }
 }

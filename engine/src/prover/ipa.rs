@@ -70,23 +70,39 @@ impl Generators<'_> {
         let mut scalars = vec![Fp::ZERO; 2 * half * self.weights.len()];
         for (block, weight) in scalars.chunks_exact_mut(2 * half).zip(&self.weights) {
             let block = block[side * half..].iter_mut();
-            block.zip(values).for_each(|(scalar, value)| *scalar = *weight * value);
+            block
+                .zip(values)
+                .for_each(|(scalar, value)| *scalar = *weight * value);
         }
         scalars
     }
 
     fn commit(&self, scalars: &[Fp], [u, w]: [&Fp; 2]) -> Eq {
         let bases = self.params.monomial();
-        let [u, w] = [single(self.params.u_index(), u), single(self.params.w_index(), w)];
+        let [u, w] = [
+            single(self.params.u_index(), u),
+            single(self.params.w_index(), w),
+        ];
         match &self.folded {
-            None => bases.msm(&[Term { first: 0, values: Values::Full(scalars) }, u, w]),
+            None => bases.msm(&[
+                Term {
+                    first: 0,
+                    values: Values::Full(scalars),
+                },
+                u,
+                w,
+            ]),
             Some(points) => msm_points(points, scalars) + bases.msm(&[u, w]),
         }
     }
 
     /// Replaces each lower generator by itself plus `u` times its upper one.
     fn fold(&mut self, u: Fp, len: usize) {
-        self.weights = self.weights.iter().flat_map(|weight| [*weight, *weight * u]).collect();
+        self.weights = self
+            .weights
+            .iter()
+            .flat_map(|weight| [*weight, *weight * u])
+            .collect();
         self.rounds += 1;
         if self.rounds == FOLD_ROUNDS && len << self.rounds >= FOLD_ROWS {
             self.folded = Some(self.params.monomial().fold(&self.weights, len));
@@ -104,12 +120,20 @@ fn rounds(
     rng: &mut impl Rng,
     transcript: &mut Transcript,
 ) -> Result<(), ProveError> {
-    let mut generators = Generators { params, folded: None, weights: vec![Fp::ONE], rounds: 0 };
+    let mut generators = Generators {
+        params,
+        folded: None,
+        weights: vec![Fp::ONE],
+        rounds: 0,
+    };
     while p.len() > 1 {
         let half = p.len() / 2;
         let (p_low, p_high) = p.split_at(half);
         let (b_low, b_high) = b.split_at(half);
-        let [left, right] = [inner_product(p_high, b_low) * z, inner_product(p_low, b_high) * z];
+        let [left, right] = [
+            inner_product(p_high, b_low) * z,
+            inner_product(p_low, b_high) * z,
+        ];
         let random = [Fp::random(&mut *rng), Fp::random(&mut *rng)];
         let (left, right) = rayon::join(
             || generators.commit(&generators.spread(p_high, 0), [&left, &random[0]]),

@@ -7,25 +7,25 @@ use rand_core::Rng;
 use zkonnx_verifier::cs::Expression;
 
 use super::permutation::running_product;
-use super::run::{LookupPolynomials, Polynomial, Run, commit};
+use super::run::{LookupPolynomials, Polynomial, Run, Work};
 use super::transcript::Transcript;
 use super::{ProveError, draw};
 use crate::constraints::compile_compression;
 use crate::key::ProvingKey;
 use crate::msm::limbs;
-use crate::params::Params;
+
 use crate::program::{Poly, Program};
 
 /// Compresses, sorts, blinds and commits to the inputs and tables of all lookups.
 pub(super) fn commit_permuted(
-    params: &Params,
-    key: &ProvingKey,
+    work: Work<'_>,
     runs: &mut [Run],
     theta: Fp,
     rng: &mut impl Rng,
     transcript: &mut Transcript,
 ) -> Result<(), ProveError> {
     use rayon::prelude::*;
+    let Work { params, key, .. } = work;
     let cs = key.circuit.cs();
     let hidden = key.shape.blinding_factors + 1;
     for (circuit, run) in runs.iter_mut().enumerate() {
@@ -63,7 +63,7 @@ pub(super) fn commit_permuted(
     let jobs: Vec<_> = permuted
         .map(|polynomial| polynomial.value_terms(params))
         .collect();
-    transcript.points(&commit(params.lagrange(), &jobs))
+    transcript.points(&work.commit(params.lagrange(), &jobs))
 }
 
 /// The compressed expressions on all rows.

@@ -21,12 +21,13 @@ use thiserror::Error;
 
 use crate::constraints::{Challenges, compile, count};
 use crate::key::ProvingKey;
+use crate::memory::{LEAN_POLYNOMIALS, Memory};
 use crate::msm::{Term, Values};
 use crate::params::Params;
 use crate::synthesis;
 
 pub use run::AdviceColumn;
-use run::{Polynomial, Run, commit};
+use run::{Polynomial, Run, Work};
 use transcript::Transcript;
 
 /// Why a proof cannot be made.
@@ -41,6 +42,9 @@ pub enum ProveError {
         /// Binary logarithm of the rows of the parameters.
         params: u32,
     },
+    /// The constraint system of the key is not acceptable.
+    #[error("the key is not acceptable: {0}")]
+    Key(#[from] zkonnx_verifier::KeyError),
     /// There is nothing to prove.
     #[error("at least one circuit is needed")]
     NoCircuit,
@@ -89,6 +93,14 @@ pub enum ProveError {
     /// The columns of this build of halo2 do not show their index.
     #[error("this version of halo2_proofs is not supported: the index of a column cannot be read")]
     ColumnIndex,
+    /// The memory limit is too low for this proof.
+    #[error("proving needs about {needed} bytes of memory, and {limit} are allowed")]
+    Memory {
+        /// Predicted need, in bytes.
+        needed: u64,
+        /// The limit, in bytes.
+        limit: u64,
+    },
     /// A lookup's input is not in its table.
     #[error("circuit {circuit}: an input of lookup {lookup} is not in its table")]
     NotInTable {
@@ -130,12 +142,16 @@ pub enum Stage {
 pub struct Options<'a> {
     /// Called when a stage starts.
     pub progress: Option<&'a (dyn Fn(Stage) + Sync)>,
+    /// Bytes of memory that must not be exceeded, key and parameters included: when the usual way is predicted to need
+    /// more, a slower one is taken that needs less. The proof is the same.
+    pub max_memory: Option<u64>,
 }
 
 impl std::fmt::Debug for Options<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Options")
             .field("progress", &self.progress.is_some())
+            .field("max_memory", &self.max_memory)
             .finish()
     }
 }
@@ -273,6 +289,8 @@ pub fn prove_witness<R: Rng>(
     check_instances(key, witnesses.len(), instances)?;
     check_witnesses(key, &witnesses)?;
     let (cs, shape) = (key.circuit.cs(), &key.shape);
+    let lean = is_lean(key, witnesses.len(), options)?;
+    let work = Work { params, key, lean };
     let mut transcript = Transcript::new(key.transcript_repr())?;
 
     options.stage(Stage::Witness);
@@ -280,12 +298,12 @@ pub fn prove_witness<R: Rng>(
         .iter()
         .map(|instance| Run::new(key, instance))
         .collect();
-    run::commit_instances(params, &runs, &mut transcript)?;
-    run::commit_advice(params, key, witnesses, &mut runs, &mut rng, &mut transcript)?;
+    run::commit_instances(work, &runs, &mut transcript)?;
+    run::commit_advice(work, witnesses, &mut runs, &mut rng, &mut transcript)?;
 
     options.stage(Stage::Lookups);
     let theta = transcript.challenge();
-    lookup::commit_permuted(params, key, &mut runs, theta, &mut rng, &mut transcript)?;
+    lookup::commit_permuted(work, &mut runs, theta, &mut rng, &mut transcript)?;
 
     options.stage(Stage::Products);
     let (beta, gamma) = (transcript.challenge(), transcript.challenge());
@@ -294,36 +312,34 @@ pub fn prove_witness<R: Rng>(
     let random = Polynomial {
         coefficients: draw(&mut rng, shape.n),
         blind: Fp::random(&mut rng),
-        values: Vec::new(),
+        ..Polynomial::default()
     };
-    commit_products(params, &runs, &random, &mut transcript)?;
+    commit_products(work, &runs, &random, &mut transcript)?;
     for run in &mut runs {
         run.forget_values();
     }
 
     options.stage(Stage::Quotient);
     let y = transcript.challenge();
-    let classes = compile(
-        cs,
-        shape,
-        &Challenges {
-            theta,
-            beta,
-            gamma,
-            y,
-        },
-    );
+    let challenges = Challenges {
+        theta,
+        beta,
+        gamma,
+        y,
+    };
+    let polynomials = if lean { LEAN_POLYNOMIALS } else { usize::MAX };
+    let classes = compile(cs, shape, &challenges, polynomials);
     let circuit_weight = y.pow_vartime([count(cs, shape) as u64]);
-    let pieces: Vec<Polynomial> = quotient::quotient(key, &runs, &classes, circuit_weight)
+    let pieces: Vec<Polynomial> = quotient::quotient(key, &runs, &classes, circuit_weight, lean)
         .into_iter()
         .map(|coefficients| Polynomial {
             coefficients,
             blind: Fp::random(&mut rng),
-            values: Vec::new(),
+            ..Polynomial::default()
         })
         .collect();
     let jobs: Vec<_> = pieces.iter().map(|piece| piece.terms(params)).collect();
-    transcript.points(&commit(params.monomial(), &jobs))?;
+    transcript.points(&work.commit(params.monomial(), &jobs))?;
 
     options.stage(Stage::Evaluations);
     let x = transcript.challenge();
@@ -342,17 +358,36 @@ pub fn prove_witness<R: Rng>(
     }
 
     options.stage(Stage::Opening);
-    multiopen::open(params, &opened, x, &mut rng, &mut transcript)?;
+    multiopen::open(work, &opened, x, &mut rng, &mut transcript)?;
     Ok(transcript.finish())
+}
+
+/// Whether the memory limit asks for the lean way.
+fn is_lean(key: &ProvingKey, circuits: usize, options: Options<'_>) -> Result<bool, ProveError> {
+    let Some(limit) = options.max_memory else {
+        return Ok(false);
+    };
+    let memory = Memory::predict(
+        key.circuit.cs(),
+        key.shape.k,
+        circuits,
+        rayon::current_num_threads(),
+    )?;
+    let needed = memory.lean_total();
+    if needed > limit {
+        return Err(ProveError::Memory { needed, limit });
+    }
+    Ok(memory.total() > limit)
 }
 
 /// Commits to all running products and to the random polynomial, which no challenge separates.
 fn commit_products(
-    params: &Params,
+    work: Work<'_>,
     runs: &[Run],
     random: &Polynomial,
     transcript: &mut Transcript,
 ) -> Result<(), ProveError> {
+    let params = work.params;
     let permutations = runs.iter().flat_map(|run| &run.permutation);
     let lookups = runs
         .iter()
@@ -362,11 +397,14 @@ fn commit_products(
         .chain(lookups)
         .map(|product| product.value_terms(params))
         .collect();
-    let (points, random) = rayon::join(
-        || commit(params.lagrange(), &jobs),
-        || commit(params.monomial(), &[random.terms(params)]),
-    );
-    transcript.points(&points)?;
+    let products = || work.commit(params.lagrange(), &jobs);
+    let random = || work.commit(params.monomial(), &[random.terms(params)]);
+    let (products, random) = if work.lean {
+        (products(), random())
+    } else {
+        rayon::join(products, random)
+    };
+    transcript.points(&products)?;
     transcript.points(&random)
 }
 

@@ -7,11 +7,10 @@ use pasta_curves::Fp;
 use rand_core::Rng;
 
 use super::evaluation::{Form, Name, Opened};
-use super::run::{Polynomial, commit, fold};
+use super::run::{Polynomial, Work, fold};
 use super::transcript::Transcript;
 use super::{ProveError, draw, ipa};
 use crate::arith::{add_combination, inner_product, powers};
-use crate::params::Params;
 
 /// Polynomials that are opened at the same points.
 #[derive(Debug, Default)]
@@ -82,9 +81,9 @@ fn combine(opened: &Opened<'_>, group: &Group, x_1: Fp) -> Polynomial {
     }
     add_combination(&mut sum, &coefficients);
     Polynomial {
-        values: Vec::new(),
         coefficients: sum,
         blind,
+        ..Polynomial::default()
     }
 }
 
@@ -104,13 +103,14 @@ fn divide(polynomial: &[Fp], points: &[Fp]) -> Vec<Fp> {
 
 /// Opens everything.
 pub(super) fn open(
-    params: &Params,
+    work: Work<'_>,
     opened: &Opened<'_>,
     x: Fp,
     rng: &mut impl Rng,
     transcript: &mut Transcript,
 ) -> Result<(), ProveError> {
     use rayon::prelude::*;
+    let params = work.params;
     let (x_1, x_2) = (transcript.challenge(), transcript.challenge());
     let groups = groups(opened, x);
     let combined: Vec<Polynomial> = groups
@@ -134,9 +134,9 @@ pub(super) fn open(
     let blinding = Polynomial {
         coefficients: draw(rng, opened.key.shape.n),
         blind: Fp::random(&mut *rng),
-        values: Vec::new(),
+        ..Polynomial::default()
     };
-    let points = commit(
+    let points = work.commit(
         params.monomial(),
         &[quotient.terms(params), blinding.terms(params)],
     );

@@ -42,51 +42,33 @@ impl Common {
     }
 }
 
-/// The pieces of the quotient, of `n` coefficients each. `circuit_weight` separates the circuits of the proof.
+/// The pieces of the quotient, of `n` coefficients each. `circuit_weight` separates the circuits of the proof. In the
+/// `lean` way each program has only its own witness polynomials in memory, and shared ones are evaluated again.
 pub(super) fn quotient(
     key: &ProvingKey,
     runs: &[Run],
     classes: &[Class],
     circuit_weight: Fp,
+    lean: bool,
 ) -> Vec<Vec<Fp>> {
     use rayon::prelude::*;
     let n = key.shape.n;
-    let mut values: Vec<Vec<Vec<Fp>>> = vec![Vec::new(); classes.len()];
+    // For each number of cosets, the values of the quotient on them.
+    let mut values: BTreeMap<usize, Vec<Vec<Fp>>> = classes
+        .iter()
+        .map(|class| (class.cosets, Vec::new()))
+        .collect();
     for coset in 0..key.shape.pieces() {
-        let active: Vec<usize> = (0..classes.len())
-            .filter(|class| classes[*class].cosets > coset)
+        let active: Vec<&Class> = classes
+            .iter()
+            .filter(|class| class.cosets > coset)
             .collect();
-        let common = Common::new(key, coset);
-        let mut sums = vec![vec![Fp::ZERO; n]; active.len()];
-        for run in runs {
-            let witness = evaluate(
-                key,
-                run,
-                active.iter().map(|class| &classes[*class].program),
-                coset,
-            );
-            for (class, sum) in active.iter().zip(&mut sums) {
-                let program = &classes[*class].program;
-                let columns: Vec<&[Fp]> = program
-                    .slots()
-                    .iter()
-                    .map(|slot| column(key, &witness, &common, slot.poly, coset))
-                    .collect();
-                let mut out = vec![Fp::ZERO; n];
-                program.run(&columns, &mut out);
-                sum.iter_mut()
-                    .zip(out)
-                    .for_each(|(sum, out)| *sum = *sum * circuit_weight + out);
-            }
-        }
-        let inverse = key.domain.vanishing_inverse(coset);
-        for (class, mut sum) in active.into_iter().zip(sums) {
-            sum.iter_mut().for_each(|value| *value *= inverse);
-            values[class].push(sum);
+        for (cosets, sum) in on_coset(key, runs, &active, circuit_weight, coset, lean) {
+            values.entry(cosets).or_default().push(sum);
         }
     }
     let mut pieces = vec![vec![Fp::ZERO; n]; key.shape.pieces()];
-    for mut remainders in values {
+    for mut remainders in values.into_values() {
         remainders
             .par_iter_mut()
             .enumerate()
@@ -99,6 +81,48 @@ pub(super) fn quotient(
         }
     }
     pieces
+}
+
+/// The values of the quotients on a coset, by the number of cosets that determine them.
+fn on_coset(
+    key: &ProvingKey,
+    runs: &[Run],
+    active: &[&Class],
+    circuit_weight: Fp,
+    coset: usize,
+    lean: bool,
+) -> BTreeMap<usize, Vec<Fp>> {
+    let n = key.shape.n;
+    let common = Common::new(key, coset);
+    let mut sums: BTreeMap<usize, Vec<Fp>> = active
+        .iter()
+        .map(|class| (class.cosets, vec![Fp::ZERO; n]))
+        .collect();
+    // Programs of a group share the witness polynomials on the coset.
+    let group = if lean { 1 } else { active.len().max(1) };
+    for run in runs {
+        for sum in sums.values_mut() {
+            sum.iter_mut().for_each(|sum| *sum *= circuit_weight);
+        }
+        for group in active.chunks(group) {
+            let witness = evaluate(key, run, group.iter().map(|class| &class.program), coset);
+            for Class { cosets, program } in group {
+                let slots = program.slots().iter();
+                let columns: Vec<&[Fp]> = slots
+                    .map(|slot| column(key, &witness, &common, slot.poly, coset))
+                    .collect();
+                let mut out = vec![Fp::ZERO; n];
+                program.run(&columns, &mut out);
+                let sum = sums.entry(*cosets).or_default();
+                sum.iter_mut().zip(out).for_each(|(sum, out)| *sum += out);
+            }
+        }
+    }
+    let inverse = key.domain.vanishing_inverse(coset);
+    for sum in sums.values_mut() {
+        sum.iter_mut().for_each(|value| *value *= inverse);
+    }
+    sums
 }
 
 /// The witness polynomials that `programs` read, on a coset.

@@ -40,20 +40,18 @@ impl AdviceColumn {
         self.len() == 0
     }
 
-    /// The values, followed by zeros up to `rows`.
-    fn into_values(self, rows: usize) -> Vec<Fp> {
-        let mut values = match self {
-            Self::Full(values) => values,
-            Self::Small(values) => values
-                .iter()
-                .map(|value| {
-                    let magnitude = Fp::from(value.unsigned_abs());
-                    if *value < 0 { -magnitude } else { magnitude }
-                })
-                .collect(),
+    /// The values, followed by zeros up to `rows`, and the small integers that they are.
+    fn into_values(self, rows: usize) -> (Vec<Fp>, Vec<i64>) {
+        let element = |value: &i64| {
+            let magnitude = Fp::from(value.unsigned_abs());
+            if *value < 0 { -magnitude } else { magnitude }
+        };
+        let (mut values, small) = match self {
+            Self::Full(values) => (values, Vec::new()),
+            Self::Small(small) => (small.iter().map(element).collect::<Vec<Fp>>(), small),
         };
         values.resize(rows, Fp::ZERO);
-        values
+        (values, small)
     }
 }
 
@@ -62,6 +60,8 @@ impl AdviceColumn {
 pub(super) struct Polynomial {
     /// Values on the rows, as long as they are needed.
     pub(super) values: Vec<Fp>,
+    /// The first of the values, if they are known to be small integers.
+    pub(super) small: Vec<i64>,
     pub(super) coefficients: Vec<Fp>,
     /// Blinding factor of the commitment.
     pub(super) blind: Fp,
@@ -76,15 +76,21 @@ impl Polynomial {
             values,
             coefficients,
             blind,
+            ..Self::default()
         }
     }
 
     /// The scalars of the commitment in the Lagrange basis.
     pub(super) fn value_terms(&self, params: &Params) -> Vec<Term<'_>> {
+        let first = self.small.len();
         vec![
             Term {
                 first: 0,
-                values: Values::Full(&self.values),
+                values: Values::Small(&self.small),
+            },
+            Term {
+                first,
+                values: Values::Full(&self.values[first..]),
             },
             single(params.w_index(), &self.blind),
         ]
@@ -178,7 +184,10 @@ impl Run {
             .iter_mut()
             .chain(&mut self.advice)
             .chain(&mut self.permutation);
-        columns.for_each(|polynomial| polynomial.values = Vec::new());
+        columns.for_each(|polynomial| {
+            polynomial.values = Vec::new();
+            polynomial.small = Vec::new();
+        });
         for lookup in &mut self.lookups {
             lookup.input = Vec::new();
             lookup.table = Vec::new();
@@ -193,15 +202,29 @@ impl Run {
     }
 }
 
-/// Commitments, computed side by side.
-pub(super) fn commit(bases: &FixedBases, jobs: &[Vec<Term<'_>>]) -> Vec<EqAffine> {
-    use rayon::prelude::*;
-    let sums: Vec<Eq> = jobs
-        .par_iter()
-        .with_max_len(1)
-        .map(|terms| bases.msm(terms))
-        .collect();
-    affine(&sums)
+/// What all stages of a proof use.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Work<'a> {
+    pub(super) params: &'a Params,
+    pub(super) key: &'a ProvingKey,
+    /// Whether to spare memory rather than time.
+    pub(super) lean: bool,
+}
+
+impl Work<'_> {
+    /// Commitments, computed side by side, or one after the other where memory is short.
+    pub(super) fn commit(self, bases: &FixedBases, jobs: &[Vec<Term<'_>>]) -> Vec<EqAffine> {
+        use rayon::prelude::*;
+        let sums: Vec<Eq> = if self.lean {
+            jobs.iter().map(|terms| bases.msm(terms)).collect()
+        } else {
+            jobs.par_iter()
+                .with_max_len(1)
+                .map(|terms| bases.msm(terms))
+                .collect()
+        };
+        affine(&sums)
+    }
 }
 
 /// Points in affine coordinates.
@@ -213,25 +236,26 @@ pub(super) fn affine(points: &[Eq]) -> Vec<EqAffine> {
 
 /// Absorbs the commitments to the public values.
 pub(super) fn commit_instances(
-    params: &Params,
+    work: Work<'_>,
     runs: &[Run],
     transcript: &mut Transcript,
 ) -> Result<(), ProveError> {
+    let params = work.params;
     let columns = runs.iter().flat_map(|run| &run.instance);
     let jobs: Vec<_> = columns.map(|column| column.value_terms(params)).collect();
-    transcript.common_points(&commit(params.lagrange(), &jobs))
+    transcript.common_points(&work.commit(params.lagrange(), &jobs))
 }
 
 /// Blinds the advice columns and commits to them.
 pub(super) fn commit_advice(
-    params: &Params,
-    key: &ProvingKey,
+    work: Work<'_>,
     witnesses: Vec<Vec<AdviceColumn>>,
     runs: &mut [Run],
     rng: &mut impl Rng,
     transcript: &mut Transcript,
 ) -> Result<(), ProveError> {
     use rayon::prelude::*;
+    let Work { params, key, .. } = work;
     let usable = key.shape.usable_rows();
     for (witness, run) in witnesses.into_iter().zip(runs.iter_mut()) {
         let tails: Vec<Vec<Fp>> = witness
@@ -244,15 +268,18 @@ pub(super) fn commit_advice(
             .zip(tails)
             .zip(blinds)
             .map(|((column, tail), blind)| {
-                let mut values = column.into_values(usable);
+                let (mut values, small) = column.into_values(usable);
                 values.extend(tail);
-                Polynomial::new(key, values, blind)
+                Polynomial {
+                    small,
+                    ..Polynomial::new(key, values, blind)
+                }
             })
             .collect();
     }
     let columns = runs.iter().flat_map(|run| &run.advice);
     let jobs: Vec<_> = columns.map(|column| column.value_terms(params)).collect();
-    transcript.points(&commit(params.lagrange(), &jobs))
+    transcript.points(&work.commit(params.lagrange(), &jobs))
 }
 
 /// `Σ_i x^i·polynomial_i`, with the blinding factors.
@@ -274,8 +301,8 @@ pub(super) fn fold(polynomials: &[Polynomial], x: Fp) -> Polynomial {
         .map(|(weight, p)| *weight * p.blind)
         .sum();
     Polynomial {
-        values: Vec::new(),
         coefficients,
         blind,
+        ..Polynomial::default()
     }
 }

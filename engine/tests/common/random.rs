@@ -58,10 +58,86 @@ pub struct Spec {
 }
 
 impl Spec {
+    /// A specification of 2^5 or 2^6 rows.
     pub fn random(rng: &mut StdRng) -> Self {
+        let k = rng.random_range(5..=6);
+        Self::random_of_size(k, rng)
+    }
+
+    /// A specification of that degree.
+    pub fn random_of_degree(degree: usize, rng: &mut StdRng) -> Self {
+        let k = rng.random_range(5..=6);
+        Self::random_of(k, degree, rng)
+    }
+
+    /// The features that the circuit uses, by name.
+    pub fn features(&self) -> Vec<String> {
+        let mut meta = ConstraintSystem::default();
+        with(self, || RandomCircuit::configure(&mut meta));
+        let cs = zkonnx_engine::constraint_system::<RandomCircuit>().unwrap();
+        let mut features = vec![format!("degree {}", cs.degree())];
+        features.push(format!(
+            "{} lookups",
+            if self.lookups.len() > 1 {
+                "several"
+            } else if self.lookups.is_empty() {
+                "no"
+            } else {
+                "one"
+            }
+        ));
+        if self.lookups.iter().any(|(columns, _)| *columns == 1) {
+            features.push("lookup of one column".into());
+        }
+        if self.lookups.iter().any(|(columns, _)| *columns > 1) {
+            features.push("lookup of several columns".into());
+        }
+        let chunk = cs.permutation_chunk();
+        features.push(match self.permutation.len() {
+            0 => "no permutation".into(),
+            len if len > chunk => "several chunks".into(),
+            _ => "one chunk".into(),
+        });
+        let kinds: std::collections::HashSet<Kind> =
+            self.permutation.iter().map(|(kind, _)| *kind).collect();
+        if kinds.len() == 3 {
+            features.push("permutation over all kinds of columns".into());
+        }
+        features.push(if self.instances == 0 {
+            "no instance".into()
+        } else {
+            "instance columns".into()
+        });
+        if cs.advice_queries.iter().any(|query| query.rotation < 0)
+            && cs.advice_queries.iter().any(|query| query.rotation > 0)
+        {
+            features.push("rotations up and down".into());
+        }
+        if cs.instance_queries.iter().any(|query| query.rotation != 0) {
+            features.push("rotations of instances".into());
+        }
+        features.push(if cs.blinding_factors() > 5 {
+            "more blinding rows".into()
+        } else {
+            "least blinding rows".into()
+        });
+        features.push(if self.gates.is_empty() {
+            "no gate".into()
+        } else {
+            "gates".into()
+        });
+        features
+    }
+
+    /// A specification of `2^k` rows.
+    pub fn random_of_size(k: u32, rng: &mut StdRng) -> Self {
         let degree = rng.random_range(3..=9);
+        Self::random_of(k, degree, rng)
+    }
+
+    fn random_of(k: u32, degree: usize, rng: &mut StdRng) -> Self {
         let mut spec = Self {
-            k: rng.random_range(5..=6),
+            k,
             free_advice: rng.random_range(1..=6),
             free_fixed: rng.random_range(0..=4),
             instances: rng.random_range(0..=2),
@@ -73,12 +149,13 @@ impl Spec {
                 .map(|_| spec.tree(rng.random_range(1..degree), rng))
                 .collect();
         }
-        if rng.random_bool(0.6) {
+        if degree > 3 && rng.random_bool(0.6) {
             let inputs = (degree - 3).clamp(1, 4);
             let lookup = |rng: &mut StdRng| (rng.random_range(1..=3), rng.random_range(1..=inputs));
             spec.lookups = (0..rng.random_range(1..=3)).map(|_| lookup(rng)).collect();
         }
-        if rng.random_bool(0.4) {
+        let plain = with(&spec, zkonnx_engine::constraint_system::<RandomCircuit>).unwrap();
+        if (plain.degree() as usize) < degree {
             spec.minimum_degree = Some(degree);
         }
         if rng.random_bool(0.8) {

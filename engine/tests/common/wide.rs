@@ -122,7 +122,8 @@ impl Circuit<Fp> for WideCircuit {
 
     fn configure(meta: &mut ConstraintSystem<Fp>) -> WideConfig {
         let shape = SHAPE
-            .with(Cell::get)
+            .lock()
+            .unwrap()
             .expect("WideCircuit::new sets the shape");
         let values: Vec<_> = (0..shape.values).map(|_| meta.advice_column()).collect();
         let weights: Vec<Vec<_>> = (0..shape.accumulators)
