@@ -9,13 +9,11 @@ use super::importer::{Importer, port_quantization};
 use super::node::NodeView;
 use super::real::{Acc, Base, Deferred, Mean, MeanKind, Params, Quantized, Real};
 use super::{Status, ops};
-use crate::ops::{Lanes, MaxPool, Requantize, Rule, ScaleRule, Steps, Table};
+use crate::ops::{Lanes, MaxPool, Maximum, Requantize, Rule, ScaleRule, Steps, Table};
 use crate::program::{DataType, Fact, Range, TensorId};
 
 /// Largest number of accumulators that a rule which is not monotone is enumerated on.
-const MAX_ENUMERATION: i64 = 1 << 22;
-/// Largest number of operations of a pending expression.
-const MAX_EXPRESSION: usize = 1 << 10;
+const MAX_ENUMERATION: i64 = 1 << 20;
 
 /// `saturate(round_half_even(x) + zero)`; NaN becomes the lowest value, as in ONNX Runtime.
 pub(crate) fn saturate(x: f32, zero: i64, range: Range) -> i64 {
@@ -85,11 +83,6 @@ impl Importer<'_> {
         real: &Real,
         y: &Params,
     ) -> Result<(TensorId, Status), NodeError> {
-        if real.expr.size() > MAX_EXPRESSION {
-            return Err(NodeError::Island {
-                reason: "its expression is too long",
-            });
-        }
         if y.axis.is_some() && !real.after.is_empty() {
             return Err(NodeError::Island {
                 reason: "its scales follow an axis through data movement",
@@ -101,6 +94,15 @@ impl Importer<'_> {
             Base::Acc(acc) => (self.close_acc(node, acc, &real.expr, y)?, Status::Exact),
             Base::Mean(mean) => self.close_mean(node, mean, &real.expr, y)?,
             Base::Pair(pair) => ops::pair::close(self, node, pair, &real.expr, y)?,
+            Base::Extreme(parts, largest) => (
+                self.close_extreme(node, parts, *largest, &real.expr, y)?,
+                Status::Exact,
+            ),
+            Base::Concat(..) if *real.expr != Expr::X => {
+                return Err(NodeError::Island {
+                    reason: "a function follows Concat",
+                });
+            }
             Base::Concat(parts, axis) => (self.close_concat(node, parts, *axis, y)?, Status::Exact),
         };
         for deferred in &real.after {
@@ -290,6 +292,64 @@ impl Importer<'_> {
             tensors.push(self.close(node, part, y)?.0);
         }
         ops::movement::concat(self, node, &tensors, axis)
+    }
+
+    /// Quantization never decreases, so the extreme may be taken of the integers.
+    fn close_extreme(
+        &mut self,
+        node: &NodeView<'_>,
+        parts: &[Real],
+        largest: bool,
+        expr: &Expr,
+        y: &Params,
+    ) -> Result<TensorId, NodeError> {
+        if y.axis.is_some() {
+            return Err(SEVERAL_AXES);
+        }
+        if *expr != Expr::X {
+            return Err(NodeError::Island {
+                reason: "a function follows Min or Max",
+            });
+        }
+        let mut tensors = Vec::with_capacity(parts.len());
+        for part in parts {
+            let tensor = self.close(node, part, y)?.0;
+            tensors.push(if largest {
+                tensor
+            } else {
+                self.mirror(node, tensor)?
+            });
+        }
+        let tensor = self.push(node, Maximum, &tensors)?;
+        if largest {
+            Ok(tensor)
+        } else {
+            self.mirror(node, tensor)
+        }
+    }
+
+    /// `lowest + highest − x`: turns the order around, so that a minimum is a maximum.
+    pub(crate) fn mirror(
+        &mut self,
+        node: &NodeView<'_>,
+        tensor: TensorId,
+    ) -> Result<TensorId, NodeError> {
+        let dtype = self.builder.fact(tensor).dtype;
+        let range = Range::of(dtype);
+        if dtype.width() > 16 {
+            let reason = "only 8-bit and 16-bit integers are supported";
+            return Err(NodeError::Input {
+                input: 0,
+                what: "x",
+                reason,
+            });
+        }
+        let table = (range.lo..=range.hi).rev().collect();
+        self.push(
+            node,
+            Table::new(dtype, dtype, vec![table], Lanes::Tensor)?,
+            &[tensor],
+        )
     }
 
     fn spread(&self, x: Spread, expr: &Expr, y: &Params) -> Result<Spread, NodeError> {

@@ -87,7 +87,7 @@ pub(crate) enum Spread {
 }
 
 impl Unary {
-    fn eval(self, x: f32) -> f32 {
+    pub(crate) fn eval(self, x: f32) -> f32 {
         match self {
             Self::Relu => {
                 if x > 0.0 {
@@ -191,7 +191,7 @@ impl Unary {
 }
 
 impl Binary {
-    fn eval(self, a: f32, b: f32) -> f32 {
+    pub(crate) fn eval(self, a: f32, b: f32) -> f32 {
         match self {
             Self::Add => a + b,
             Self::Sub => a - b,
@@ -239,16 +239,6 @@ impl Expr {
             Self::Const(operand) => operand.at(lane),
             Self::Unary(f, a) => f.eval(a.eval(x, lane)),
             Self::Binary(f, a, b) => f.eval(a.eval(x, lane), b.eval(x, lane)),
-        }
-    }
-
-    /// Number of operations, counting shared parts each time they are used; capped, since sharing may double it at
-    /// every step.
-    pub(crate) fn size(&self) -> usize {
-        match self {
-            Self::X | Self::Const(_) => 1,
-            Self::Unary(_, a) => a.size().saturating_add(1),
-            Self::Binary(_, a, b) => a.size().saturating_add(b.size()).saturating_add(1),
         }
     }
 

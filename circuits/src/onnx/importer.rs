@@ -6,8 +6,8 @@ use std::sync::Arc;
 use tract_onnx::pb::NodeProto;
 
 use super::constant::Constant;
-use super::error::{ImportError, NodeError, NodeProblem};
-use super::graph::{Graph, InputType, domain_name, node_name};
+use super::error::{ImportError, NodeError, NodeProblem, TensorProblem};
+use super::graph::{Graph, InputType, MAX_CONSTANT_ELEMENTS, domain_name, node_name};
 use super::node::NodeView;
 use super::real::{Acc, Base, Params, Quantized, QuantizedConstant, Real, Value};
 use super::registry::{self, Entry};
@@ -53,6 +53,8 @@ pub(crate) struct Importer<'a> {
     problems: Vec<NodeProblem>,
     names: Vec<(String, TensorId)>,
     tail: Vec<usize>,
+    /// Elements of all constants made by nodes.
+    folded: usize,
 }
 
 /// Imports a checked graph.
@@ -66,6 +68,7 @@ pub(crate) fn import(graph: &Graph) -> Result<Imported, ImportError> {
         problems: Vec::new(),
         names: Vec::new(),
         tail: Vec::new(),
+        folded: 0,
     };
     importer.start();
     let feeds = feeds_quantizer(graph);
@@ -215,6 +218,14 @@ impl<'a> Importer<'a> {
         }
         let done = import(self, node).map_err(Some)?;
         node.check_attributes().map_err(Some)?;
+        for value in &done.values {
+            if let Value::Const(c) = value {
+                self.folded = self.folded.saturating_add(c.len());
+            }
+        }
+        if self.folded > MAX_CONSTANT_ELEMENTS {
+            return Err(Some(TensorProblem::TooLarge(MAX_CONSTANT_ELEMENTS).into()));
+        }
         Ok(done)
     }
 

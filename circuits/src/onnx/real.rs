@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::constant::Constant;
+use super::error::NodeError;
 use super::expr::Expr;
 use crate::ops::{MatMul, Window};
 use crate::program::{DataType, OpError, Operator, Range, TensorId};
@@ -106,6 +107,8 @@ pub(crate) enum Base {
     Pair(Pair),
     /// Reals joined along an axis.
     Concat(Vec<Real>, usize),
+    /// The largest (or smallest) of several reals, element by element.
+    Extreme(Vec<Real>, bool),
 }
 
 /// Data movement that is carried out once the elements are integers again.
@@ -125,9 +128,24 @@ pub(crate) struct Real {
     pub(crate) after: Vec<Deferred>,
     /// Shape after all movement.
     pub(crate) shape: Vec<usize>,
+    /// Number of pending operations, shared parts counted each time they are used.
+    pub(crate) size: usize,
 }
 
+/// Largest number of pending operations: bounds the work of closing a group, and the depth of expressions.
+const MAX_PENDING: usize = 256;
+
 impl Real {
+    /// Counts `more` pending operations, or says that there are too many.
+    pub(crate) fn grown(mut self, more: usize) -> Result<Self, NodeError> {
+        self.size = self.size.saturating_add(more);
+        if self.size > MAX_PENDING {
+            let reason = "more than 256 operations stand before its QuantizeLinear";
+            return Err(NodeError::Island { reason });
+        }
+        Ok(self)
+    }
+
     pub(crate) fn new(base: Base, shape: Vec<usize>) -> Self {
         Self {
             base,
@@ -135,6 +153,7 @@ impl Real {
             expr: Arc::new(Expr::X),
             after: Vec::new(),
             shape,
+            size: 0,
         }
     }
 

@@ -124,10 +124,10 @@ impl Window {
             got: input.to_vec(),
         })?;
         let (positions, kernel) = (elements(&out), elements(&self.kernel));
-        if positions.saturating_mul(kernel) > 4 * MAX_ELEMENTS {
+        if positions.saturating_mul(kernel) > MAX_ELEMENTS {
             return Err(OpError::TooLarge {
                 op,
-                max: 4 * MAX_ELEMENTS,
+                max: MAX_ELEMENTS,
             });
         }
         let mut starts = Vec::with_capacity(positions + 1);

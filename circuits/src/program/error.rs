@@ -130,6 +130,12 @@ pub enum ProgramError {
         /// The cap.
         max: usize,
     },
+    /// An input without elements.
+    #[error("input {input} has no elements")]
+    EmptyInput {
+        /// The input, by number.
+        input: usize,
+    },
     /// A quantization that does not fit its tensor.
     #[error("the quantization of port {port} does not fit its tensor")]
     Quantization {

@@ -281,7 +281,10 @@ impl Builder {
         if let Some(&node) = self.known.get(&key) {
             return Ok(self.nodes[node].outputs.clone());
         }
-        let facts = op.facts(&inputs.iter().map(|id| self.fact(*id)).collect::<Vec<_>>())?;
+        let facts = facts_of(
+            op.as_ref(),
+            &inputs.iter().map(|id| self.fact(*id)).collect::<Vec<_>>(),
+        )?;
         let outputs: Vec<TensorId> = (0..facts.len())
             .map(|i| TensorId((self.facts.len() + i) as u32))
             .collect();
@@ -421,6 +424,9 @@ impl Program {
         let mut ports = Vec::new();
         for (i, (port, fact)) in inputs.into_iter().enumerate() {
             check_quantization(i, port.quantization.as_ref(), &fact)?;
+            if fact.is_empty() {
+                return Err(ProgramError::EmptyInput { input: i });
+            }
             cap("elements", MAX_ELEMENTS, elements(&fact.shape))?;
             cap("axes", MAX_RANK, fact.shape.len())?;
             ports.push(Port {
@@ -439,7 +445,7 @@ impl Program {
             }
             let op_name = op.id().name;
             let args: Vec<&Fact> = inputs.iter().map(|id| &facts[id.0 as usize]).collect();
-            let new = op.facts(&args).map_err(|source| ProgramError::Op {
+            let new = facts_of(op.as_ref(), &args).map_err(|source| ProgramError::Op {
                 node: index,
                 op: op_name,
                 source,
@@ -474,6 +480,19 @@ impl Program {
             nodes: made,
             facts,
         })
+    }
+}
+
+/// The operator's facts, if no output is empty: what follows may divide by extents.
+fn facts_of(op: &dyn Operator, inputs: &[&Fact]) -> Result<Vec<Fact>, OpError> {
+    let facts = op.facts(inputs)?;
+    match facts.iter().find(|fact| fact.is_empty()) {
+        None => Ok(facts),
+        Some(empty) => Err(OpError::Shape {
+            op: op.id().name,
+            expected: "no output is empty",
+            got: empty.shape.clone(),
+        }),
     }
 }
 

@@ -2,15 +2,18 @@
 
 use std::sync::Arc;
 
+use super::super::constant::Constant as Folded;
 use super::super::error::NodeError;
 use super::super::expr::{Binary, Expr, Operand, Unary};
 use super::super::importer::{Done, Importer};
 use super::super::node::NodeView;
 use super::super::real::{Base, Deferred, Pair, PairOp, Quantized, Real, Value};
+use super::fold;
 use super::linear::scalar;
 use super::pool::quantized;
 use super::quantization::dequantize;
-use crate::ops::{Constant, broadcast};
+use crate::ops::{Constant, Lanes, Table, broadcast};
+use crate::program::{Range, TensorId};
 
 /// Appends a function of each element.
 fn append(real: &Real, f: Unary) -> Result<Real, NodeError> {
@@ -22,10 +25,11 @@ fn append(real: &Real, f: Unary) -> Result<Real, NodeError> {
             reason: "a function that is not monotone follows MaxPool",
         });
     }
-    Ok(Real {
+    Real {
         expr,
         ..real.clone()
-    })
+    }
+    .grown(1)
 }
 
 /// A function of one argument.
@@ -36,6 +40,25 @@ pub(crate) fn unary(
 ) -> Result<Done, NodeError> {
     match cx.value(node, 0)? {
         Value::Real(real) => Ok(Done::pending(append(&real, f)?)),
+        Value::Const(c) => match c.as_floats() {
+            Some(values) => {
+                let values = values.iter().map(|&v| f.eval(v)).collect();
+                Ok(Done::folded(Folded::floats(c.shape.clone(), values)))
+            }
+            None => Err(NodeError::Input {
+                input: 0,
+                what: "x",
+                reason: "it is not float",
+            }),
+        },
+        Value::Int(tensor) => match f {
+            Unary::Relu => clamp_integers(cx, node, tensor, 0, i64::MAX),
+            _ => Err(NodeError::Input {
+                input: 0,
+                what: "x",
+                reason: "it is not float",
+            }),
+        },
         _ => Err(NodeError::Input {
             input: 0,
             what: "x",
@@ -44,23 +67,56 @@ pub(crate) fn unary(
     }
 }
 
-/// `Relu`.
-pub(crate) fn relu(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, NodeError> {
-    unary(cx, node, Unary::Relu)
+/// A clamp of integers: of 8-bit and 16-bit types by a table, of others by steps.
+fn clamp_integers(
+    cx: &mut Importer<'_>,
+    node: &NodeView<'_>,
+    tensor: TensorId,
+    lo: i64,
+    hi: i64,
+) -> Result<Done, NodeError> {
+    let dtype = cx.builder.fact(tensor).dtype;
+    if dtype.width() > 16 {
+        let reason = "only 8-bit and 16-bit integers are supported";
+        return Err(NodeError::Input {
+            input: 0,
+            what: "x",
+            reason,
+        });
+    }
+    let range = Range::of(dtype);
+    let table = (range.lo..=range.hi)
+        .map(|v| v.max(lo).min(hi).clamp(range.lo, range.hi))
+        .collect();
+    let table = Table::new(dtype, dtype, vec![table], Lanes::Tensor)?;
+    Ok(Done::int(cx.push(node, table, &[tensor])?))
 }
 
 /// `Clip`, with limits as attributes (until opset 10) or inputs.
 pub(crate) fn clip(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, NodeError> {
+    if let Value::Int(tensor) = cx.value(node, 0)? {
+        let limit = |input, default| match cx.maybe_constant(node, input, "the limit")? {
+            None => Ok(default),
+            Some(c) => c.as_int().ok_or(NodeError::Input {
+                input,
+                what: "the limit",
+                reason: "it is not one integer",
+            }),
+        };
+        let (lo, hi) = (limit(1, i64::MIN)?, limit(2, i64::MAX)?);
+        return clamp_integers(cx, node, tensor, lo, hi);
+    }
     let limit = |input, name, default: f32| -> Result<f32, NodeError> {
         let attribute = node.maybe_float(name)?;
         let given = match cx.maybe_constant(node, input, "the limit")? {
             Some(c) => match c.as_floats() {
                 Some(&[v]) => Some(v),
                 _ => {
+                    let reason = "it is not one float";
                     return Err(NodeError::Input {
                         input,
                         what: "the limit",
-                        reason: "it is not one float",
+                        reason,
                     });
                 }
             },
@@ -166,10 +222,11 @@ fn with_operand(real: &Real, f: Binary, operand: Operand, first: bool) -> Result
         true => Expr::Binary(f, constant, real.expr.clone()),
         false => Expr::Binary(f, real.expr.clone(), constant),
     };
-    Ok(Real {
+    Real {
         expr: Arc::new(expr),
         ..real.clone()
-    })
+    }
+    .grown(1)
 }
 
 /// A float constant as an operand of a tensor of this shape.
@@ -210,6 +267,7 @@ pub(crate) fn binary(
         (Value::Real(x), Value::Real(y)) => two_reals(node, f, x, y),
         (Value::Real(x), other) => one_real(cx, node, f, x, other, false),
         (other, Value::Real(x)) => one_real(cx, node, f, x, other, true),
+        (Value::Const(x), Value::Const(y)) => fold::binary(f, x, y),
         _ => Err(NodeError::Input {
             input: 0,
             what: "a",
@@ -250,7 +308,7 @@ fn two_reals(_: &NodeView<'_>, f: Binary, x: &Real, y: &Real) -> Result<Done, No
     };
     if same && x.after.is_empty() && y.after.is_empty() {
         let expr = Arc::new(Expr::Binary(f, x.expr.clone(), y.expr.clone()));
-        return Ok(Done::pending(Real { expr, ..x.clone() }));
+        return Ok(Done::pending(Real { expr, ..x.clone() }.grown(y.size + 1)?));
     }
     Err(NodeError::Island {
         reason: "it combines two values of which one is not quantized",
@@ -324,13 +382,66 @@ fn one_real(
     )?))
 }
 
-/// `Add`.
-pub(crate) fn add(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, NodeError> {
-    binary(cx, node, Binary::Add)
+/// `Add`, `Sub`, `Mul`, `Div`, `Pow`, `PRelu`.
+pub(crate) fn arithmetic(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, NodeError> {
+    let f = match node.op() {
+        "Add" => Binary::Add,
+        "Sub" => Binary::Sub,
+        "Mul" => Binary::Mul,
+        "Div" => Binary::Div,
+        "Pow" => Binary::Pow,
+        "PRelu" => Binary::PRelu,
+        _ => return Err(NodeError::Unknown),
+    };
+    binary(cx, node, f)
 }
 
-/// `com.microsoft.QLinearAdd`.
-pub(crate) fn qlinear_add(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, NodeError> {
+/// `Min` and `Max` of constants and activations.
+pub(crate) fn extreme(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, NodeError> {
+    let largest = node.op() == "Max";
+    let f = if largest { Binary::Max } else { Binary::Min };
+    let values = (0..node.inputs())
+        .map(|i| cx.value(node, i))
+        .collect::<Result<Vec<_>, _>>()?;
+    let reals: Vec<Real> = values
+        .iter()
+        .filter_map(|v| {
+            if let Value::Real(real) = v {
+                Some((**real).clone())
+            } else {
+                None
+            }
+        })
+        .collect();
+    match (values.as_slice(), reals.as_slice()) {
+        ([_], _) => super::movement::identity(cx, node),
+        ([_, _], [_] | []) => binary(cx, node, f),
+        _ if reals.len() == values.len() => {
+            let mut shape = Vec::new();
+            for real in &reals {
+                shape = broadcast(&shape, &real.shape).ok_or(NodeError::Input {
+                    input: 1,
+                    what: "b",
+                    reason: "its shape does not broadcast to that of a",
+                })?;
+            }
+            let size = reals.iter().map(|r| r.size + 1).sum();
+            let real = Real::new(Base::Extreme(reals, largest), shape);
+            Ok(Done::pending(real.grown(size)?))
+        }
+        _ => Err(NodeError::Island {
+            reason: "it mixes several activations with constants",
+        }),
+    }
+}
+
+/// `com.microsoft.QLinearAdd` and `com.microsoft.QLinearMul`.
+pub(crate) fn qlinear(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, NodeError> {
+    let op = if node.op() == "QLinearMul" {
+        PairOp::Mul
+    } else {
+        PairOp::Add
+    };
     let (a, b) = (operand_of(cx, node, 0)?, operand_of(cx, node, 3)?);
     let y = cx.output_params(node, &scalar(6, 7, a.params.dtype))?;
     let shapes = [&a, &b].map(|q| cx.builder.fact(q.tensor).shape.clone());
@@ -340,14 +451,7 @@ pub(crate) fn qlinear_add(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<
         reason: "its shape does not broadcast to that of a",
     };
     let shape = broadcast(&shapes[0], &shapes[1]).ok_or(bad)?;
-    let real = Real::new(
-        Base::Pair(Pair {
-            op: PairOp::Add,
-            a,
-            b,
-        }),
-        shape,
-    );
+    let real = Real::new(Base::Pair(Pair { op, a, b }), shape);
     let (tensor, status) = cx.close(node, &real, &y)?;
     Ok(Done::new(Value::Int(tensor), status))
 }

@@ -1,8 +1,12 @@
 //! One function for each ONNX operator (or family): from a node to values.
 
+pub(crate) mod activation;
 pub(crate) mod elementwise;
+pub(crate) mod fold;
 pub(crate) mod linear;
 pub(crate) mod movement;
 pub(crate) mod pair;
 pub(crate) mod pool;
 pub(crate) mod quantization;
+pub(crate) mod reduction;
+pub(crate) mod selection;

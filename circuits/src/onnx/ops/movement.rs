@@ -45,7 +45,7 @@ impl Importer<'_> {
                 }
                 next.after.push(Deferred::Move(Arc::new(Move(movement))));
                 next.shape = shape;
-                Ok(Value::Real(Arc::new(next)))
+                Ok(Value::Real(Arc::new(next.grown(1)?)))
             }
             Value::Outside | Value::Broken => Ok(value),
         }
@@ -64,7 +64,7 @@ impl Importer<'_> {
     }
 
     /// Shape of any value that has one.
-    fn any_shape(&self, value: &Value) -> Result<Vec<usize>, NodeError> {
+    pub(crate) fn any_shape(&self, value: &Value) -> Result<Vec<usize>, NodeError> {
         match value {
             Value::Const(c) => Ok(c.shape.clone()),
             Value::Weights(w) => Ok(w.data.shape.clone()),
@@ -73,7 +73,7 @@ impl Importer<'_> {
     }
 
     /// The integers of a constant input that describes a shape.
-    fn numbers(
+    pub(crate) fn numbers(
         &self,
         node: &NodeView<'_>,
         input: usize,
@@ -164,7 +164,7 @@ fn move_axis<M: Movement>(
     }
 }
 
-fn one(
+pub(crate) fn one(
     cx: &mut Importer<'_>,
     node: &NodeView<'_>,
     movement: impl Movement,
@@ -174,7 +174,7 @@ fn one(
     Ok(Done::new(moved.clone(), status(&moved)))
 }
 
-fn status(value: &Value) -> Status {
+pub(crate) fn status(value: &Value) -> Status {
     match value {
         Value::Int(_) => Status::Exact,
         Value::Const(_) | Value::Weights(_) => Status::Folded,
@@ -396,4 +396,45 @@ pub(crate) fn constant(_: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done
         name: "value",
         reason: "it is missing, or of a kind that is not supported",
     })
+}
+
+/// Joins constants of one type.
+pub(crate) fn concat_constants(
+    constants: &[Arc<Constant>],
+    movement: &Concat,
+    shapes: &[&[usize]],
+    shape: Vec<usize>,
+) -> Result<Done, NodeError> {
+    let sources = movement
+        .sources(shapes)
+        .into_iter()
+        .filter_map(|source| match source {
+            Source::Element { input, index } => Some((input, index)),
+            Source::Constant(_) => None,
+        });
+    let mixed = NodeError::Input {
+        input: 1,
+        what: "b",
+        reason: "it has another type",
+    };
+    let dtype = constants[0].dtype();
+    if constants.iter().any(|c| c.dtype() != dtype) {
+        return Err(mixed);
+    }
+    let data = match dtype {
+        None => {
+            let value =
+                |(input, index): (usize, usize)| constants[input].as_floats()?.get(index).copied();
+            Data::Float(sources.map(value).collect::<Option<_>>().ok_or(mixed)?)
+        }
+        Some(dtype) => {
+            let value =
+                |(input, index): (usize, usize)| constants[input].as_ints()?.get(index).copied();
+            Data::Int(
+                dtype,
+                sources.map(value).collect::<Option<_>>().ok_or(mixed)?,
+            )
+        }
+    };
+    Ok(Done::folded(Constant { shape, data }))
 }

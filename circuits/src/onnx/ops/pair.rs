@@ -13,11 +13,13 @@ use super::super::expr::Expr;
 use super::super::importer::Importer;
 use super::super::node::NodeView;
 use super::super::real::{Pair, PairOp, Params};
-use crate::ops::{Lanes, Requantize, Rule, Steps, Table, WeightedSum};
+use crate::ops::{Lanes, Move, Product, Requantize, Reshape, Rule, Steps, Table, WeightedSum};
 use crate::program::{Range, TensorId};
 
 /// Bits of the fixed-point ratios that are tried.
 const FRACTION_BITS: std::ops::RangeInclusive<u32> = 2..=34;
+/// Bits that are tried where no ratios separate the classes.
+const FALLBACK_BITS: std::ops::RangeInclusive<u32> = 12..=24;
 /// Largest coefficient.
 const MAX_COEFFICIENT: f64 = (1u64 << 36) as f64;
 
@@ -43,10 +45,7 @@ impl PairRule<'_> {
                 saturate((a as f32).mul_add(ra, inner), 0, self.range)
             }
             PairOp::Sub => quantize(self.real(a, b), sy, zy, self.range),
-            PairOp::Mul => {
-                let product = ((a - za) * (b - zb)) as f32;
-                saturate(product * (sa * sb / sy) + zy as f32, 0, self.range)
-            }
+            PairOp::Mul => return self.of_product((a - za) * (b - zb)),
         };
         match self.expr.as_clamp() {
             Some((lo, hi)) => {
@@ -54,6 +53,24 @@ impl PairRule<'_> {
                 kernel.clamp(limit(lo), limit(hi))
             }
             None => quantize(self.expr.eval(self.real(a, b), 0), sy, zy, self.range),
+        }
+    }
+
+    /// The rule of a product, which is a function of the integer product alone.
+    fn of_product(&self, product: i64) -> i64 {
+        let ((sa, _), (sb, _), (sy, zy)) = (self.a, self.b, self.y);
+        let y = saturate(product as f32 * (sa * sb / sy) + zy as f32, 0, self.range);
+        match self.expr.as_clamp() {
+            Some((lo, hi)) => {
+                let limit = |v: f32| quantize(v, sy, zy, self.range);
+                y.clamp(limit(lo), limit(hi))
+            }
+            None => quantize(
+                self.expr.eval(product as f32 * (sa * sb), 0),
+                sy,
+                zy,
+                self.range,
+            ),
         }
     }
 
@@ -119,9 +136,7 @@ pub(crate) fn close(
         return Ok((cx.push(node, table, &[pair.a.tensor])?, Status::Exact));
     }
     if pair.op == PairOp::Mul {
-        return Err(NodeError::Island {
-            reason: "it multiplies two activations, which is not supported yet",
-        });
+        return close_product(cx, node, pair, &rule, y);
     }
     let classes: Vec<i64> = (ra.lo..=ra.hi)
         .flat_map(|a| (rb.lo..=rb.hi).map(move |b| (a, b)))
@@ -147,19 +162,42 @@ pub(crate) fn close(
     Ok((tensor, status))
 }
 
+/// A product is one integer, and the rule a function of it.
+fn close_product(
+    cx: &mut Importer<'_>,
+    node: &NodeView<'_>,
+    pair: &Pair,
+    rule: &PairRule<'_>,
+    y: &Params,
+) -> Result<(TensorId, Status), NodeError> {
+    if rule.expr.as_clamp().is_none() {
+        return Err(NodeError::Island {
+            reason: "a function follows a product of activations",
+        });
+    }
+    let mut shapes = [&pair.a, &pair.b].map(|q| cx.builder.fact(q.tensor).shape.clone());
+    let mut tensors = [pair.a.tensor, pair.b.tensor];
+    for (tensor, shape) in tensors.iter_mut().zip(&mut shapes) {
+        // A product of numbers is one of 1 × 1 matrices.
+        let matrices = [shape.as_slice(), &[1, 1]].concat();
+        *tensor = cx.push(node, Move(Reshape { shape: matrices }), &[*tensor])?;
+    }
+    let (za, zb) = (rule.a.1, rule.b.1);
+    let product = cx.push(node, Product::new(za, zb)?, &tensors)?;
+    let fact = cx.builder.fact(product).clone();
+    let shape = fact.shape[..fact.shape.len() - 2].to_vec();
+    let product = cx.push(node, Move(Reshape { shape }), &[product])?;
+    let steps = Steps::bisect(fact.range, |p| rule.of_product(p));
+    let requantize = Requantize::new(y.dtype, vec![Rule::Steps(steps)], Lanes::Tensor)?;
+    Ok((cx.push(node, requantize, &[product])?, Status::Exact))
+}
+
 /// The shortest coefficients whose sums separate the classes, or those that come closest.
 fn fit(classes: &[i64], ra: Range, rb: Range, ratios: (f64, f64)) -> Result<Fit, NodeError> {
-    let mut last = None;
     for bits in FRACTION_BITS {
-        let scale = 2f64.powi(bits as i32);
-        let coefficients = [ratios.0 * scale, ratios.1 * scale].map(f64::round_ties_even);
-        if coefficients.iter().any(|c| c.abs() > MAX_COEFFICIENT) {
-            break;
-        }
-        let coefficients = coefficients.map(|c| c as i64);
-        if coefficients.contains(&0) {
+        let Some(coefficients) = coefficients_of(ratios, bits) else {
             continue;
-        }
+        };
         if let Some(steps) = separate(classes, ra, rb, coefficients) {
             return Ok(Fit {
                 coefficients,
@@ -167,21 +205,39 @@ fn fit(classes: &[i64], ra: Range, rb: Range, ratios: (f64, f64)) -> Result<Fit,
                 differing: 0,
             });
         }
-        last = Some(coefficients);
     }
-    let coefficients = last.ok_or(NodeError::Island {
+    // None separates them. More bits than these only widen the circuit's range checks.
+    let mut best: Option<Fit> = None;
+    for bits in FALLBACK_BITS.step_by(3) {
+        let Some(coefficients) = coefficients_of(ratios, bits) else {
+            continue;
+        };
+        let steps = nearest(classes, ra, rb, coefficients)?;
+        let wrong = sums(ra, rb, coefficients)
+            .zip(classes)
+            .filter(|(p, c)| steps.eval(*p) != **c);
+        let differing = wrong.count() as u32;
+        if best.as_ref().is_none_or(|b| differing < b.differing) {
+            best = Some(Fit {
+                coefficients,
+                steps,
+                differing,
+            });
+        }
+    }
+    best.ok_or(NodeError::Island {
         reason: "its scales are too far apart",
-    })?;
-    let steps = nearest(classes, ra, rb, coefficients)?;
-    let differing = sums(ra, rb, coefficients)
-        .zip(classes)
-        .filter(|(p, class)| steps.eval(*p) != **class)
-        .count();
-    Ok(Fit {
-        coefficients,
-        steps,
-        differing: differing as u32,
     })
+}
+
+/// The ratios as fixed-point numbers, if they are not zero and not too large.
+fn coefficients_of(ratios: (f64, f64), bits: u32) -> Option<[i64; 2]> {
+    let scale = 2f64.powi(bits as i32);
+    let coefficients = [ratios.0 * scale, ratios.1 * scale].map(f64::round_ties_even);
+    let usable = coefficients
+        .iter()
+        .all(|c| (1.0..=MAX_COEFFICIENT).contains(&c.abs()));
+    usable.then(|| coefficients.map(|c| c as i64))
 }
 
 /// `P` of every pair, in the order of the classes.

@@ -198,7 +198,7 @@ fn pool_max(
             let mut next = (*real).clone();
             next.shape = [&shape[..2], spatial.as_slice()].concat();
             next.after.push(Deferred::MaxPool(window));
-            Ok(Done::pending(next))
+            Ok(Done::pending(next.grown(1)?))
         }
         _ => Err(NodeError::Input {
             input: 0,

@@ -224,3 +224,34 @@ fn rejects_deep_graphs_without_exhausting_the_stack() {
         Err(ImportError::Unsupported(_))
     ));
 }
+
+#[test]
+fn rejects_expressions_that_double_at_every_step() {
+    for op in ["Mul", "Max"] {
+        let mut model = Model::quantized_input(17, &[1, 2]).node("Relu", &["xf"], "t0");
+        for i in 0..64 {
+            let (last, next) = (format!("t{i}"), format!("t{}", i + 1));
+            model = model.node(op, &[&last, &last], &next);
+        }
+        let model = model.quantize("t64", "x", "yq").output("yq");
+        assert!(
+            matches!(import(&model.bytes()), Err(ImportError::Unsupported(_))),
+            "{op}"
+        );
+    }
+}
+
+#[test]
+fn rejects_constants_that_grow_without_bound() {
+    let side = 1 << 12;
+    let mut model =
+        Model::quantized_input(17, &[1, 2]).ints("s", DataType::Int64, &[2], &[side, side]);
+    for i in 0..6 {
+        model = model.node("ConstantOfShape", &["s"], &format!("c{i}"));
+    }
+    let model = model.quantize("xf", "x", "yq").output("yq");
+    let Err(ImportError::Unsupported(problems)) = import(&model.bytes()) else {
+        panic!()
+    };
+    assert!(problems.iter().all(|p| p.op == "ConstantOfShape") && problems.len() < 3);
+}
