@@ -55,7 +55,7 @@ fn engine_proof(
     prove(
         params,
         key,
-        &[circuit.clone()],
+        std::slice::from_ref(circuit),
         &instances(),
         StdRng::seed_from_u64(1),
         options,
@@ -73,7 +73,7 @@ fn stock_proof(
     create_proof(
         params,
         key,
-        &[circuit.clone()],
+        std::slice::from_ref(circuit),
         &[&public],
         StdRng::seed_from_u64(1),
         &mut transcript,

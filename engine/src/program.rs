@@ -387,6 +387,9 @@ impl Program {
 
 type Block = [Fp; ROWS];
 
+/// The factors of some products, row by row.
+type Factors<'a> = [(&'a [Fp], &'a [Fp]); RUN];
+
 /// The registers of one thread.
 struct Machine<'a> {
     program: &'a Program,
@@ -560,9 +563,9 @@ impl<'a> Machine<'a> {
     }
 
     /// The factors of the first [`RUN`] terms, if all of them are plain products.
-    fn products<'t>(&self, terms: &'t [Term]) -> Option<([(&[Fp], &[Fp]); RUN], &'t [Term])> {
+    fn products<'t>(&self, terms: &'t [Term]) -> Option<(Factors<'_>, &'t [Term])> {
         let (run, after) = terms.split_at_checked(RUN)?;
-        let mut products: [(&[Fp], &[Fp]); RUN] = [(&[], &[]); RUN];
+        let mut products: Factors<'_> = [(&[], &[]); RUN];
         for (product, term) in products.iter_mut().zip(run) {
             let (Coefficient::One, Some(b)) = (term.coefficient, term.b) else {
                 return None;

@@ -283,7 +283,7 @@ fn rejects_a_changed_witness_of_a_circuit_and_names_the_stages() {
                 &params,
                 &key,
                 std::slice::from_ref(circuit),
-                &[circuit.instance.clone()],
+                std::slice::from_ref(&circuit.instance),
                 rng,
                 options,
             )

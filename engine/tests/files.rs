@@ -52,7 +52,7 @@ fn accepts_a_stored_key_and_proves_with_it() {
     with(&spec, || {
         let (_, expected) = stock_proof(
             &params.to_halo2().unwrap(),
-            &[circuit.clone()],
+            std::slice::from_ref(&circuit),
             &instances,
             3,
         );

@@ -112,7 +112,7 @@ fn accepts_the_wide_circuit_from_columns_of_small_integers() {
     let halo2 = Halo2Params::new(8);
     let own = Params::derive(8).unwrap();
     let instances = [vec![vec![Fp::from(0)]]];
-    let (_, expected) = stock_proof(&halo2, &[circuit.clone()], &instances, 5);
+    let (_, expected) = stock_proof(&halo2, std::slice::from_ref(&circuit), &instances, 5);
     let cs = constraint_system::<WideCircuit>().unwrap();
     let key = keygen(&own, &cs, &circuit, Tag::default()).unwrap();
     let small = |values: &Vec<Fp>| -> Option<Vec<i64>> {

@@ -87,7 +87,7 @@ impl Layout {
 
     /// Windows of a full-size scalar, with room for the carry of the signed recoding.
     pub(crate) fn windows(self) -> u32 {
-        SCALAR_BITS.div_ceil(self.window) + u32::from(SCALAR_BITS % self.window == 0)
+        SCALAR_BITS.div_ceil(self.window) + u32::from(SCALAR_BITS.is_multiple_of(self.window))
     }
 
     /// Number of points in the table.
@@ -240,13 +240,19 @@ impl FixedBases {
 }
 
 /// The signed digits of a number, from the lowest: `Σ ±d_j·2^{e_j}` with windows of `widths[0]` and `widths[1]` bits in
-/// turn, and `d_j` at most half of what fits its window.
-fn signed_digits(mut limbs: [u64; 4], widths: [u32; 2], mut emit: impl FnMut(u64, bool)) {
-    let mut carry = 0;
-    let mut odd = false;
-    while carry != 0 || limbs != [0; 4] {
-        let width = widths[usize::from(odd)];
-        let value = (limbs[0] & ((1 << width) - 1)) + carry;
+/// turn, each at most 32, and `d_j` at most half of what fits its window.
+fn signed_digits(limbs: [u64; 4], widths: [u32; 2], mut emit: impl FnMut(u64, bool)) {
+    let top = limbs.iter().rposition(|limb| *limb != 0).unwrap_or(0);
+    let bits = 64 * top as u32 + (u64::BITS - limbs[top].leading_zeros());
+    // One more limb, so that every window has a next one.
+    let limbs = [limbs[0], limbs[1], limbs[2], limbs[3], 0, 0];
+    let (mut carry, mut position, mut turn) = (0, 0, 0);
+    while carry != 0 || position < bits {
+        let width = widths[turn];
+        let (limb, shift) = ((position / 64) as usize, position % 64);
+        // Shifting in two steps, because a shift by 64 is not defined.
+        let window = limbs[limb] >> shift | limbs[limb + 1] << 1 << (63 - shift);
+        let value = (window & ((1 << width) - 1)) + carry;
         carry = u64::from(value > 1 << (width - 1));
         emit(
             if carry == 1 {
@@ -256,11 +262,8 @@ fn signed_digits(mut limbs: [u64; 4], widths: [u32; 2], mut emit: impl FnMut(u64
             },
             carry == 1,
         );
-        for i in 0..3 {
-            limbs[i] = limbs[i] >> width | limbs[i + 1] << (64 - width);
-        }
-        limbs[3] >>= width;
-        odd = !odd;
+        position += width;
+        turn ^= 1;
     }
 }
 

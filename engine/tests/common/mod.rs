@@ -1,5 +1,6 @@
 //! Circuits for tests, and the stock prover as the reference.
-#![allow(dead_code, reason = "each test binary uses a part")]
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses a part")]
+#![allow(clippy::unwrap_used, reason = "a failure is a failed test")]
 
 pub mod random;
 pub mod wide;

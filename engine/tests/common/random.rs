@@ -272,25 +272,28 @@ pub struct RandomCircuit {
     seed: u64,
 }
 
+/// Selector of a lookup, and its inputs with their table columns.
+type LookupColumns = (Column<Fixed>, Vec<(Column<Advice>, TableColumn)>);
+
 #[derive(Clone, Debug)]
 pub struct Config {
     advice: Vec<Column<Advice>>,
     fixed: Vec<Column<Fixed>>,
     instance: Vec<Column<Instance>>,
     gates: Vec<(Column<Fixed>, Column<Advice>)>,
-    lookups: Vec<(Column<Fixed>, Vec<(Column<Advice>, TableColumn)>)>,
+    lookups: Vec<LookupColumns>,
 }
 
 impl RandomCircuit {
     /// A circuit of `spec` with a random witness. `fixed_seed` decides the fixed columns, `seed` the witness.
     pub fn random(spec: &Spec, fixed_seed: u64, seed: u64) -> Self {
         let mut rng = StdRng::seed_from_u64(fixed_seed);
-        let mut small = |rng: &mut StdRng| match rng.random_range(0..3) {
+        let small = |rng: &mut StdRng| match rng.random_range(0..3) {
             0 => Fp::from(rng.random_range(0..300)),
             1 => -Fp::from(rng.random_range(0..300)),
             _ => Fp::random(&mut *rng),
         };
-        let mut columns = |count: usize, rows: usize, rng: &mut StdRng| -> Vec<Vec<Fp>> {
+        let columns = |count: usize, rows: usize, rng: &mut StdRng| -> Vec<Vec<Fp>> {
             (0..count)
                 .map(|_| (0..rows).map(|_| small(rng)).collect())
                 .collect()

@@ -56,7 +56,7 @@ impl WideCircuit {
         let rows = shape.rows();
         let (mut fixed, mut random) = (88_172_645_463_325_252, seed);
         let base = Fp::from(1 << 24);
-        let mut column =
+        let column =
             |value: &mut dyn FnMut() -> Fp| -> Vec<Fp> { (0..rows).map(|_| value()).collect() };
         let mut packed =
             || (0..10).fold(Fp::ZERO, |w, _| w * base + Fp::from(next(&mut fixed) & 127));
