@@ -1,5 +1,9 @@
 //! The planner takes layer stacks that nobody tuned it for, and MockProver accepts what it makes of them.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests fail by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "tests fail by panicking"
+)]
 
 mod common;
 
@@ -14,8 +18,12 @@ use zkonnx_circuits::testing::Checker;
 /// A stack of one to four layers of any kind.
 fn random_stack(seed: u64) -> Model {
     let mut r = Random::new(seed);
-    let range = [Range::new(0, 255), Range::new(-128, 127), Range::new(0, 1), Range::new(3, 90)]
-        [r.below(4) as usize];
+    let range = [
+        Range::new(0, 255),
+        Range::new(-128, 127),
+        Range::new(0, 1),
+        Range::new(3, 90),
+    ][r.below(4) as usize];
     let convolutional = r.below(2) == 0;
     let mut stack;
     if convolutional {
@@ -73,7 +81,14 @@ fn planning_is_a_function_of_the_model() {
             .map(|_| {
                 let model = random_stack(seed);
                 std::thread::spawn(move || {
-                    plan(&model.lowering, &model.public, model.elements, &PlanOptions::default()).unwrap().0
+                    plan(
+                        &model.lowering,
+                        &model.public,
+                        model.elements,
+                        &PlanOptions::default(),
+                    )
+                    .unwrap()
+                    .0
                 })
                 .join()
                 .unwrap()

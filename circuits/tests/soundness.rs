@@ -1,5 +1,9 @@
 //! Lies, told through the assignment path that production uses.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests fail by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "tests fail by panicking"
+)]
 
 mod common;
 
@@ -16,7 +20,12 @@ use zkonnx_circuits::program::Range;
 use zkonnx_circuits::testing::{Checker, Mutant, Mutator, Score};
 
 fn assemble(model: &Model) -> Arc<Assembly> {
-    let planned = plan(&model.lowering, &model.public, model.elements, &PlanOptions::default());
+    let planned = plan(
+        &model.lowering,
+        &model.public,
+        model.elements,
+        &PlanOptions::default(),
+    );
     Arc::new(Assembly::new(planned.unwrap().0))
 }
 
@@ -60,11 +69,20 @@ fn every_constraint() -> Shape {
 #[test]
 fn rejects_every_mutant_and_every_constraint_is_needed() {
     let model = every_kind();
-    let layout =
-        place_shape(&model.lowering, &model.public, model.elements, &every_constraint()).unwrap();
+    let layout = place_shape(
+        &model.lowering,
+        &model.public,
+        model.elements,
+        &every_constraint(),
+    )
+    .unwrap();
     let assembly = Arc::new(Assembly::new(layout));
     let score = score(&model, &assembly, 1);
-    assert!(score.survivors.is_empty(), "{:?}", &score.survivors[..score.survivors.len().min(3)]);
+    assert!(
+        score.survivors.is_empty(),
+        "{:?}",
+        &score.survivors[..score.survivors.len().min(3)]
+    );
     assert_eq!(score.percent(), 100.0);
     // Each kind of constraint is the only one to object to some lie.
     let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
@@ -79,9 +97,15 @@ fn rejects_every_mutant_and_every_constraint_is_needed() {
         };
         *kinds.entry(kind).or_default() += count;
     }
-    println!("{} mutants; {kinds:?} rejected by one constraint only", score.mutants);
+    println!(
+        "{} mutants; {kinds:?} rejected by one constraint only",
+        score.mutants
+    );
     for kind in ["dot", "max", "range", "step", "copy"] {
-        assert!(kinds.contains_key(kind), "no mutant is rejected by `{kind}` alone");
+        assert!(
+            kinds.contains_key(kind),
+            "no mutant is rejected by `{kind}` alone"
+        );
     }
 }
 
@@ -95,7 +119,11 @@ fn agrees_with_mock_prover_on_mutants() {
     for mutant in mutator.mutants(all / 60) {
         let (advice, _) = mutator.apply(&mutant);
         let ours = mutator.judge(&mutant).is_empty();
-        assert_eq!(ours, mock_accepts(&assembly, advice, &instance), "{mutant:?}");
+        assert_eq!(
+            ours,
+            mock_accepts(&assembly, advice, &instance),
+            "{mutant:?}"
+        );
     }
 }
 
@@ -113,7 +141,10 @@ fn rejects_public_values_of_another_inference() {
         assert!(!checker.violated_anywhere(&copied, &other).is_empty());
         let kept = witness.advice(&assembly.layout, &instance);
         assert_eq!(
-            checker.violated_anywhere(&kept, &other).into_iter().collect::<Vec<_>>(),
+            checker
+                .violated_anywhere(&kept, &other)
+                .into_iter()
+                .collect::<Vec<_>>(),
             [ConstraintName::Copy]
         );
     }
@@ -127,13 +158,27 @@ fn rejects_a_carry_between_lanes_of_one_table() {
     let mut r = Random::new(1);
     let mut stack = Stack::new(2, Range::new(0, 9));
     let rows = vec![vec![(0, 1)], vec![(1, 1)]];
-    let matrix = Matrix { grid: vec![2], rows, constants: vec![0, 90] };
+    let matrix = Matrix {
+        grid: vec![2],
+        rows,
+        constants: vec![0, 90],
+    };
     stack.linear(&mut r, matrix, None, 0, 99);
     let model = stack.finish();
     let assembly = assemble(&model);
-    let table = &assembly.layout.tables.iter().max_by_key(|t| t.table.hi).unwrap().table;
+    let table = &assembly
+        .layout
+        .tables
+        .iter()
+        .max_by_key(|t| t.table.hi)
+        .unwrap()
+        .table;
     assert_eq!((table.lo, table.hi), (0, 99));
-    assert_eq!(table.bits(), 7, "the window is the table's, not the lane's four bits");
+    assert_eq!(
+        table.bits(),
+        7,
+        "the window is the table's, not the lane's four bits"
+    );
     assert_eq!(score(&model, &assembly, 1).percent(), 100.0);
 }
 
@@ -145,8 +190,11 @@ fn rejects_a_chain_that_starts_from_a_free_sum() {
     let (inputs, witness, instance) = model.solve(&assembly.layout, &mut Random::new(5));
     let mutator = Mutator::new(&model.lowering, &assembly, &inputs, witness, &instance);
     let shape = &assembly.layout.shape;
-    let starts: Vec<_> =
-        assembly.assigned.iter().filter(|c| c.column as usize == shape.accumulator(0)).collect();
+    let starts: Vec<_> = assembly
+        .assigned
+        .iter()
+        .filter(|c| c.column as usize == shape.accumulator(0))
+        .collect();
     assert!(!starts.is_empty());
     for cell in starts {
         assert!(!mutator.judge(&Mutant::Cell(*cell, Fp::from(3))).is_empty());
@@ -165,6 +213,8 @@ fn shapes_of_two_threads_do_not_mix() {
         let advice = witness.advice(&assembly.layout, &instance);
         (0..3).all(|_| mock_accepts(&assembly, advice.clone(), &instance))
     };
-    let threads: Vec<_> = [1, 9].map(|seed| std::thread::spawn(move || run(seed))).into();
+    let threads: Vec<_> = [1, 9]
+        .map(|seed| std::thread::spawn(move || run(seed)))
+        .into();
     assert!(threads.into_iter().all(|t| t.join().unwrap()));
 }

@@ -105,8 +105,9 @@ pub fn predict(shape: &Shape) -> Cost {
         + rates::PERMUTED * c.permuted as f64
         + rates::RANGE * c.range_lookups as f64
         + rates::STEP * c.step_lookups as f64;
-    let keygen_per_row =
-        rates::KEY_ROW + rates::KEY_FIXED * c.fixed as f64 + rates::KEY_PERMUTED * c.permuted as f64;
+    let keygen_per_row = rates::KEY_ROW
+        + rates::KEY_FIXED * c.fixed as f64
+        + rates::KEY_PERMUTED * c.permuted as f64;
     let proof_bytes = proof_bytes(&c);
     let columns = c.advice + c.lookups() * 3 + c.products;
     let extended = 4.0;

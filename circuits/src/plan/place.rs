@@ -120,7 +120,10 @@ impl<'a> Placer<'a> {
             layout_steps: Vec::new(),
             windows: Vec::new(),
             // Row 0 stays free of sums: halo2's checker cannot report a failure there, where the row above is hidden.
-            rows: vec![Row { node: u32::MAX, ..Row::default() }],
+            rows: vec![Row {
+                node: u32::MAX,
+                ..Row::default()
+            }],
             groups: Vec::new(),
             homes: vec![UNPLACED; lowering.vars.len()],
             powers: (0..super::pack::CAPACITY_BITS).map(power_of_two).collect(),
@@ -584,7 +587,9 @@ impl<'a> Placer<'a> {
         banks: &[usize],
         slots: usize,
     ) -> Result<Chain, PlanError> {
-        let mut rows = minimum_rows(self.shape, hosts.len(), banks, slots);
+        let mut units = vec![0; self.shape.banks];
+        banks.iter().for_each(|&bank| units[bank] += 1);
+        let mut rows = minimum_rows(self.shape, hosts.len(), &units, slots);
         loop {
             if self.rows.len() + rows > self.shape.usable_rows() {
                 return Err(PlanError::TooManyRows {
@@ -759,27 +764,23 @@ pub(crate) fn step_lane_bits(shape: &Shape, table: &StepTable, pooled: bool) -> 
     }
 }
 
-/// The fewest rows that a chain of so many copies, units and slots can have.
-pub(crate) fn minimum_rows(shape: &Shape, hosts: usize, banks: &[usize], slots: usize) -> usize {
-    let mut rows = 1;
-    for bank in 0..shape.banks {
-        let need = banks.iter().filter(|&&b| b == bank).count();
+/// The fewest rows that a chain of so many copies, units (of each bank) and slots can have.
+pub(crate) fn minimum_rows(shape: &Shape, hosts: usize, units: &[usize], slots: usize) -> usize {
+    let total: usize = units.iter().sum();
+    let taken = total * (2 + shape.limbs) + slots * shape.slot_columns();
+    let mut rows = (hosts + taken).div_ceil(shape.weighted_columns()).max(1);
+    let mut unit_rows = 0;
+    for (bank, &need) in units.iter().enumerate() {
         let have = shape.unit_banks.iter().filter(|&&b| b == bank).count();
-        rows = rows.max(need.div_ceil(have.max(1)));
+        unit_rows = unit_rows.max(need.div_ceil(have.max(1)));
     }
-    let taken = banks.len() * (2 + shape.limbs) + slots * shape.slot_columns();
-    rows = rows.max((hosts + taken).div_ceil(shape.weighted_columns()));
+    rows = rows.max(unit_rows);
     if shape.maxima == 0 {
         return rows;
     }
-    let slot_rows = slots.div_ceil(shape.maxima);
     // Slots that share the columns of the units are in other rows than these.
-    let unit_rows = if shape.max_base == 0 {
-        banks.len().div_ceil(shape.units())
-    } else {
-        0
-    };
-    rows.max(slot_rows + unit_rows)
+    let other_rows = if shape.max_base == 0 { unit_rows } else { 0 };
+    rows.max(slots.div_ceil(shape.maxima) + other_rows)
 }
 
 /// A unit of the right bank for each step, spread evenly over the rows.

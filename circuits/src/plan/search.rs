@@ -5,6 +5,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use crate::chips::{BYTE_BITS, MAX_FAN_IN, Shape};
 use crate::lower::{Block, Lowering};
@@ -22,6 +23,10 @@ use super::{PlanError, PlanOptions, PublicElement};
 const SLACK: f64 = 3.0;
 /// Candidates that are kept for each `k`.
 const KEPT: usize = 24;
+/// How many candidates are placed at most.
+const ATTEMPTS: usize = 80;
+/// Numbers of plain columns that are tried.
+const PLAIN: [usize; 17] = [0, 1, 2, 3, 4, 6, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 48];
 
 /// A step block, prepared.
 struct StepJob<'a> {
@@ -29,6 +34,8 @@ struct StepJob<'a> {
     tiling: Tiling<'a>,
     lanes: usize,
     forms: Vec<TableForm>,
+    /// Lanes of each rule.
+    lanes_of_rule: Vec<usize>,
     /// Whether a lane takes the largest of several forms.
     pooled: bool,
 }
@@ -42,15 +49,28 @@ struct Jobs<'a> {
     /// Maximum blocks and their number of windows.
     maxima: Vec<(u32, usize)>,
     public: &'a [PublicElement],
-    /// Chosen forms, by what they depend on: rows, widest step, banks.
-    chosen: RefCell<HashMap<(usize, u64, usize), Option<Vec<usize>>>>,
+    /// Chosen tables, by what they depend on: rows, widest step, banks.
+    chosen: RefCell<HashMap<(usize, u64, usize), Option<Rc<Tables>>>>,
 }
 
 /// A shape that the estimate accepts, with the form chosen for each step block.
 struct Candidate {
     shape: Shape,
-    forms: Vec<usize>,
+    tables: Rc<Tables>,
     cost: Cost,
+    /// Percent of the rows that the estimate leaves free.
+    margin: usize,
+}
+
+/// A form for each step block, and the bank of each table.
+struct Tables {
+    /// For each step block, the number of its form.
+    forms: Vec<usize>,
+    collected: Collected,
+    /// For each table, its bank.
+    banks: Vec<usize>,
+    /// For each step block, how many of its lanes read each bank.
+    shares: Vec<Vec<usize>>,
 }
 
 /// The cheapest layout of a model whose public values are `public`.
@@ -62,12 +82,22 @@ pub fn plan(
 ) -> Result<(Layout, Cost), PlanError> {
     let jobs = Jobs::new(lowering, public)?;
     let mut candidates = jobs.candidates(public_elements, options);
-    candidates.sort_by(|a, b| a.cost.prove_cpu_s.total_cmp(&b.cost.prove_cpu_s));
     let mut last = None;
-    for candidate in candidates {
-        match jobs.place(&candidate.shape, &candidate.forms, public_elements) {
+    for _ in 0..ATTEMPTS {
+        let best = candidates
+            .iter()
+            .enumerate()
+            .min_by(|(_, a), (_, b)| a.cost.prove_cpu_s.total_cmp(&b.cost.prove_cpu_s));
+        let Some((index, _)) = best else { break };
+        let candidate = candidates.swap_remove(index);
+        match jobs.place(&candidate.shape, &candidate.tables, public_elements) {
             Ok(layout) => return Ok((layout, candidate.cost)),
-            Err(error @ PlanError::TooManyRows { .. }) => last = Some(error),
+            Err(error @ PlanError::TooManyRows { .. }) => {
+                last = Some(error);
+                // The estimate was too good: the same shape gets another chance with more columns.
+                let margin = candidate.margin + 1;
+                candidates.extend(jobs.complete(candidate.shape, options, margin));
+            }
             Err(error) => return Err(error),
         }
     }
@@ -86,12 +116,12 @@ pub fn place_shape(
     shape: &Shape,
 ) -> Result<Layout, PlanError> {
     let jobs = Jobs::new(lowering, public)?;
-    let forms = jobs.choose_forms(shape).ok_or(PlanError::NoShape {
+    let tables = jobs.choose_tables(shape).ok_or(PlanError::NoShape {
         max_k: shape.k,
         max_proof_bytes: 0,
         remedy: "the tables do not fit",
     })?;
-    jobs.place(shape, &forms, public_elements)
+    jobs.place(shape, &tables, public_elements)
 }
 
 impl<'a> Jobs<'a> {
@@ -141,6 +171,9 @@ impl<'a> Jobs<'a> {
                         block: block_id,
                         tiling: Tiling::new(&lowering.maps[*map as usize]),
                         lanes: lanes.len(),
+                        lanes_of_rule: (0..rules.len() as u32)
+                            .map(|r| lanes.iter().filter(|l| l.rule == r).count())
+                            .collect(),
                         forms,
                         pooled: lanes.first().is_some_and(|l| l.others.is_some()),
                     });
@@ -180,7 +213,7 @@ impl<'a> Jobs<'a> {
                 if predict(&shape).prove_cpu_s > SLACK * best {
                     continue;
                 }
-                if let Some(candidate) = self.complete(shape, options) {
+                if let Some(candidate) = self.complete(shape, options, 0) {
                     best = best.min(candidate.cost.prove_cpu_s);
                     of_k.push(candidate);
                 }
@@ -197,51 +230,54 @@ impl<'a> Jobs<'a> {
     }
 
     /// The fewest plain columns with which the model seems to fit.
-    fn complete(&self, mut shape: Shape, options: &PlanOptions) -> Option<Candidate> {
+    fn complete(
+        &self,
+        mut shape: Shape,
+        options: &PlanOptions,
+        margin: usize,
+    ) -> Option<Candidate> {
         // Banks are added until the tables fit.
-        let forms = loop {
-            if let Some(forms) = self.choose_forms(&shape) {
-                break forms;
+        let tables = loop {
+            if let Some(tables) = self.choose_tables(&shape) {
+                break tables;
             }
             shape.banks += 1;
             if shape.banks > shape.units() {
                 return None;
             }
-            shape.unit_banks = (0..shape.units()).map(|u| u % shape.banks).collect();
         };
-        shape.max_limbs = self.max_limbs(&shape, &forms);
+        shape.unit_banks = tables.unit_banks(shape.units());
+        shape.max_limbs = self.max_limbs(&shape, &tables.forms);
         if shape.max_base > 0 {
             shape.max_base = 2 * shape.units() * shape.limbs;
         }
+        let usable = shape.usable_rows() * 100usize.saturating_sub(margin) / 100;
         let enough = self.byte_inputs().div_ceil(shape.usable_rows());
-        let bytes = if shape.range_bits == BYTE_BITS {
-            vec![0, enough, enough + 1]
+        let least = if shape.range_bits == BYTE_BITS {
+            0
         } else {
-            vec![enough, enough + 1]
+            enough
         };
         let mut best: Option<Candidate> = None;
-        for bytes in bytes {
-            for plain in [0, 1, 2, 3, 4, 6, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 48] {
+        for bytes in [least, enough, enough + 1] {
+            for plain in PLAIN {
                 shape = Shape {
                     bytes,
                     plain,
                     ..shape
                 };
                 let cost = predict(&shape);
-                if cost.proof_bytes > options.max_proof_bytes {
+                let worse = |b: &Candidate| cost.prove_cpu_s >= b.cost.prove_cpu_s;
+                if cost.proof_bytes > options.max_proof_bytes || best.as_ref().is_some_and(worse) {
                     break;
                 }
-                if self.estimate_rows(&shape, &forms) <= shape.usable_rows() {
-                    if best
-                        .as_ref()
-                        .is_none_or(|b| cost.prove_cpu_s < b.cost.prove_cpu_s)
-                    {
-                        best = Some(Candidate {
-                            shape: shape.clone(),
-                            forms: forms.clone(),
-                            cost,
-                        });
-                    }
+                if self.estimate_rows(&shape, &tables) <= usable {
+                    best = Some(Candidate {
+                        shape: shape.clone(),
+                        tables: tables.clone(),
+                        cost,
+                        margin,
+                    });
                     break;
                 }
             }
@@ -250,14 +286,41 @@ impl<'a> Jobs<'a> {
     }
 
     /// A form for each step block such that all tables fit their banks, or none.
-    fn choose_forms(&self, shape: &Shape) -> Option<Vec<usize>> {
+    fn choose_tables(&self, shape: &Shape) -> Option<Rc<Tables>> {
         let key = (shape.usable_rows(), shape.max_step_width(), shape.banks);
         if let Some(known) = self.chosen.borrow().get(&key) {
             return known.clone();
         }
-        let forms = self.search_forms(shape);
-        self.chosen.borrow_mut().insert(key, forms.clone());
-        forms
+        let tables = self
+            .search_forms(shape)
+            .and_then(|forms| self.tables(shape, forms));
+        let tables = tables.map(Rc::new);
+        self.chosen.borrow_mut().insert(key, tables.clone());
+        tables
+    }
+
+    fn tables(&self, shape: &Shape, forms: Vec<usize>) -> Option<Tables> {
+        let collected = self.collect_tables(&forms);
+        let banks = assign_banks(&collected.tables, shape)?;
+        let shares = self
+            .steps
+            .iter()
+            .zip(&forms)
+            .zip(&collected.of_step)
+            .map(|((job, &form), tables)| {
+                let mut share = vec![0; shape.banks];
+                for (&(_, table), lanes) in job.forms[form].rules.iter().zip(&job.lanes_of_rule) {
+                    share[banks[tables[table] as usize]] += lanes;
+                }
+                share
+            })
+            .collect();
+        Some(Tables {
+            forms,
+            collected,
+            banks,
+            shares,
+        })
     }
 
     fn search_forms(&self, shape: &Shape) -> Option<Vec<usize>> {
@@ -338,10 +401,10 @@ impl<'a> Jobs<'a> {
         lanes * shape.limbs + (pooled + windows) * shape.slot_columns()
     }
 
-    fn estimate_rows(&self, shape: &Shape, forms: &[usize]) -> usize {
+    fn estimate_rows(&self, shape: &Shape, tables: &Tables) -> usize {
         let mut rows = 0;
-        for (job, &form) in self.steps.iter().zip(forms) {
-            match job.best_box(shape, form) {
+        for ((job, &form), share) in self.steps.iter().zip(&tables.forms).zip(&tables.shares) {
+            match job.best_box(shape, form, share) {
                 Some((_, estimate)) => rows += estimate,
                 None => return usize::MAX,
             }
@@ -383,32 +446,25 @@ impl<'a> Jobs<'a> {
     fn place(
         &self,
         shape: &Shape,
-        forms: &[usize],
+        tables: &Tables,
         public_elements: usize,
     ) -> Result<Layout, PlanError> {
-        let collected = self.collect_tables(forms);
-        let banks = assign_banks(&collected.tables, shape).ok_or(PlanError::NoShape {
-            max_k: shape.k,
-            max_proof_bytes: 0,
-            remedy: "the tables do not fit",
-        })?;
-        let tables = collected.tables.iter().cloned().zip(banks);
-        let tables = tables
+        let collected = &tables.collected;
+        let placed = collected
+            .tables
+            .iter()
+            .cloned()
+            .zip(tables.banks.iter().copied());
+        let placed = placed
             .map(|(table, bank)| PlacedTable { table, bank })
             .collect();
-        let mut placer = Placer::new(shape, self.lowering, tables);
+        let mut placer = Placer::new(shape, self.lowering, placed);
         let mut step = 0;
         for (i, block) in self.lowering.blocks.iter().enumerate() {
             match block {
                 Block::Input { .. } => {}
                 Block::Step { .. } => {
-                    self.place_steps(
-                        &mut placer,
-                        shape,
-                        step,
-                        forms[step],
-                        &collected.of_step[step],
-                    )?;
+                    self.place_steps(&mut placer, shape, step, tables)?;
                     step += 1;
                 }
                 Block::Max { windows, .. } => {
@@ -433,14 +489,15 @@ impl<'a> Jobs<'a> {
         placer: &mut Placer<'_>,
         shape: &Shape,
         step: usize,
-        form: usize,
-        tables: &[u32],
+        chosen: &Tables,
     ) -> Result<(), PlanError> {
         let job = &self.steps[step];
+        let (form, tables) = (chosen.forms[step], &chosen.collected.of_step[step]);
         let Block::Step { lanes, .. } = &self.lowering.blocks[job.block as usize] else {
             return Err(PlanError::WrongBlock { block: job.block });
         };
-        let (extents, _) = job.best_box(shape, form).ok_or(PlanError::TooManyRows {
+        let best = job.best_box(shape, form, &chosen.shares[step]);
+        let (extents, _) = best.ok_or(PlanError::TooManyRows {
             rows: usize::MAX,
             usable: shape.usable_rows(),
         })?;
@@ -473,24 +530,24 @@ impl<'a> Jobs<'a> {
 
 impl StepJob<'_> {
     /// The extents that take the fewest rows, and how many.
-    fn best_box(&self, shape: &Shape, form: usize) -> Option<(Vec<usize>, usize)> {
+    fn best_box(&self, shape: &Shape, form: usize, share: &[usize]) -> Option<(Vec<usize>, usize)> {
         let capacity = self.capacity(shape, &self.forms[form]);
         let per_lane = if self.pooled { MAX_FAN_IN } else { 1 };
         let total: usize = self.tiling.grid().iter().product();
         let boxes = self.tiling.boxes_of(capacity);
-        let rows_of = |b: &GridBox| {
+        let mut units = vec![0; share.len()];
+        let mut rows_of = |b: &GridBox| {
             // Blocks that use only part of their map's forms have proportionally fewer groups.
             let count = (b.count * self.lanes * per_lane).div_ceil(total);
             let lanes = b.forms.div_ceil(per_lane);
             let slots = if self.pooled { lanes } else { 0 };
-            // Banks share the lanes evenly as far as the estimate knows.
-            let banks: Vec<usize> = (0..lanes)
-                .map(|i| shape.unit_banks[i % shape.units()])
-                .collect();
-            count * minimum_rows(shape, b.reads, &banks, slots)
+            for (unit, &share) in units.iter_mut().zip(share) {
+                *unit = (lanes * share).div_ceil(self.lanes);
+            }
+            count * minimum_rows(shape, b.reads, &units, slots)
         };
-        let best = boxes.iter().min_by_key(|b| (rows_of(b), &b.extents))?;
-        Some((best.extents.clone(), rows_of(best)))
+        let best = boxes.iter().map(|b| (rows_of(b), &b.extents)).min()?;
+        Some((best.1.clone(), best.0))
     }
 
     /// Forms that one group may have.
@@ -529,6 +586,26 @@ fn check_domain(
         }
     }
     Ok(())
+}
+
+impl Tables {
+    /// A bank for each unit: one for each bank, the others where most lanes wait for one.
+    fn unit_banks(&self, units: usize) -> Vec<usize> {
+        let banks = self.shares.first().map_or(1, Vec::len);
+        let lanes: Vec<usize> = (0..banks)
+            .map(|b| self.shares.iter().map(|share| share[b]).sum())
+            .collect();
+        let mut counts = vec![1; banks];
+        let mut out: Vec<usize> = (0..banks).collect();
+        while out.len() < units {
+            let busiest =
+                (0..banks).max_by_key(|&b| (lanes[b] * 1000 / counts[b], std::cmp::Reverse(b)));
+            let bank = busiest.unwrap_or(0);
+            counts[bank] += 1;
+            out.push(bank);
+        }
+        out
+    }
 }
 
 #[derive(Default)]

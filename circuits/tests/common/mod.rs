@@ -78,7 +78,13 @@ impl Stack {
         let mut lowering = Lowering::default();
         lowering.enter_node(u32::MAX);
         let input = lowering.inputs(inputs, input_range);
-        Self { lowering, wires: input.clone(), input, input_range, nodes: 0 }
+        Self {
+            lowering,
+            wires: input.clone(),
+            input,
+            input_range,
+            nodes: 0,
+        }
     }
 
     fn node(&mut self) {
@@ -87,14 +93,26 @@ impl Stack {
     }
 
     /// A linear map with a requantization that gives values in `[lo, hi]`; a rule for each channel, or one for all.
-    pub fn linear(&mut self, r: &mut Random, matrix: Matrix, per_channel: Option<usize>, lo: i64, hi: i64) {
+    pub fn linear(
+        &mut self,
+        r: &mut Random,
+        matrix: Matrix,
+        per_channel: Option<usize>,
+        lo: i64,
+        hi: i64,
+    ) {
         self.node();
         let wires = std::mem::take(&mut self.wires);
-        let forms = self.lowering.linear("test", &wires, Arc::new(matrix)).unwrap();
+        let forms = self
+            .lowering
+            .linear("test", &wires, Arc::new(matrix))
+            .unwrap();
         let reach: Vec<(i64, i64)> = forms
             .iter()
             .map(|w| {
-                let &Wire::Sum { map, index } = w else { panic!("forms are sums") };
+                let &Wire::Sum { map, index } = w else {
+                    panic!("forms are sums")
+                };
                 let (lo, hi) = self.lowering.form_range(map, index);
                 (lo as i64, hi as i64)
             })
@@ -103,7 +121,11 @@ impl Stack {
         let per = forms.len() / channels;
         let rules = (0..channels)
             .map(|c| {
-                let own = &reach[if per_channel.is_some() { c * per..(c + 1) * per } else { 0..reach.len() }];
+                let own = &reach[if per_channel.is_some() {
+                    c * per..(c + 1) * per
+                } else {
+                    0..reach.len()
+                }];
                 let domain = Range::new(
                     own.iter().map(|b| b.0).min().unwrap(),
                     own.iter().map(|b| b.1).max().unwrap(),
@@ -112,31 +134,52 @@ impl Stack {
                 let mantissa = (1 << 23) + r.below(1 << 23);
                 let shift = 64 - span.leading_zeros() as i32 + 15 + r.below(3) as i32 - 7;
                 let offset = r.between(lo, hi);
-                Arc::new(StepRule::monotone(domain, Some((mantissa as u32, -shift)), move |x| {
-                    let product = i128::from(x) * i128::from(mantissa);
-                    (((product + (1 << (shift - 1))) >> shift) as i64 + offset).clamp(lo, hi)
-                }))
+                Arc::new(StepRule::monotone(
+                    domain,
+                    Some((mantissa as u32, -shift)),
+                    move |x| {
+                        let product = i128::from(x) * i128::from(mantissa);
+                        (((product + (1 << (shift - 1))) >> shift) as i64 + offset).clamp(lo, hi)
+                    },
+                ))
             })
             .collect();
         self.wires = self
             .lowering
-            .steps(&forms, rules, |i| if per_channel.is_some() { i / per } else { 0 })
+            .steps(&forms, rules, |i| {
+                if per_channel.is_some() { i / per } else { 0 }
+            })
             .unwrap();
     }
 
     pub fn dense(&mut self, r: &mut Random, outputs: usize, per_channel: bool) {
         let n = self.wires.len();
-        let rows = (0..outputs).map(|_| (0..n).map(|j| (j, nonzero(r))).collect()).collect();
+        let rows = (0..outputs)
+            .map(|_| (0..n).map(|j| (j, nonzero(r))).collect())
+            .collect();
         let constants = (0..outputs).map(|_| r.between(-5000, 5000)).collect();
-        let matrix = Matrix { grid: vec![outputs], rows, constants };
+        let matrix = Matrix {
+            grid: vec![outputs],
+            rows,
+            constants,
+        };
         self.linear(r, matrix, per_channel.then_some(outputs), 0, 255);
     }
 
     /// A square convolution of side `k` over `channels` planes, channel first.
-    pub fn conv(&mut self, r: &mut Random, channels: usize, outputs: usize, k: usize, per_channel: bool) {
+    pub fn conv(
+        &mut self,
+        r: &mut Random,
+        channels: usize,
+        outputs: usize,
+        k: usize,
+        per_channel: bool,
+    ) {
         let side = ((self.wires.len() / channels) as f64).sqrt() as usize;
         let out = side - k + 1;
-        let kernel: Vec<i64> = (0..outputs * channels * k * k).map(|_| nonzero(r)).collect();
+        let kernel: Vec<i64> = (0..outputs * channels * k * k)
+            .map(|_| nonzero(r))
+            .collect();
         let mut rows = Vec::new();
         for o in 0..outputs {
             for (y, x) in (0..out).flat_map(|y| (0..out).map(move |x| (y, x))) {
@@ -151,7 +194,11 @@ impl Stack {
             }
         }
         let constants = vec![r.between(-2000, 2000); rows.len()];
-        let matrix = Matrix { grid: vec![outputs, out, out], rows, constants };
+        let matrix = Matrix {
+            grid: vec![outputs, out, out],
+            rows,
+            constants,
+        };
         self.linear(r, matrix, per_channel.then_some(outputs), 0, 255);
     }
 
@@ -173,7 +220,9 @@ impl Stack {
     pub fn table(&mut self, r: &mut Random) {
         self.node();
         let entries: Vec<i64> = (0..256).map(|_| r.between(-128, 127)).collect();
-        let rule = Arc::new(StepRule::table(Range::new(-128, 255), |x| entries[(x & 0xff) as usize]));
+        let rule = Arc::new(StepRule::table(Range::new(-128, 255), |x| {
+            entries[(x & 0xff) as usize]
+        }));
         let wires = std::mem::take(&mut self.wires);
         self.wires = self.lowering.steps(&wires, vec![rule], |_| 0).unwrap();
     }
@@ -185,14 +234,27 @@ impl Stack {
         let mut row = 2;
         for wires in [&self.input, &outputs] {
             for values in wires.chunks(31) {
-                let values = values.iter().map(|&w| self.lowering.renumbered(w)).collect();
-                public.push(PublicElement { row, bits: 8, offset: 128, values });
+                let values = values
+                    .iter()
+                    .map(|&w| self.lowering.renumbered(w))
+                    .collect();
+                public.push(PublicElement {
+                    row,
+                    bits: 8,
+                    offset: 128,
+                    values,
+                });
                 row += 1;
             }
         }
         // Values of both signs and up to 255 do not share a byte: one offset fits outputs of -128..=127 only.
         for element in &mut public {
-            let lowest = element.values.iter().map(|&w| self.lowering_range(w).lo).min().unwrap_or(0);
+            let lowest = element
+                .values
+                .iter()
+                .map(|&w| self.lowering_range(w).lo)
+                .min()
+                .unwrap_or(0);
             element.offset = if lowest < 0 { 128 } else { 0 };
         }
         Model {
@@ -222,7 +284,9 @@ fn nonzero(r: &mut Random) -> i64 {
 
 impl Model {
     pub fn random_inputs(&self, r: &mut Random) -> Vec<i64> {
-        (0..self.inputs).map(|_| r.between(self.input_range.lo, self.input_range.hi)).collect()
+        (0..self.inputs)
+            .map(|_| r.between(self.input_range.lo, self.input_range.hi))
+            .collect()
     }
 
     /// The instance column that belongs to a witness.
