@@ -3,13 +3,14 @@
 //! Each base has the float32 formula of the corresponding integer kernel of ONNX Runtime. It is evaluated here, once,
 //! and becomes a rule over integers: a multiplier, explicit thresholds or a table.
 
+use super::constant::Constant;
 use super::error::NodeError;
 use super::expr::{Expr, Spread, join};
 use super::importer::{Importer, port_quantization};
 use super::node::NodeView;
 use super::real::{Acc, Base, Deferred, Mean, MeanKind, Params, Quantized, Real};
 use super::{Status, ops};
-use crate::ops::{Lanes, MaxPool, Maximum, Requantize, Rule, ScaleRule, Steps, Table};
+use crate::ops::{Lanes, MaxPool, Maximum, Requantize, Rule, ScaleRule, Select, Steps, Table};
 use crate::program::{DataType, Fact, Range, TensorId};
 
 /// Largest number of accumulators that a rule which is not monotone is enumerated on.
@@ -98,6 +99,19 @@ impl Importer<'_> {
                 self.close_extreme(node, parts, *largest, &real.expr, y)?,
                 Status::Exact,
             ),
+            Base::Constant(c) => (self.close_constant(node, c, &real.expr, y)?, Status::Exact),
+            Base::Select(condition, values) => {
+                if *real.expr != Expr::X || y.axis.is_some() {
+                    return Err(NodeError::Island {
+                        reason: "a function follows Where",
+                    });
+                }
+                let (a, b) = (
+                    self.close(node, &values.0, y)?.0,
+                    self.close(node, &values.1, y)?.0,
+                );
+                (self.push(node, Select, &[*condition, a, b])?, Status::Exact)
+            }
             Base::Concat(..) if *real.expr != Expr::X => {
                 return Err(NodeError::Island {
                     reason: "a function follows Concat",
@@ -292,6 +306,28 @@ impl Importer<'_> {
             tensors.push(self.close(node, part, y)?.0);
         }
         ops::movement::concat(self, node, &tensors, axis)
+    }
+
+    /// A constant under a quantization is integers.
+    fn close_constant(
+        &mut self,
+        node: &NodeView<'_>,
+        constant: &Constant,
+        expr: &Expr,
+        y: &Params,
+    ) -> Result<TensorId, NodeError> {
+        let (Some((scale, zero)), Some(Spread::Tensor)) = (y.uniform(), expr.spread()) else {
+            return Err(SEVERAL_AXES);
+        };
+        let value = |v: &f32| quantize(expr.eval(*v, 0), scale, zero, y.range());
+        let data = constant
+            .as_floats()
+            .unwrap_or_default()
+            .iter()
+            .map(value)
+            .collect();
+        let op = crate::ops::Constant::new(y.dtype, constant.shape.clone(), data)?;
+        self.push(node, op, &[])
     }
 
     /// Quantization never decreases, so the extreme may be taken of the integers.

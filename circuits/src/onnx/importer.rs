@@ -218,12 +218,13 @@ impl<'a> Importer<'a> {
         }
         let done = import(self, node).map_err(Some)?;
         node.check_attributes().map_err(Some)?;
-        for value in &done.values {
-            if let Value::Const(c) = value {
-                self.folded = self.folded.saturating_add(c.len());
-            }
-        }
-        if self.folded > MAX_CONSTANT_ELEMENTS {
+        let folded = done
+            .values
+            .iter()
+            .map(|v| if let Value::Const(c) = v { c.len() } else { 0 });
+        let folded: usize = folded.sum();
+        self.folded = self.folded.saturating_add(folded);
+        if folded > 0 && self.folded > MAX_CONSTANT_ELEMENTS {
             return Err(Some(TensorProblem::TooLarge(MAX_CONSTANT_ELEMENTS).into()));
         }
         Ok(done)

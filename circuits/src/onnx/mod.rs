@@ -98,3 +98,32 @@ pub struct Imported {
 pub fn import(bytes: &[u8]) -> Result<Imported, ImportError> {
     importer::import(&graph::Graph::read(bytes)?)
 }
+
+/// An ONNX operator that is imported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Supported {
+    /// Domain; `ai.onnx` for the standard operators.
+    pub domain: &'static str,
+    /// Name.
+    pub name: &'static str,
+    /// First supported opset of the domain.
+    pub min_opset: i64,
+    /// Last supported opset of the domain.
+    pub max_opset: i64,
+}
+
+/// The operators that are imported, ordered by domain and name.
+pub fn supported() -> Vec<Supported> {
+    let mut all: Vec<Supported> = registry::list()
+        // It is known only to be refused with the reason.
+        .filter(|(_, name, _, _)| *name != "DynamicQuantizeLinear")
+        .map(|(domain, name, min_opset, max_opset)| Supported {
+            domain,
+            name,
+            min_opset,
+            max_opset,
+        })
+        .collect();
+    all.sort_unstable();
+    all
+}

@@ -107,6 +107,10 @@ pub(crate) enum Base {
     Pair(Pair),
     /// Reals joined along an axis.
     Concat(Vec<Real>, usize),
+    /// Float constants.
+    Constant(Arc<Constant>),
+    /// One of two reals, as a boolean tensor says.
+    Select(TensorId, Box<(Real, Real)>),
     /// The largest (or smallest) of several reals, element by element.
     Extreme(Vec<Real>, bool),
 }

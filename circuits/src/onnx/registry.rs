@@ -5,7 +5,8 @@ use super::graph::{MICROSOFT, STANDARD};
 use super::importer::{Done, Importer};
 use super::node::NodeView;
 use super::ops::{
-    activation, elementwise, fold, linear, movement, pool, quantization, reduction, selection,
+    activation, elementwise, fold, linear, logic, movement, pool, quantization, reduction,
+    selection,
 };
 
 /// From a node to values.
@@ -22,6 +23,13 @@ pub(crate) struct Entry {
     /// Whether it is proved even if no QuantizeLinear follows: its result is integers with a scale.
     pub(crate) closes: bool,
     pub(crate) import: Import,
+}
+
+/// All operators: domain, name, first and last supported opset.
+pub(crate) fn list() -> impl Iterator<Item = (&'static str, &'static str, i64, i64)> {
+    ENTRIES
+        .iter()
+        .map(|entry| (entry.domain, entry.name, entry.min, entry.max))
 }
 
 /// The operator of this identity.
@@ -72,6 +80,16 @@ const fn pending(entry: Entry) -> Entry {
 }
 
 const ENTRIES: &[Entry] = &[
+    onnx("Equal", logic::compare),
+    onnx("Greater", logic::compare),
+    onnx("Less", logic::compare),
+    since(12, onnx("GreaterOrEqual", logic::compare)),
+    since(12, onnx("LessOrEqual", logic::compare)),
+    onnx("And", logic::boolean),
+    onnx("Not", logic::boolean),
+    onnx("Or", logic::boolean),
+    onnx("Where", logic::choose),
+    microsoft("QLinearWhere", logic::qlinear_where),
     onnx("Abs", activation::activation),
     onnx("Add", elementwise::arithmetic),
     onnx("AveragePool", pool::average_pool),

@@ -14,6 +14,7 @@ mod movement;
 mod product;
 mod requantize;
 mod scale;
+mod select;
 mod table;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -33,6 +34,7 @@ pub use movement::{
 pub use product::Product;
 pub use requantize::{Requantize, Rule, Steps};
 pub use scale::ScaleRule;
+pub use select::Select;
 pub use table::Table;
 pub use weighted_sum::WeightedSum;
 pub(crate) use weighted_sum::broadcast;
@@ -64,6 +66,7 @@ pub fn registry() -> Registry {
     registry.register(maximum::ID, Maximum::decode);
     registry.register(product::ID, Product::decode);
     registry.register(requantize::ID, Requantize::decode);
+    registry.register(select::ID, Select::decode);
     registry.register(table::ID, Table::decode);
     registry.register(weighted_sum::ID, WeightedSum::decode);
     registry.register(window_sum::ID, WindowSum::decode);

@@ -457,7 +457,7 @@ pub(crate) fn qlinear(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done
 }
 
 /// An operand of a QLinear operator: an activation, or an integer constant.
-fn operand_of(
+pub(crate) fn operand_of(
     cx: &mut Importer<'_>,
     node: &NodeView<'_>,
     first: usize,

@@ -15,7 +15,7 @@ use super::super::real::{
 };
 use super::pool::window;
 use super::quantization::{Place, dequantize};
-use crate::ops::{Conv, MatMul, Move, Transpose};
+use crate::ops::{Conv, MatMul, Move, Product, Transpose};
 use crate::program::{DataType, Range, TensorId};
 
 /// The integers of a linear operator's activation.
@@ -332,6 +332,27 @@ impl Importer<'_> {
         Ok(Real::new(Base::Acc(acc), shape))
     }
 
+    /// The matrix product of two activations.
+    fn two_activations(
+        &mut self,
+        node: &NodeView<'_>,
+        a: &Activation,
+        b: &Activation,
+    ) -> Result<Real, NodeError> {
+        let product = Product::new(a.zero, b.zero)?;
+        let tensor = self.push(node, product, &[a.tensor, b.tensor])?;
+        let shape = self.shape_of(tensor);
+        let acc = Acc {
+            tensor,
+            x: a.tensor,
+            x_scale: a.scale,
+            w_scale: vec![b.scale],
+            axis: shape.len() - 1,
+            rebias: None,
+        };
+        Ok(Real::new(Base::Acc(acc), shape))
+    }
+
     /// Adds a constant to pending accumulators by giving their operator another bias; `None` if that is not possible.
     pub(crate) fn add_bias(
         &mut self,
@@ -417,6 +438,10 @@ pub(crate) fn conv_integer(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result
 /// `MatMul` between DequantizeLinear and QuantizeLinear; the right operand is constant.
 pub(crate) fn matmul(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, NodeError> {
     let x = cx.activation(node, 0)?;
+    if matches!(cx.value(node, 1)?, Value::Real(_)) {
+        let b = cx.activation(node, 1)?;
+        return Ok(Done::pending(cx.two_activations(node, &x, &b)?));
+    }
     let weights = cx.weights(node, 1)?;
     Ok(Done::pending(cx.product(
         node,
@@ -434,6 +459,13 @@ pub(crate) fn qlinear_matmul(
 ) -> Result<Done, NodeError> {
     let a = cx.params(node, &scalar(1, 2, DataType::U8))?;
     let x = cx.integer_activation(node, 0, Some(a))?;
+    if matches!(cx.value(node, 3)?, Value::Int(_)) {
+        let b = cx.params(node, &scalar(4, 5, DataType::U8))?;
+        let b = cx.integer_activation(node, 3, Some(b))?;
+        let y = cx.output_params(node, &scalar(6, 7, DataType::U8))?;
+        let real = cx.two_activations(node, &x, &b)?;
+        return finish(cx, node, &real, &y);
+    }
     let weights = cx.integer_weights(node, 3, |data, dtype| {
         cx.params(
             node,

@@ -4,6 +4,7 @@ pub(crate) mod activation;
 pub(crate) mod elementwise;
 pub(crate) mod fold;
 pub(crate) mod linear;
+pub(crate) mod logic;
 pub(crate) mod movement;
 pub(crate) mod pair;
 pub(crate) mod pool;

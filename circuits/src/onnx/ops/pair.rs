@@ -12,9 +12,9 @@ use super::super::error::NodeError;
 use super::super::expr::Expr;
 use super::super::importer::Importer;
 use super::super::node::NodeView;
-use super::super::real::{Pair, PairOp, Params};
+use super::super::real::{Pair, PairOp, Params, Quantized};
 use crate::ops::{Lanes, Move, Product, Requantize, Reshape, Rule, Steps, Table, WeightedSum};
-use crate::program::{Range, TensorId};
+use crate::program::{DataType, Range, TensorId};
 
 /// Bits of the fixed-point ratios that are tried.
 const FRACTION_BITS: std::ops::RangeInclusive<u32> = 2..=34;
@@ -152,14 +152,58 @@ pub(crate) fn close(
     let sum = cx.push(node, sum, &[pair.a.tensor, pair.b.tensor])?;
     let requantize = Requantize::new(y.dtype, vec![Rule::Steps(fit.steps)], Lanes::Tensor)?;
     let tensor = cx.push(node, requantize, &[sum])?;
-    let status = match fit.differing {
+    Ok((tensor, status_of(fit.differing)))
+}
+
+/// A comparison of two tensors of different scales, of their dequantized binary32 values.
+pub(crate) fn close_comparison(
+    cx: &mut Importer<'_>,
+    node: &NodeView<'_>,
+    a: &Quantized,
+    b: &Quantized,
+    f: fn(f32, f32) -> bool,
+) -> Result<(TensorId, Status), NodeError> {
+    let (Some((sa, za)), Some((sb, zb))) = (a.params.uniform(), b.params.uniform()) else {
+        return Err(NodeError::Island {
+            reason: "its scales follow an axis",
+        });
+    };
+    if a.params.dtype.width() > 8
+        || b.params.dtype.width() > 8
+        || f(0.0, 0.0) && !f(0.0, 1.0) && !f(1.0, 0.0)
+    {
+        let reason =
+            "it compares tensors of different scales, which is supported for 8-bit orders only";
+        return Err(NodeError::Island { reason });
+    }
+    let (ra, rb) = (a.params.range(), b.params.range());
+    let class = |a: i64, b: i64| i64::from(f((a - za) as f32 * sa, (b - zb) as f32 * sb));
+    let pairs = (ra.lo..=ra.hi).flat_map(|a| (rb.lo..=rb.hi).map(move |b| (a, b)));
+    let classes: Vec<i64> = pairs.map(|(a, b)| class(a, b)).collect();
+    // The sum has to grow where the comparison becomes true.
+    let sign = if f(1.0, 0.0) { 1.0 } else { -1.0 };
+    let unit = f64::from(sa.max(sb));
+    let fit = fit(
+        &classes,
+        ra,
+        rb,
+        (sign * f64::from(sa) / unit, -sign * f64::from(sb) / unit),
+    )?;
+    let sum = WeightedSum::new(fit.coefficients.to_vec(), 0)?;
+    let sum = cx.push(node, sum, &[a.tensor, b.tensor])?;
+    let op = Requantize::new(DataType::Bool, vec![Rule::Steps(fit.steps)], Lanes::Tensor)?;
+    let tensor = cx.push(node, op, &[sum])?;
+    Ok((tensor, status_of(fit.differing)))
+}
+
+fn status_of(differing: u32) -> Status {
+    match differing {
         0 => Status::Exact,
         n => Status::Documented {
             rule: "Two inputs",
             differing_pairs: Some(n),
         },
-    };
-    Ok((tensor, status))
+    }
 }
 
 /// A product is one integer, and the rule a function of it.
