@@ -41,7 +41,7 @@ fn check(params: &[(Halo2Params<EqAffine>, Params)], spec: &Spec, count: u64, se
         let memory =
             Memory::predict(&cs, spec.k, circuits.len(), rayon::current_num_threads()).unwrap();
         // A third of the cases is proved in the lean way, where that needs less.
-        let max_memory = (seed % 3 == 0).then_some(memory.lean_total());
+        let max_memory = seed.is_multiple_of(3).then_some(memory.lean_total());
         let options = Options {
             max_memory,
             ..Options::default()
