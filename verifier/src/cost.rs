@@ -110,7 +110,9 @@ impl Cost {
     /// Scaling the terms and forming the scalars of the generators.
     fn form(&self, claims: usize) -> Work {
         Work {
-            field_muls: amount(self.terms(claims)) + amount(self.generators) + 8,
+            field_muls: amount(self.terms(claims))
+                .saturating_add(amount(self.generators))
+                .saturating_add(8),
             ..Work::default()
         }
     }

@@ -25,7 +25,7 @@
 //!
 //! The modules, from the outside in: `claim`, `receipt`, `layout`, `key` and `params` are the formats (FORMATS.md);
 //! `verify`, `deferred` and `cost` what callers ask for; `proof`, `quotient` and `opening` the protocol, over `plan`,
-//! `transcript`, `decompress` and `msm`; `cs`, `shape`, `expr` and `pinned` the circuit as data.
+//! `transcript`, `decompress`, `msm` and `curve`; `cs`, `shape`, `expr` and `pinned` the circuit as data.
 #![cfg_attr(not(feature = "std"), no_std)]
 #![forbid(unsafe_code)]
 #![cfg_attr(
@@ -54,6 +54,7 @@ mod claim;
 mod codec;
 mod cost;
 pub mod cs;
+mod curve;
 mod decompress;
 mod deferred;
 mod digests;

@@ -14,6 +14,7 @@ use group::Group;
 use pasta_curves::arithmetic::{CurveExt, VartimeField};
 use pasta_curves::{Eq, EqAffine, Fp, Fq};
 
+use crate::curve::{Affine, Jacobian, add_with_inverse, denominator};
 use crate::field::coordinates;
 use crate::work::{Work, amount};
 
@@ -26,122 +27,24 @@ const MIN_PAIRS: usize = 24;
 /// Largest window, in bits.
 const MAX_WINDOW: u32 = 13;
 
-/// A point that is not the identity.
-#[derive(Clone, Copy)]
-struct Affine {
-    x: Fq,
-    y: Fq,
-}
-
-/// A point in Jacobian coordinates, (x/z², y/z³); z = 0 is the identity.
-#[derive(Clone, Copy)]
-struct Jacobian {
-    x: Fq,
-    y: Fq,
-    z: Fq,
-}
-
-impl Jacobian {
-    const IDENTITY: Self = Self {
-        x: Fq::ZERO,
-        y: Fq::ZERO,
-        z: Fq::ZERO,
-    };
-
-    fn double(&self) -> Self {
-        // a = 0; no point has order two, so z stays nonzero.
-        let a = self.x.square();
-        let b = self.y.square();
-        let c = b.square();
-        let d = (self.x + b).square() - a - c;
-        let d = d + d;
-        let e = a + a + a;
-        let x = e.square() - d - d;
-        let c8 = {
-            let c2 = c + c;
-            let c4 = c2 + c2;
-            c4 + c4
-        };
-        let yz = self.y * self.z;
-        Self {
-            x,
-            y: e * (d - x) - c8,
-            z: yz + yz,
-        }
-    }
-
-    fn add_affine(&self, other: &Affine) -> Self {
-        if self.z.is_zero_vartime() {
-            return Self {
-                x: other.x,
-                y: other.y,
-                z: Fq::ONE,
-            };
-        }
-        let zz = self.z.square();
-        let h = other.x * zz - self.x;
-        let r = other.y * zz * self.z - self.y;
-        if h.is_zero_vartime() {
-            return if r.is_zero_vartime() {
-                self.double()
-            } else {
-                Self::IDENTITY
-            };
-        }
-        let hh = h.square();
-        let hhh = hh * h;
-        let v = self.x * hh;
-        let x = r.square() - hhh - v - v;
-        Self {
-            x,
-            y: r * (v - x) - self.y * hhh,
-            z: self.z * h,
-        }
-    }
-
-    fn add(&self, other: &Self) -> Self {
-        if self.z.is_zero_vartime() {
-            return *other;
-        }
-        if other.z.is_zero_vartime() {
-            return *self;
-        }
-        let (zz1, zz2) = (self.z.square(), other.z.square());
-        let (u1, u2) = (self.x * zz2, other.x * zz1);
-        let (s1, s2) = (self.y * zz2 * other.z, other.y * zz1 * self.z);
-        let (h, r) = (u2 - u1, s2 - s1);
-        if h.is_zero_vartime() {
-            return if r.is_zero_vartime() {
-                self.double()
-            } else {
-                Self::IDENTITY
-            };
-        }
-        let hh = h.square();
-        let hhh = hh * h;
-        let v = u1 * hh;
-        let x = r.square() - hhh - v - v;
-        Self {
-            x,
-            y: r * (v - x) - s1 * hhh,
-            z: self.z * other.z * h,
-        }
-    }
-}
-
 /// The windows for so many points: the width that takes the fewest additions, a bucket's two counting more than a
 /// point's one because they are not affine.
 fn window_bits(points: usize) -> u32 {
     let cost = |bits: u32| {
         let windows = u64::from(SCALAR_BITS.div_ceil(bits));
-        windows * (amount(points) * 6 + (1u64 << (bits - 1)) * 28)
+        windows.saturating_mul(
+            amount(points)
+                .saturating_mul(6)
+                .saturating_add((1 << (bits - 1)) * 28),
+        )
     };
     (2..=MAX_WINDOW).min_by_key(|&bits| cost(bits)).unwrap_or(2)
 }
 
 /// The additions of a multiplication of so many points with windows of so many bits.
 fn additions(points: usize, bits: u32) -> u64 {
-    u64::from(SCALAR_BITS.div_ceil(bits)) * (amount(points) + 2 * (1u64 << (bits - 1)) + 1)
+    let window = amount(points).saturating_add(2 * (1u64 << (bits - 1)) + 1);
+    window.saturating_mul(u64::from(SCALAR_BITS.div_ceil(bits)))
 }
 
 /// The most that a multiplication of up to so many points does.
@@ -184,7 +87,7 @@ pub(crate) fn msm(terms: &[(Fp, EqAffine)], work: &mut Work) -> Eq {
     let sums = window_sums(&points, &scalars, bits, work);
     let mut sum = Jacobian::IDENTITY;
     for window in sums.iter().rev() {
-        if !sum.z.is_zero_vartime() {
+        if !sum.is_identity() {
             for _ in 0..bits {
                 sum = sum.double();
             }
@@ -375,7 +278,7 @@ impl Buckets {
                 running = running.add_affine(point);
             }
             work.group_additions += amount(bucket.len());
-            if !running.z.is_zero_vartime() {
+            if !running.is_identity() {
                 total = total.add(&running);
                 work.group_additions += 1;
             }
@@ -465,35 +368,6 @@ impl Buckets {
         }
         core::mem::swap(&mut self.sorted, &mut self.reduced);
     }
-}
-
-/// What the slope of a + b is divided by; one where the sum is the identity, so that no inverse is missing.
-fn denominator(a: &Affine, b: &Affine) -> Fq {
-    let difference = b.x - a.x;
-    if !difference.is_zero_vartime() {
-        difference
-    } else if a.y == b.y {
-        a.y + a.y
-    } else {
-        Fq::ONE
-    }
-}
-
-/// a + b, given the inverse of [`denominator`]; `None` is the identity.
-fn add_with_inverse(a: &Affine, b: &Affine, inverse: &Fq) -> Option<Affine> {
-    let slope = if a.x != b.x {
-        (b.y - a.y) * inverse
-    } else if a.y == b.y {
-        let xx = a.x.square();
-        (xx + xx + xx) * inverse
-    } else {
-        return None;
-    };
-    let x = slope.square() - a.x - b.x;
-    Some(Affine {
-        x,
-        y: slope * (a.x - x) - a.y,
-    })
 }
 
 /// Replaces every element, none of which is zero, by its inverse.

@@ -237,41 +237,43 @@ fn expression<S: Sink>(expression: &Expression, cs: &ConstraintSystem, out: &mut
             continue;
         };
         let right = position.saturating_sub(1);
-        match *node {
-            Node::Constant(value) => {
-                out.push(b"Constant(");
-                hex(&value.to_repr(), out);
-                out.push(b")");
-            }
-            Node::Fixed(index) => cell(ColumnKind::Fixed, index, cs, out),
-            Node::Advice(index) => cell(ColumnKind::Advice, index, cs, out),
-            Node::Instance(index) => cell(ColumnKind::Instance, index, cs, out),
-            Node::Negated => {
-                out.push(b"Negated(");
-                tasks.extend([Task::Close, Task::Node(right)]);
-            }
-            Node::Scaled(_) => {
-                out.push(b"Scaled(");
-                tasks.extend([Task::Factor(position), Task::Node(right)]);
-            }
-            Node::Sum | Node::Product => {
-                out.push(match node {
-                    Node::Sum => b"Sum(",
-                    _ => b"Product(",
-                });
-                let left = starts
-                    .get(at(right))
-                    .copied()
-                    .unwrap_or(0)
-                    .saturating_sub(1);
-                tasks.extend([
-                    Task::Close,
-                    Task::Node(right),
-                    Task::Comma,
-                    Task::Node(left),
-                ]);
-            }
+        let left = || {
+            starts
+                .get(at(right))
+                .copied()
+                .unwrap_or(0)
+                .saturating_sub(1)
+        };
+        node_text(node, cs, out);
+        match node {
+            Node::Constant(_) | Node::Fixed(_) | Node::Advice(_) | Node::Instance(_) => {}
+            Node::Negated => tasks.extend([Task::Close, Task::Node(right)]),
+            Node::Scaled(_) => tasks.extend([Task::Factor(position), Task::Node(right)]),
+            Node::Sum | Node::Product => tasks.extend([
+                Task::Close,
+                Task::Node(right),
+                Task::Comma,
+                Task::Node(left()),
+            ]),
         }
+    }
+}
+
+/// Writes a node without operands, or what stands before the first operand.
+fn node_text<S: Sink>(node: &Node, cs: &ConstraintSystem, out: &mut S) {
+    match *node {
+        Node::Constant(value) => {
+            out.push(b"Constant(");
+            hex(&value.to_repr(), out);
+            out.push(b")");
+        }
+        Node::Fixed(index) => cell(ColumnKind::Fixed, index, cs, out),
+        Node::Advice(index) => cell(ColumnKind::Advice, index, cs, out),
+        Node::Instance(index) => cell(ColumnKind::Instance, index, cs, out),
+        Node::Negated => out.push(b"Negated("),
+        Node::Scaled(_) => out.push(b"Scaled("),
+        Node::Sum => out.push(b"Sum("),
+        Node::Product => out.push(b"Product("),
     }
 }
 

@@ -309,6 +309,16 @@ fn accepts_deferred_points_that_satisfy_the_stated_equation() {
 }
 
 #[test]
+fn accepts_the_question_what_any_number_of_claims_costs() {
+    let model = Model::small(15, 5);
+    let cost = cost(&model.key);
+    assert!(cost.single(1).within(&cost.single(2)));
+    assert!(cost.single(64).within(&cost.single(usize::MAX)));
+    assert_eq!(cost.proof_bytes(usize::MAX), usize::MAX);
+    assert!(cost.single(3).within(&batch_cost(&[(&cost, 3)])));
+}
+
+#[test]
 fn accepts_only_work_within_the_stated_cost() {
     let params = params();
     let (models, mut receipts) = many();

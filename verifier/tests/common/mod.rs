@@ -8,7 +8,7 @@ use std::cell::RefCell;
 
 use ff::{Field, PrimeField};
 use group::GroupEncoding;
-use halo2_proofs::circuit::{Layouter, SimpleFloorPlanner, Value};
+use halo2_proofs::circuit::{Cell, Layouter, Region, SimpleFloorPlanner, Value};
 use halo2_proofs::plonk::{
     self, Advice, Circuit, Column, ConstraintSystem, Error, Expression, Fixed, Instance,
     SingleVerifier, TableColumn,
@@ -148,21 +148,12 @@ impl Circuit<Fp> for TestCircuit {
     }
 
     fn synthesize(&self, config: Config, mut layouter: impl Layouter<Fp>) -> Result<(), Error> {
-        let spec = &self.spec;
-        let known = |value: Fp| {
-            if self.known {
-                Value::known(value)
-            } else {
-                Value::unknown()
-            }
-        };
-        let rows = (1usize << spec.k) - 24.min((1 << spec.k) / 2 + 4);
         for (_, _, tables) in &config.lookups {
             layouter.assign_table(
                 || "table",
                 |mut table| {
                     for (index, &column) in tables.iter().enumerate() {
-                        for row in 0..rows {
+                        for row in 0..self.rows() {
                             let entry = table_entry(row, index);
                             table.assign_cell(|| "entry", column, row, || Value::known(entry))?;
                         }
@@ -174,66 +165,92 @@ impl Circuit<Fp> for TestCircuit {
         let cells = layouter.assign_region(
             || "all",
             |mut region| {
-                for (index, (q, f, input, output)) in config.gates.iter().enumerate() {
-                    let input_at = |row: usize| value(spec.seed, self.number, index, row);
-                    for row in 0..rows {
-                        region.assign_advice(|| "in", *input, row, || known(input_at(row)))?;
-                    }
-                    for row in 2..rows - 2 {
-                        let coefficient = value(spec.seed, 0, 100 + index, row);
-                        let product: Fp = spec.gates[index]
-                            .iter()
-                            .map(|&rotation| input_at(row.wrapping_add_signed(rotation as isize)))
-                            .product();
-                        let out = product * Fp::from(3) + coefficient - Fp::from(7);
-                        region.assign_fixed(|| "q", *q, row, || Value::known(Fp::ONE))?;
-                        region.assign_fixed(|| "f", *f, row, || Value::known(coefficient))?;
-                        region.assign_advice(|| "out", *output, row + 1, || known(out))?;
-                    }
-                }
-                for (lookup, (q, columns, _)) in config.lookups.iter().enumerate() {
-                    for row in 0..rows / 2 {
-                        region.assign_fixed(|| "q", *q, row, || Value::known(Fp::ONE))?;
-                        let mut state =
-                            spec.seed ^ self.number ^ (lookup as u64) << 20 ^ (row as u64) << 30;
-                        let entry = mix(&mut state) as usize % rows;
-                        for (index, &column) in columns.iter().enumerate() {
-                            region.assign_advice(
-                                || "v",
-                                column,
-                                row,
-                                || known(table_entry(entry, index)),
-                            )?;
-                        }
-                    }
-                }
-                let public: Vec<Fp> = self.public().into_iter().flatten().collect();
-                let mut firsts = Vec::new();
-                for (row, &entry) in public.iter().enumerate() {
-                    let mut cells = Vec::new();
-                    for &column in &config.copies {
-                        cells.push(region.assign_advice(
-                            || "copy",
-                            column,
-                            row,
-                            || known(entry),
-                        )?);
-                    }
-                    for pair in cells.windows(2) {
-                        region.constrain_equal(pair[0].cell(), pair[1].cell())?;
-                    }
-                    firsts.push(cells[cells.len() - 1].cell());
-                }
-                Ok(firsts)
+                self.assign_gates(&config, &mut region)?;
+                self.assign_lookups(&config, &mut region)?;
+                self.assign_copies(&config, &mut region)
             },
         )?;
         let mut cells = cells.into_iter();
-        for (&column, &len) in config.instances.iter().zip(&spec.instances) {
+        for (&column, &len) in config.instances.iter().zip(&self.spec.instances) {
             for row in 0..len {
                 layouter.constrain_instance(cells.next().ok_or(Error::Synthesis)?, column, row)?;
             }
         }
         Ok(())
+    }
+}
+
+impl TestCircuit {
+    /// The rows that are assigned, which leaves more than the blinding ones.
+    fn rows(&self) -> usize {
+        let all = 1usize << self.spec.k;
+        all - 24.min(all / 2 + 4)
+    }
+
+    fn witness(&self, value: Fp) -> Value<Fp> {
+        match self.known {
+            true => Value::known(value),
+            false => Value::unknown(),
+        }
+    }
+
+    fn assign_gates(&self, config: &Config, region: &mut Region<'_, Fp>) -> Result<(), Error> {
+        let spec = &self.spec;
+        for (index, (q, f, input, output)) in config.gates.iter().enumerate() {
+            let input_at = |row: usize| value(spec.seed, self.number, index, row);
+            for row in 0..self.rows() {
+                region.assign_advice(|| "in", *input, row, || self.witness(input_at(row)))?;
+            }
+            for row in 2..self.rows() - 2 {
+                let coefficient = value(spec.seed, 0, 100 + index, row);
+                let product: Fp = spec.gates[index]
+                    .iter()
+                    .map(|&rotation| input_at(row.wrapping_add_signed(rotation as isize)))
+                    .product();
+                let out = product * Fp::from(3) + coefficient - Fp::from(7);
+                region.assign_fixed(|| "q", *q, row, || Value::known(Fp::ONE))?;
+                region.assign_fixed(|| "f", *f, row, || Value::known(coefficient))?;
+                region.assign_advice(|| "out", *output, row + 1, || self.witness(out))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn assign_lookups(&self, config: &Config, region: &mut Region<'_, Fp>) -> Result<(), Error> {
+        for (lookup, (q, columns, _)) in config.lookups.iter().enumerate() {
+            for row in 0..self.rows() / 2 {
+                region.assign_fixed(|| "q", *q, row, || Value::known(Fp::ONE))?;
+                let mut state =
+                    self.spec.seed ^ self.number ^ (lookup as u64) << 20 ^ (row as u64) << 30;
+                let entry = mix(&mut state) as usize % self.rows();
+                for (index, &column) in columns.iter().enumerate() {
+                    let value = self.witness(table_entry(entry, index));
+                    region.assign_advice(|| "v", column, row, || value)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Every public value stands in all copy columns; the cells of the last are returned, to be tied to the instance.
+    fn assign_copies(
+        &self,
+        config: &Config,
+        region: &mut Region<'_, Fp>,
+    ) -> Result<Vec<Cell>, Error> {
+        let mut last = Vec::new();
+        for (row, entry) in self.public().into_iter().flatten().enumerate() {
+            let mut cells = Vec::new();
+            for &column in &config.copies {
+                let cell = region.assign_advice(|| "copy", column, row, || self.witness(entry))?;
+                cells.push(cell.cell());
+            }
+            for pair in cells.windows(2) {
+                region.constrain_equal(pair[0], pair[1])?;
+            }
+            last.push(cells[cells.len() - 1]);
+        }
+        Ok(last)
     }
 }
 

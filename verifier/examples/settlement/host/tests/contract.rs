@@ -289,3 +289,21 @@ fn rejects_everything_before_parameters_are_loaded() {
         Refusal::Malformed as i64
     );
 }
+
+/// The fuel for receipts of your own: a folder with `params.bin`, `key.bin` and `receipt.bin`.
+#[test]
+#[ignore = "needs ZKONNX_SETTLEMENT_FOLDER"]
+fn measures_a_receipt_from_a_folder() {
+    let folder = PathBuf::from(std::env::var_os("ZKONNX_SETTLEMENT_FOLDER").unwrap());
+    let read = |name: &str| fs::read(folder.join(name)).unwrap();
+    let mut contract = Contract::new();
+    for (call, file) in [
+        ("load_params", "params.bin"),
+        ("register", "key.bin"),
+        ("check", "receipt.bin"),
+    ] {
+        let bytes = read(file);
+        assert_eq!(contract.call(call, &bytes), 0);
+        println!("fuel: {call} of {} bytes {}", bytes.len(), contract.spent);
+    }
+}
