@@ -5,9 +5,12 @@
 //! hard limit. It is a function of the model and the options alone: no clock, no thread count, no randomness.
 
 pub mod cost;
+mod inputs;
+mod jobs;
 mod layout;
 pub mod pack;
 pub mod place;
+mod rows;
 mod search;
 pub mod tables;
 mod tiles;

@@ -41,26 +41,27 @@ use crate::lower::{Block, Lowering, VarId, Wire};
 
 use super::layout::{Cell, Group, Host, Layout, MaxUse, PlacedTable, Row, StepUse};
 use super::pack::{positions, window_bits};
+use super::rows::Chain;
 use super::tables::StepTable;
 use super::{PlanError, PublicElement};
 
-const UNPLACED: Cell = Cell {
+pub(super) const UNPLACED: Cell = Cell {
     column: u32::MAX,
     row: u32::MAX,
 };
 
 /// Places blocks one after the other.
 pub(crate) struct Placer<'a> {
-    shape: &'a Shape,
-    lowering: &'a Lowering,
-    tables: Vec<PlacedTable>,
-    layout_steps: Vec<StepUse>,
-    windows: Vec<MaxUse>,
-    rows: Vec<Row>,
-    groups: Vec<Group>,
-    homes: Vec<Cell>,
-    is_byte_input: Vec<bool>,
-    powers: Vec<Fp>,
+    pub(super) shape: &'a Shape,
+    pub(super) lowering: &'a Lowering,
+    pub(super) tables: Vec<PlacedTable>,
+    pub(super) layout_steps: Vec<StepUse>,
+    pub(super) windows: Vec<MaxUse>,
+    pub(super) rows: Vec<Row>,
+    pub(super) groups: Vec<Group>,
+    pub(super) homes: Vec<Cell>,
+    pub(super) is_byte_input: Vec<bool>,
+    pub(super) powers: Vec<Fp>,
 }
 
 /// Weights of one group, by cell of the group and accumulator.
@@ -88,17 +89,6 @@ impl Weights {
 pub(crate) fn field(v: i128) -> Fp {
     let magnitude = Fp::from_u128(v.unsigned_abs());
     if v < 0 { -magnitude } else { magnitude }
-}
-
-/// The rows of one group: which cell of which row holds what.
-struct Chain {
-    first_row: usize,
-    /// Row (within the circuit) and weighted column of each host.
-    hosts: Vec<(usize, usize)>,
-    /// Row and unit of each step.
-    units: Vec<(usize, usize)>,
-    /// Row and slot of each window or pooled lane.
-    slots: Vec<(usize, usize)>,
 }
 
 impl<'a> Placer<'a> {
@@ -401,145 +391,6 @@ impl<'a> Placer<'a> {
         Ok(())
     }
 
-    /// Gives each input a place that has none yet: bytes go to byte columns, others to units that are free, in the
-    /// rows there are or in new ones. Must come last.
-    pub(crate) fn inputs(&mut self, block: u32, table: Option<u32>) -> Result<(), PlanError> {
-        let Block::Input { cells, node, .. } = &self.lowering.blocks[block as usize] else {
-            return Err(PlanError::WrongBlock { block });
-        };
-        match table {
-            Some(table) => self.unit_inputs(block, cells, *node, table),
-            None => self.byte_inputs(cells, *node),
-        }
-    }
-
-    fn byte_inputs(&mut self, cells: &[VarId], node: u32) -> Result<(), PlanError> {
-        let columns: Vec<usize> = (0..self.shape.accumulator(0))
-            .filter(|&c| self.shape.weight_index(c).is_some())
-            .collect();
-        let columns: Vec<usize> = columns
-            .into_iter()
-            .filter(|&c| self.shape.holds_bytes(c))
-            .collect();
-        let free_in = |placer: &Self, row: usize| -> Vec<(usize, usize)> {
-            let busy = placer.busy(&placer.rows[row]);
-            columns
-                .iter()
-                .filter(|&&c| !busy[c])
-                .map(|&c| (row, c))
-                .collect()
-        };
-        let mut row = 0;
-        let mut free = Vec::new();
-        for &var in cells {
-            if self.homes[var.0 as usize] != UNPLACED {
-                continue;
-            }
-            while free.is_empty() {
-                if row == self.rows.len() {
-                    if columns.is_empty() {
-                        return Err(PlanError::NoUnit { bank: 0 });
-                    }
-                    self.rows.push(Row {
-                        node,
-                        ..Row::default()
-                    });
-                }
-                free = free_in(self, row);
-                row += 1;
-            }
-            let (row, column) = free.remove(0);
-            self.rows[row].hosts.push((column as u32, Host::Var(var)));
-            self.homes[var.0 as usize] = Cell {
-                column: column as u32,
-                row: row as u32,
-            };
-        }
-        Ok(())
-    }
-
-    fn unit_inputs(
-        &mut self,
-        block: u32,
-        cells: &[VarId],
-        node: u32,
-        table: u32,
-    ) -> Result<(), PlanError> {
-        let bank = self.tables[table as usize].bank;
-        let units: Vec<_> = (0..self.shape.units())
-            .filter(|&u| self.shape.unit_banks[u] == bank)
-            .collect();
-        let mut free = Vec::new();
-        for (row, content) in self.rows.iter().enumerate() {
-            free.extend(
-                units
-                    .iter()
-                    .filter(|&&u| self.unit_is_free(content, u))
-                    .map(|&u| (row, u)),
-            );
-        }
-        let mut free = free.into_iter();
-        for (lane, var) in cells.iter().enumerate() {
-            let (row, unit) = match free.next() {
-                Some(found) => found,
-                None => {
-                    self.rows.push(Row {
-                        node,
-                        ..Row::default()
-                    });
-                    let row = self.rows.len() - 1;
-                    free = units
-                        .iter()
-                        .map(|&u| (row, u))
-                        .collect::<Vec<_>>()
-                        .into_iter();
-                    free.next().ok_or(PlanError::NoUnit { bank })?
-                }
-            };
-            let id = self.layout_steps.len() as u32;
-            self.layout_steps.push(StepUse {
-                block,
-                lane: lane as u32,
-                multiplier: 1,
-                table,
-            });
-            self.rows[row].units.push((unit as u32, id));
-            // The limb itself is the value: `y = t = 0`, and all higher limbs are forced to zero.
-            self.homes[var.0 as usize] = Cell {
-                column: self.shape.d(unit, 0) as u32,
-                row: row as u32,
-            };
-        }
-        Ok(())
-    }
-
-    /// Which advice columns of a row hold something.
-    fn busy(&self, row: &Row) -> Vec<bool> {
-        let mut busy = vec![false; self.shape.advice_columns()];
-        for &(u, _) in &row.units {
-            self.unit_columns(u as usize).for_each(|c| busy[c] = true);
-        }
-        row.maxima
-            .iter()
-            .flat_map(|&(q, _)| self.shape.slot(q as usize))
-            .for_each(|c| busy[c] = true);
-        row.hosts.iter().for_each(|&(c, _)| busy[c as usize] = true);
-        busy
-    }
-
-    fn unit_columns(&self, unit: usize) -> impl Iterator<Item = usize> + '_ {
-        let limbs =
-            (0..self.shape.limbs).flat_map(move |i| [self.shape.d(unit, i), self.shape.e(unit, i)]);
-        [self.shape.y(unit), self.shape.t(unit)]
-            .into_iter()
-            .chain(limbs)
-    }
-
-    fn unit_is_free(&self, row: &Row, unit: usize) -> bool {
-        let busy = self.busy(row);
-        self.unit_columns(unit).all(|column| !busy[column])
-    }
-
     fn check_accumulators(&self, equations: usize, node: u32) -> Result<(), PlanError> {
         if equations > self.shape.accumulators {
             return Err(PlanError::TooManyEquations {
@@ -578,176 +429,7 @@ impl<'a> Placer<'a> {
             }
         }
     }
-
-    /// Adds rows that hold these copies, one unit for each entry of `banks`, and `slots` maximum slots.
-    fn chain(
-        &mut self,
-        node: u32,
-        hosts: &[Host],
-        banks: &[usize],
-        slots: usize,
-    ) -> Result<Chain, PlanError> {
-        let mut units = vec![0; self.shape.banks];
-        banks.iter().for_each(|&bank| units[bank] += 1);
-        let mut rows = minimum_rows(self.shape, hosts.len(), &units, slots);
-        loop {
-            if self.rows.len() + rows > self.shape.usable_rows() {
-                return Err(PlanError::TooManyRows {
-                    rows: self.rows.len() + rows,
-                    usable: self.shape.usable_rows(),
-                });
-            }
-            if let Some(chain) = self.try_chain(node, hosts, banks, slots, rows) {
-                return Ok(chain);
-            }
-            rows += 1;
-        }
-    }
-
-    fn try_chain(
-        &mut self,
-        node: u32,
-        hosts: &[Host],
-        banks: &[usize],
-        slots: usize,
-        rows: usize,
-    ) -> Option<Chain> {
-        let first_row = self.rows.len();
-        let units = spread_units(self.shape, banks, rows)?;
-        let mut new_rows = vec![
-            Row {
-                node,
-                ..Row::default()
-            };
-            rows
-        ];
-        let mut busy = vec![vec![false; self.shape.advice_columns()]; rows];
-        for (i, row) in new_rows.iter_mut().enumerate() {
-            row.write = i + 1 < rows;
-            row.carry = i > 0;
-        }
-        for &(row, unit) in &units {
-            self.unit_columns(unit)
-                .for_each(|column| busy[row][column] = true);
-        }
-        let mut placed_slots = Vec::with_capacity(slots);
-        for row in (0..rows).cycle().take(rows * self.shape.maxima) {
-            if placed_slots.len() == slots {
-                break;
-            }
-            let free = (0..self.shape.maxima).find(|&q| self.shape.slot(q).all(|c| !busy[row][c]));
-            if let Some(q) = free {
-                self.shape.slot(q).for_each(|c| busy[row][c] = true);
-                placed_slots.push((row, q));
-            }
-        }
-        if placed_slots.len() < slots {
-            return None;
-        }
-        let placed = self.place_hosts(hosts, first_row, &mut new_rows, &busy)?;
-        self.rows.extend(new_rows);
-        let count = |done: usize, new: usize| done as u32..(done + new) as u32;
-        self.groups.push(Group {
-            rows: count(first_row, rows),
-            steps: count(self.layout_steps.len(), banks.len()),
-            windows: count(self.windows.len(), slots),
-        });
-        Some(Chain {
-            first_row,
-            hosts: placed
-                .into_iter()
-                .map(|(row, l)| (first_row + row, l))
-                .collect(),
-            units: units
-                .into_iter()
-                .map(|(row, unit)| (first_row + row, unit))
-                .collect(),
-            slots: placed_slots
-                .into_iter()
-                .map(|(row, q)| (first_row + row, q))
-                .collect(),
-        })
-    }
-
-    /// Puts each copy into a free weighted column. Copies of values that a limb could not hold go to columns without
-    /// a range check; an 8-bit input that has no home yet makes one of a byte cell, if there is one left.
-    fn place_hosts(
-        &mut self,
-        hosts: &[Host],
-        first_row: usize,
-        rows: &mut [Row],
-        busy: &[Vec<bool>],
-    ) -> Option<Vec<(usize, usize)>> {
-        let limbs = self.shape.range(0)..self.shape.range(self.shape.range_columns());
-        let mut free = [Vec::new(), Vec::new(), Vec::new()];
-        for (row, busy) in busy.iter().enumerate() {
-            for l in (0..self.shape.weighted_columns()).rev() {
-                let column = self.shape.weighted(l);
-                let kind = match column {
-                    c if busy[c] => continue,
-                    c if self.shape.holds_bytes(c) => BYTE,
-                    c if limbs.contains(&c) => LIMB,
-                    _ => WIDE,
-                };
-                free[kind].push((row, l));
-            }
-        }
-        let mut free = free.map(|list| list.into_iter());
-        let mut take = |kinds: &[usize]| kinds.iter().find_map(|&kind| free[kind].next());
-        let mut out = vec![(0, 0); hosts.len()];
-        let orders: Vec<(usize, &[usize])> = hosts
-            .iter()
-            .enumerate()
-            .map(|(i, host)| (i, self.host_order(host)))
-            .collect();
-        // Those that can stand in few columns choose first, then those that would like a byte.
-        for pass in [&[WIDE][..], &[BYTE, WIDE, LIMB], &[WIDE, LIMB, BYTE]] {
-            for &(i, order) in orders.iter().filter(|(_, order)| *order == pass) {
-                out[i] = take(order)?;
-            }
-        }
-        for (host, &(row, l)) in hosts.iter().zip(&out) {
-            let column = self.shape.weighted(l);
-            rows[row].hosts.push((column as u32, *host));
-            if let Host::Var(v) = host {
-                let home = &mut self.homes[v.0 as usize];
-                if *home == UNPLACED
-                    && self.shape.holds_bytes(column)
-                    && self.is_byte_input[v.0 as usize]
-                {
-                    *home = Cell {
-                        column: column as u32,
-                        row: (first_row + row) as u32,
-                    };
-                }
-            }
-        }
-        Some(out)
-    }
-
-    /// The kinds of columns that a copy may stand in, best first.
-    fn host_order(&self, host: &Host) -> &'static [usize] {
-        let Host::Var(v) = host else { return &[WIDE] };
-        let info = &self.lowering.vars[v.0 as usize];
-        let largest = info.range.hi - info.offset;
-        if largest >= 1 << BYTE_BITS.max(self.shape.range_bits) {
-            &[WIDE]
-        } else if largest < 1 << BYTE_BITS {
-            let homeless = self.homes[v.0 as usize] == UNPLACED;
-            if homeless && self.is_byte_input[v.0 as usize] {
-                &[BYTE, WIDE, LIMB]
-            } else {
-                &[WIDE, LIMB, BYTE]
-            }
-        } else {
-            &[WIDE]
-        }
-    }
 }
-
-const WIDE: usize = 0;
-const LIMB: usize = 1;
-const BYTE: usize = 2;
 
 /// Bits of one lane of a maximum.
 pub(crate) fn max_lane_bits(shape: &Shape) -> u32 {
@@ -762,42 +444,4 @@ pub(crate) fn step_lane_bits(shape: &Shape, table: &StepTable, pooled: bool) -> 
     } else {
         table.bits()
     }
-}
-
-/// The fewest rows that a chain of so many copies, units (of each bank) and slots can have.
-pub(crate) fn minimum_rows(shape: &Shape, hosts: usize, units: &[usize], slots: usize) -> usize {
-    let total: usize = units.iter().sum();
-    let taken = total * (2 + shape.limbs) + slots * shape.slot_columns();
-    let mut rows = (hosts + taken).div_ceil(shape.weighted_columns()).max(1);
-    let mut unit_rows = 0;
-    for (bank, &need) in units.iter().enumerate() {
-        let have = shape.unit_banks.iter().filter(|&&b| b == bank).count();
-        unit_rows = unit_rows.max(need.div_ceil(have.max(1)));
-    }
-    rows = rows.max(unit_rows);
-    if shape.maxima == 0 {
-        return rows;
-    }
-    // Slots that share the columns of the units are in other rows than these.
-    let other_rows = if shape.max_base == 0 { unit_rows } else { 0 };
-    rows.max(slots.div_ceil(shape.maxima) + other_rows)
-}
-
-/// A unit of the right bank for each step, spread evenly over the rows.
-fn spread_units(shape: &Shape, banks: &[usize], rows: usize) -> Option<Vec<(usize, usize)>> {
-    let mut out = vec![(0, 0); banks.len()];
-    for bank in 0..shape.banks {
-        let units: Vec<_> = (0..shape.units())
-            .filter(|&u| shape.unit_banks[u] == bank)
-            .collect();
-        let steps: Vec<_> = (0..banks.len()).filter(|&i| banks[i] == bank).collect();
-        if steps.len() > units.len() * rows {
-            return None;
-        }
-        let per_row = steps.len().div_ceil(rows);
-        for (n, i) in steps.into_iter().enumerate() {
-            out[i] = (n / per_row.max(1), units[n % per_row.max(1)]);
-        }
-    }
-    Some(out)
 }
