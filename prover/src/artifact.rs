@@ -93,9 +93,17 @@ fn read<T>(
     let bytes = files::read(path, MAX_ARTIFACT_BYTES, what)?;
     let got = Kind::of(&bytes);
     if got != expected && got != Kind::Model {
-        return Err(Error::Kind { path: path.into(), expected, got });
+        return Err(Error::Kind {
+            path: path.into(),
+            expected,
+            got,
+        });
     }
-    decode(&bytes).map_err(|source| Error::Decode { path: path.into(), what, source })
+    decode(&bytes).map_err(|source| Error::Decode {
+        path: path.into(),
+        what,
+        source,
+    })
 }
 
 /// Reads a receipt.
@@ -110,7 +118,12 @@ pub fn read_claim(path: &Path) -> Result<Claim, Error> {
 
 /// Reads a verifying key, and validates everything in it.
 pub fn read_verifying_key(path: &Path) -> Result<VerifyingKey, Error> {
-    read(path, Kind::VerifyingKey, "verifying key", VerifyingKey::decode)
+    read(
+        path,
+        Kind::VerifyingKey,
+        "verifying key",
+        VerifyingKey::decode,
+    )
 }
 
 /// Bytes in lower-case hexadecimal.
@@ -121,7 +134,12 @@ pub fn hex(bytes: &[u8]) -> String {
 /// 32 bytes from 64 hexadecimal digits, with or without `0x` before them.
 pub fn parse_hex32(text: &str) -> Result<[u8; 32], String> {
     let digits = text.strip_prefix("0x").unwrap_or(text);
-    let wrong = || format!("expected 64 hexadecimal digits (32 bytes), got {} characters", digits.chars().count());
+    let wrong = || {
+        format!(
+            "expected 64 hexadecimal digits (32 bytes), got {} characters",
+            digits.chars().count()
+        )
+    };
     if digits.len() != 64 || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
         return Err(wrong());
     }
@@ -141,12 +159,23 @@ mod tests {
         let text = "00ff".repeat(16);
         let bytes = parse_hex32(&text).unwrap();
         assert_eq!(hex(&bytes), text);
-        assert_eq!(parse_hex32(&format!("0x{}", text.to_uppercase())), Ok(bytes));
+        assert_eq!(
+            parse_hex32(&format!("0x{}", text.to_uppercase())),
+            Ok(bytes)
+        );
     }
 
     #[test]
     fn rejects_other_texts() {
-        for text in ["", "0x", "00", &"0".repeat(63), &"0".repeat(65), &"g".repeat(64), &"é".repeat(32)] {
+        for text in [
+            "",
+            "0x",
+            "00",
+            &"0".repeat(63),
+            &"0".repeat(65),
+            &"g".repeat(64),
+            &"é".repeat(32),
+        ] {
             assert!(parse_hex32(text).is_err(), "{text}");
         }
     }

@@ -27,12 +27,26 @@ pub fn generate(params: &engine::Params, compiled: &Compiled) -> Result<ProvingK
     let assembly = &compiled.assembly;
     let column = |kind, index| Column { kind, index };
     let advice = |cell: &Cell| (column(ColumnKind::Advice, cell.column), cell.row as usize);
-    let copies = assembly.copies.iter().map(|(copy, original)| (advice(copy), advice(original)));
+    let copies = assembly
+        .copies
+        .iter()
+        .map(|(copy, original)| (advice(copy), advice(original)));
     let public = assembly.public.iter();
-    let public = public.map(|(cell, row)| (advice(cell), (column(ColumnKind::Instance, 0), *row as usize)));
+    let public = public.map(|(cell, row)| {
+        (
+            advice(cell),
+            (column(ColumnKind::Instance, 0), *row as usize),
+        )
+    });
     let copies: Vec<_> = copies.chain(public).collect();
     let fixed = assembly.fixed.clone();
-    Ok(engine::keygen_columns(params, &assembly.chips.cs, fixed, &copies, Tag(compiled.program_id))?)
+    Ok(engine::keygen_columns(
+        params,
+        &assembly.chips.cs,
+        fixed,
+        &copies,
+        Tag(compiled.program_id),
+    )?)
 }
 
 /// The verifying key that belongs to a proving key.
@@ -57,10 +71,22 @@ pub fn prove(
     rng: StdRng,
     options: Options<'_>,
 ) -> Result<Vec<u8>, Error> {
-    let columns = |inference| compiled.advice(inference).columns.into_iter().map(AdviceColumn::Full).collect();
+    let columns = |inference| {
+        compiled
+            .advice(inference)
+            .columns
+            .into_iter()
+            .map(AdviceColumn::Full)
+            .collect()
+    };
     let witnesses = inferences.iter().map(columns).collect();
-    let instances: Vec<Vec<Vec<Fp>>> = inferences.iter().map(|inference| vec![inference.instance.clone()]).collect();
-    Ok(engine::prove_witness(params, key, witnesses, &instances, rng, options)?)
+    let instances: Vec<Vec<Vec<Fp>>> = inferences
+        .iter()
+        .map(|inference| vec![inference.instance.clone()])
+        .collect();
+    Ok(engine::prove_witness(
+        params, key, witnesses, &instances, rng, options,
+    )?)
 }
 
 /// Proves inferences with the stock prover, which generates its keys each time.
@@ -70,7 +96,10 @@ pub fn prove_stock(
     inferences: &[Inference],
     rng: StdRng,
 ) -> Result<StockProof, Error> {
-    let params = params.to_halo2().map_err(|source| Error::Stored { path: "parameters".into(), source })?;
+    let params = params.to_halo2().map_err(|source| Error::Stored {
+        path: "parameters".into(),
+        source,
+    })?;
     with_chips(&compiled.assembly.chips, || {
         let blank = ModelCircuit::blank(&compiled.assembly);
         let (keys, keygen_cpu_s) = crate::measure::timed(|| {
@@ -79,8 +108,14 @@ pub fn prove_stock(
             keygen_pk(&params, key, &blank).map(|key| (key, digest))
         });
         let (key, pinned) = keys.map_err(Error::Stock)?;
-        let circuits: Vec<ModelCircuit> = inferences.iter().map(|inference| compiled.circuit(inference)).collect();
-        let columns: Vec<[&[Fp]; 1]> = inferences.iter().map(|inference| [inference.instance.as_slice()]).collect();
+        let circuits: Vec<ModelCircuit> = inferences
+            .iter()
+            .map(|inference| compiled.circuit(inference))
+            .collect();
+        let columns: Vec<[&[Fp]; 1]> = inferences
+            .iter()
+            .map(|inference| [inference.instance.as_slice()])
+            .collect();
         let instances: Vec<&[&[Fp]]> = columns.iter().map(<[&[Fp]; 1]>::as_slice).collect();
         let (proof, prove_cpu_s) = crate::measure::timed(|| {
             let mut transcript = Blake2bWrite::<_, EqAffine, Challenge255<_>>::init(Vec::new());
@@ -88,7 +123,12 @@ pub fn prove_stock(
             Ok(transcript.finalize())
         });
         let proof = proof.map_err(Error::Stock)?;
-        Ok(StockProof { proof, pinned, keygen_cpu_s, prove_cpu_s })
+        Ok(StockProof {
+            proof,
+            pinned,
+            keygen_cpu_s,
+            prove_cpu_s,
+        })
     })
 }
 
@@ -104,4 +144,3 @@ pub struct StockProof {
     /// CPU seconds for the proof.
     pub prove_cpu_s: f64,
 }
-

@@ -27,7 +27,9 @@ pub struct Cache {
 impl Cache {
     /// A cache in a folder, which need not exist.
     pub fn at(folder: impl Into<PathBuf>) -> Self {
-        Self { folder: Some(folder.into()) }
+        Self {
+            folder: Some(folder.into()),
+        }
     }
 
     /// No cache: everything is derived anew.
@@ -37,7 +39,11 @@ impl Cache {
 
     /// The user's cache: `$ZKONNX_CACHE`, else `zkonnx` in `$XDG_CACHE_HOME` or in `~/.cache`.
     pub fn of_user() -> Self {
-        let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let variable = |name| {
+            std::env::var_os(name)
+                .filter(|value| !value.is_empty())
+                .map(PathBuf::from)
+        };
         let folder = variable("ZKONNX_CACHE")
             .or_else(|| variable("XDG_CACHE_HOME").map(|folder| folder.join("zkonnx")))
             .or_else(|| variable("HOME").map(|folder| folder.join(".cache/zkonnx")));
@@ -63,7 +69,10 @@ impl Cache {
         let params = engine::Params::derive(k).ok_or(verifier::ParamsError::UnknownSize { k })?;
         self.store(path.as_deref(), |path| {
             files::write_with(path, |out| {
-                params.write(out).map_err(|source| Error::Stored { path: path.into(), source })
+                params.write(out).map_err(|source| Error::Stored {
+                    path: path.into(),
+                    source,
+                })
             })
         });
         Ok(Arc::new(params))
@@ -72,21 +81,34 @@ impl Cache {
     /// The parameters for verifying circuits of at most 2^k rows.
     pub fn verifier(&self, k: u32, progress: &Progress) -> Result<Arc<verifier::Params>, Error> {
         let path = self.path(&format!("verify-{k}.params"));
-        let stored = path.as_deref().and_then(|path| files::read(path, MAX_PARAMS_BYTES, "parameters").ok());
+        let stored = path
+            .as_deref()
+            .and_then(|path| files::read(path, MAX_PARAMS_BYTES, "parameters").ok());
         // Decoding compares with the pinned digest, so nothing that somebody put there is trusted.
-        if let Some(params) = stored.and_then(|bytes| verifier::Params::decode(&bytes).ok()).filter(|p| p.k() == k) {
+        if let Some(params) = stored
+            .and_then(|bytes| verifier::Params::decode(&bytes).ok())
+            .filter(|p| p.k() == k)
+        {
             return Ok(Arc::new(params));
         }
-        progress.step(format!("deriving verification parameters for 2^{k} rows (once)"));
+        progress.step(format!(
+            "deriving verification parameters for 2^{k} rows (once)"
+        ));
         let params = verifier::Params::derive(k)?;
-        self.store(path.as_deref(), |path| Ok(files::write(path, &params.encode())?));
+        self.store(path.as_deref(), |path| {
+            Ok(files::write(path, &params.encode())?)
+        });
         Ok(Arc::new(params))
     }
 
     /// Writes into the cache. That it cannot be written makes the next run slower and this one no worse.
     fn store(&self, path: Option<&Path>, write: impl FnOnce(&Path) -> Result<(), Error>) {
-        let (Some(folder), Some(path)) = (&self.folder, path) else { return };
-        let stored = files::create_folder(folder).map_err(Error::from).and_then(|()| write(path));
+        let (Some(folder), Some(path)) = (&self.folder, path) else {
+            return;
+        };
+        let stored = files::create_folder(folder)
+            .map_err(Error::from)
+            .and_then(|()| write(path));
         if let Err(error) = stored {
             eprintln!("note: parameters are not kept for the next run: {error}");
         }
@@ -129,7 +151,11 @@ mod tests {
             }
         }
         // Right contents under the wrong name are another size.
-        std::fs::copy(folder.join("verify-5.params"), folder.join("verify-6.params")).unwrap();
+        std::fs::copy(
+            folder.join("verify-5.params"),
+            folder.join("verify-6.params"),
+        )
+        .unwrap();
         assert_eq!(cache.verifier(6, &progress).unwrap().k(), 6);
     }
 

@@ -112,7 +112,9 @@ pub enum Error {
     #[error("the generated key is not acceptable to the verifier: {0}; please report this model")]
     Key(#[from] verifier::KeyError),
     /// A proof that was just made does not verify.
-    #[error("the proof was made and does not verify, so nothing was written: {0}; please report this model")]
+    #[error(
+        "the proof was made and does not verify, so nothing was written: {0}; please report this model"
+    )]
     SelfCheck(verifier::VerifyError),
     /// A receipt that cannot be formed.
     #[error(transparent)]
@@ -205,7 +207,11 @@ impl Error {
     /// Whose fault it is.
     pub fn exit(&self) -> Exit {
         match self {
-            Self::File(file) | Self::Input(InputError::File(file)) if file.is_failure_of_machine() => Exit::Failure,
+            Self::File(file) | Self::Input(InputError::File(file))
+                if file.is_failure_of_machine() =>
+            {
+                Exit::Failure
+            }
             Self::Keygen(_)
             | Self::Prove(_)
             | Self::Stock(_)

@@ -69,7 +69,9 @@ pub enum FileError {
 impl FileError {
     /// Whether the machine failed rather than the caller: a full disk, a failing one.
     pub fn is_failure_of_machine(&self) -> bool {
-        let (Self::Write { source, .. } | Self::Read { source, .. }) = self else { return false };
+        let (Self::Write { source, .. } | Self::Read { source, .. }) = self else {
+            return false;
+        };
         !matches!(
             source.kind(),
             io::ErrorKind::NotFound
@@ -87,36 +89,58 @@ impl FileError {
 pub fn open(path: &Path) -> Result<File, FileError> {
     let file = File::open(path).map_err(|source| match source.kind() {
         io::ErrorKind::NotFound => FileError::Missing { path: path.into() },
-        _ => FileError::Read { path: path.into(), source },
+        _ => FileError::Read {
+            path: path.into(),
+            source,
+        },
     })?;
     match file.metadata() {
         Ok(data) if data.is_dir() => Err(FileError::Directory { path: path.into() }),
         Ok(_) => Ok(file),
-        Err(source) => Err(FileError::Read { path: path.into(), source }),
+        Err(source) => Err(FileError::Read {
+            path: path.into(),
+            source,
+        }),
     }
 }
 
 /// The bytes of a file that is not empty and has at most `max` bytes; `what` names its kind in errors.
 pub fn read(path: &Path, max: u64, what: &'static str) -> Result<Vec<u8>, FileError> {
     let file = open(path)?;
-    let failed = |source| FileError::Read { path: path.into(), source };
+    let failed = |source| FileError::Read {
+        path: path.into(),
+        source,
+    };
     let size = file.metadata().map_err(failed)?.len();
     if size > max {
-        return Err(FileError::TooLarge { path: path.into(), what, max });
+        return Err(FileError::TooLarge {
+            path: path.into(),
+            what,
+            max,
+        });
     }
     let mut bytes = Vec::with_capacity(size as usize);
     // Pipes and devices have no size to trust.
     file.take(max + 1).read_to_end(&mut bytes).map_err(failed)?;
     match bytes.len() as u64 {
         0 => Err(FileError::Empty { path: path.into() }),
-        n if n > max => Err(FileError::TooLarge { path: path.into(), what, max }),
+        n if n > max => Err(FileError::TooLarge {
+            path: path.into(),
+            what,
+            max,
+        }),
         _ => Ok(bytes),
     }
 }
 
 /// Writes a file as a whole; an error leaves what was there.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
-    write_with(path, |out| out.write_all(bytes).map_err(|source| FileError::Write { path: path.into(), source }))
+    write_with(path, |out| {
+        out.write_all(bytes).map_err(|source| FileError::Write {
+            path: path.into(),
+            source,
+        })
+    })
 }
 
 /// Writes a file as a whole with the bytes that `fill` produces; an error of either leaves what was there.
@@ -127,11 +151,17 @@ pub fn write_with<E: From<FileError>>(
     path: &Path,
     fill: impl FnOnce(&mut io::BufWriter<File>) -> Result<(), E>,
 ) -> Result<(), E> {
-    let failed = |source| E::from(FileError::Write { path: path.into(), source });
+    let failed = |source| {
+        E::from(FileError::Write {
+            path: path.into(),
+            source,
+        })
+    };
     match fs::metadata(path) {
         Ok(data) if data.is_dir() => return Err(FileError::Directory { path: path.into() }.into()),
         Ok(data) if !data.is_file() => {
-            let mut out = io::BufWriter::new(OpenOptions::new().write(true).open(path).map_err(failed)?);
+            let mut out =
+                io::BufWriter::new(OpenOptions::new().write(true).open(path).map_err(failed)?);
             fill(&mut out)?;
             return out.flush().map_err(failed);
         }
@@ -141,7 +171,9 @@ pub fn write_with<E: From<FileError>>(
     let guard = Remove(temporary);
     let mut out = io::BufWriter::new(file);
     fill(&mut out)?;
-    let file = out.into_inner().map_err(|error| failed(error.into_error()))?;
+    let file = out
+        .into_inner()
+        .map_err(|error| failed(error.into_error()))?;
     file.sync_all().map_err(failed)?;
     drop(file);
     fs::rename(&guard.0, path).map_err(failed)?;
@@ -179,10 +211,16 @@ fn create_beside(path: &Path) -> io::Result<(PathBuf, File)> {
         temporary.push(name);
         temporary.push(format!(".{}-{number}.tmp", std::process::id()));
         let temporary = folder_of(path).join(temporary);
-        match OpenOptions::new().write(true).create_new(true).open(&temporary) {
+        match OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .open(&temporary)
+        {
             Ok(file) => return Ok((temporary, file)),
             // Left behind by a killed process of the same id: nobody writes it any more.
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => fs::remove_file(&temporary)?,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                fs::remove_file(&temporary)?
+            }
             Err(error) => return Err(error),
         }
     }
@@ -193,7 +231,10 @@ pub fn create_folder(path: &Path) -> Result<(), FileError> {
     if path.exists() && !path.is_dir() {
         return Err(FileError::NotDirectory { path: path.into() });
     }
-    fs::create_dir_all(path).map_err(|source| FileError::Write { path: path.into(), source })
+    fs::create_dir_all(path).map_err(|source| FileError::Write {
+        path: path.into(),
+        source,
+    })
 }
 
 #[cfg(test)]
@@ -235,14 +276,32 @@ mod tests {
     fn rejects_folders_absent_empty_and_large_files() {
         let folder = folder("reading");
         let path = folder.join("a");
-        assert!(matches!(read(&folder, 9, "a test"), Err(FileError::Directory { .. })));
-        assert!(matches!(read(&path, 9, "a test"), Err(FileError::Missing { .. })));
+        assert!(matches!(
+            read(&folder, 9, "a test"),
+            Err(FileError::Directory { .. })
+        ));
+        assert!(matches!(
+            read(&path, 9, "a test"),
+            Err(FileError::Missing { .. })
+        ));
         write(&path, b"").unwrap();
-        assert!(matches!(read(&path, 9, "a test"), Err(FileError::Empty { .. })));
+        assert!(matches!(
+            read(&path, 9, "a test"),
+            Err(FileError::Empty { .. })
+        ));
         write(&path, b"0123456789").unwrap();
-        assert!(matches!(read(&path, 9, "a test"), Err(FileError::TooLarge { .. })));
-        assert!(matches!(write(&folder, b"x"), Err(FileError::Directory { .. })));
-        assert!(matches!(write(&folder.join("no/such"), b"x"), Err(FileError::Write { .. })));
+        assert!(matches!(
+            read(&path, 9, "a test"),
+            Err(FileError::TooLarge { .. })
+        ));
+        assert!(matches!(
+            write(&folder, b"x"),
+            Err(FileError::Directory { .. })
+        ));
+        assert!(matches!(
+            write(&folder.join("no/such"), b"x"),
+            Err(FileError::Write { .. })
+        ));
     }
 
     #[cfg(target_os = "linux")]

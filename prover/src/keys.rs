@@ -74,7 +74,13 @@ impl Keys {
         let (proving, keygen_cpu_s) = timed(|| backend::generate(&params, &compiled));
         let proving = proving?;
         let verifying = backend::verifying_key(&proving, &compiled)?;
-        Ok(Self { compiled, proving, verifying, params, keygen_cpu_s })
+        Ok(Self {
+            compiled,
+            proving,
+            verifying,
+            params,
+            keygen_cpu_s,
+        })
     }
 
     /// Writes the folder that [`Keys::load`] reads.
@@ -84,7 +90,10 @@ impl Keys {
         let program = self.compiled.program.to_file();
         files::write(&folder.join(PROGRAM), &program)?;
         let path = folder.join(PROVING_KEY);
-        let failed = |source| Error::Stored { path: path.clone(), source };
+        let failed = |source| Error::Stored {
+            path: path.clone(),
+            source,
+        };
         files::write_with(&path, |out| self.proving.write(out).map_err(failed))?;
         let pk_bytes = std::fs::metadata(&path).map_or(0, |data| data.len());
         let vk = self.verifying.encode();
@@ -99,7 +108,11 @@ impl Keys {
     fn manifest(&self, program: &[u8], vk: &[u8], pk_bytes: u64) -> Manifest {
         let layout = self.verifying.layout();
         let names = |ports: &[zkonnx_circuits::program::Port], specs: &[PortSpec]| {
-            ports.iter().zip(specs).map(|(port, spec)| ManifestPort::new(&port.name, spec)).collect()
+            ports
+                .iter()
+                .zip(specs)
+                .map(|(port, spec)| ManifestPort::new(&port.name, spec))
+                .collect()
         };
         Manifest {
             version: SETUP_VERSION.to_owned(),
@@ -121,13 +134,19 @@ impl Keys {
     pub fn load(folder: &Path, cache: &Cache, progress: &Progress) -> Result<Self, Error> {
         progress.step("loading keys");
         let (manifest, program) = load_program(folder)?;
-        let mismatch = |file| Error::Setup { path: folder.into(), reason: SetupProblem::Mismatch { file } };
+        let mismatch = |file| Error::Setup {
+            path: folder.into(),
+            reason: SetupProblem::Mismatch { file },
+        };
         let verifying = read_verifying_key(&folder.join(VERIFYING_KEY))?;
         if hex(verifying.id()) != manifest.vk_id {
             return Err(mismatch(VERIFYING_KEY));
         }
         let path = folder.join(PROVING_KEY);
-        let failed = |source| Error::Stored { path: path.clone(), source };
+        let failed = |source| Error::Stored {
+            path: path.clone(),
+            source,
+        };
         let program_id = program.id();
         let input: BufReader<File> = BufReader::with_capacity(1 << 20, files::open(&path)?);
         let proving = ProvingKey::read(input, Some(&Tag(program_id))).map_err(failed)?;
@@ -138,9 +157,19 @@ impl Keys {
             return Err(mismatch(PROVING_KEY));
         }
         let params = cache.prover(verifying.circuit().k(), progress)?;
-        let keys = Self { compiled, proving, verifying, params, keygen_cpu_s: 0.0 };
+        let keys = Self {
+            compiled,
+            proving,
+            verifying,
+            params,
+            keygen_cpu_s: 0.0,
+        };
         let pk_bytes = std::fs::metadata(&path).map_or(0, |data| data.len());
-        let expected = keys.manifest(&keys.compiled.program.to_file(), &keys.verifying.encode(), pk_bytes);
+        let expected = keys.manifest(
+            &keys.compiled.program.to_file(),
+            &keys.verifying.encode(),
+            pk_bytes,
+        );
         if manifest != expected {
             return Err(mismatch(MANIFEST));
         }
@@ -150,13 +179,17 @@ impl Keys {
 
 /// The manifest and the program of a folder, compared with each other.
 pub fn load_program(folder: &Path) -> Result<(Manifest, Program), Error> {
-    let setup = |reason| Error::Setup { path: folder.into(), reason };
+    let setup = |reason| Error::Setup {
+        path: folder.into(),
+        reason,
+    };
     let path = folder.join(MANIFEST);
     if !path.exists() {
         return Err(setup(SetupProblem::NoManifest));
     }
     let text = files::read(&path, MAX_MANIFEST_BYTES, "a manifest")?;
-    let manifest: Manifest = serde_json::from_slice(&text).map_err(|error| setup(SetupProblem::Manifest(error)))?;
+    let manifest: Manifest =
+        serde_json::from_slice(&text).map_err(|error| setup(SetupProblem::Manifest(error)))?;
     if manifest.version != SETUP_VERSION {
         let (expected, got) = (SETUP_VERSION.to_owned(), manifest.version);
         return Err(setup(SetupProblem::Version { expected, got }));
@@ -215,7 +248,11 @@ pub struct ManifestPort {
 impl ManifestPort {
     fn new(name: &str, spec: &PortSpec) -> Self {
         let dtype = format!("{:?}", spec.dtype()).to_lowercase();
-        Self { name: name.to_owned(), dtype, shape: spec.shape().to_vec() }
+        Self {
+            name: name.to_owned(),
+            dtype,
+            shape: spec.shape().to_vec(),
+        }
     }
 }
 
@@ -228,5 +265,8 @@ pub fn visibility_name(visibility: InputVisibility) -> &'static str {
 }
 
 fn digest(bytes: &[u8]) -> String {
-    hex(blake2b_simd::Params::new().hash_length(32).hash(bytes).as_bytes())
+    hex(blake2b_simd::Params::new()
+        .hash_length(32)
+        .hash(bytes)
+        .as_bytes())
 }

@@ -2,7 +2,10 @@
 //!
 //! The meaning of a model is not here but in `zkonnx-circuits`, the verdict on a receipt not here but in
 //! `zkonnx-verifier`. This crate moves files between them.
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::panic)
+)]
 
 pub mod artifact;
 pub mod backend;

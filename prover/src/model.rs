@@ -36,18 +36,39 @@ impl Model {
     pub fn load(path: &Path) -> Result<Self, Error> {
         let bytes = files::read(path, MAX_MODEL_BYTES, "a model")?;
         match Kind::of(&bytes) {
-            Kind::Program => Ok(Self { program: Arc::new(program(path, &bytes)?), import: None }),
+            Kind::Program => Ok(Self {
+                program: Arc::new(program(path, &bytes)?),
+                import: None,
+            }),
             Kind::Model => Self::import(path, &bytes),
-            got => Err(Error::Kind { path: path.into(), expected: Kind::Program, got }),
+            got => Err(Error::Kind {
+                path: path.into(),
+                expected: Kind::Program,
+                got,
+            }),
         }
     }
 
     /// Imports the bytes of an ONNX model; `path` is for errors.
     pub fn import(path: &Path, bytes: &[u8]) -> Result<Self, Error> {
-        let imported =
-            onnx::import(bytes).map_err(|source| Error::Import { path: path.into(), source: Box::new(source) })?;
-        let onnx::Imported { program, report, tail, tensors } = imported;
-        Ok(Self { program: Arc::new(program), import: Some(Import { report, tail, tensors }) })
+        let imported = onnx::import(bytes).map_err(|source| Error::Import {
+            path: path.into(),
+            source: Box::new(source),
+        })?;
+        let onnx::Imported {
+            program,
+            report,
+            tail,
+            tensors,
+        } = imported;
+        Ok(Self {
+            program: Arc::new(program),
+            import: Some(Import {
+                report,
+                tail,
+                tensors,
+            }),
+        })
     }
 
     /// The nodes that are not proved.
@@ -61,10 +82,14 @@ impl Model {
             return import.tensors.clone();
         }
         let ports = |ports: &[zkonnx_circuits::program::Port]| {
-            ports.iter().map(|port| (port.name.clone(), port.tensor)).collect::<Vec<_>>()
+            ports
+                .iter()
+                .map(|port| (port.name.clone(), port.tensor))
+                .collect::<Vec<_>>()
         };
         let nodes = self.program.nodes().iter();
-        let nodes = nodes.filter_map(|node| node.outputs.first().map(|id| (node.name.clone(), *id)));
+        let nodes =
+            nodes.filter_map(|node| node.outputs.first().map(|id| (node.name.clone(), *id)));
         let mut tensors = ports(self.program.inputs());
         tensors.extend(nodes);
         tensors.extend(ports(self.program.outputs()));
@@ -74,5 +99,8 @@ impl Model {
 
 /// The program of a file's bytes; `path` is for errors.
 pub(crate) fn program(path: &Path, bytes: &[u8]) -> Result<Program, Error> {
-    Program::from_file(bytes, &registry()).map_err(|source| Error::Program { path: path.into(), source })
+    Program::from_file(bytes, &registry()).map_err(|source| Error::Program {
+        path: path.into(),
+        source,
+    })
 }

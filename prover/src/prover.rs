@@ -49,22 +49,39 @@ pub fn prove(
     progress: &Progress,
 ) -> Result<Proved, Error> {
     if samples.len() > MAX_CLAIMS {
-        return Err(Error::TooManySamples { got: samples.len(), max: MAX_CLAIMS, place: "in one receipt" });
+        return Err(Error::TooManySamples {
+            got: samples.len(),
+            max: MAX_CLAIMS,
+            place: "in one receipt",
+        });
     }
     let random = backend::random()?;
     progress.step("executing");
     let (inferences, execute_cpu_s) = timed(|| {
         let pairs = samples.iter().zip(contexts);
-        pairs.map(|(sample, context)| keys.compiled.infer(sample, *context)).collect::<Result<Vec<_>, _>>()
+        pairs
+            .map(|(sample, context)| keys.compiled.infer(sample, *context))
+            .collect::<Result<Vec<_>, _>>()
     });
     let inferences = inferences?;
     let mut keygen_cpu_s = keys.keygen_cpu_s;
     let (proof, prove_cpu_s) = match engine {
         Engine::Own => {
             let show = |stage: Stage| progress.step(format!("proving: {}", describe(stage)));
-            let options = Options { progress: Some(&show), ..Options::default() };
-            let (proof, cpu) =
-                timed(|| backend::prove(&keys.params, &keys.proving, &keys.compiled, &inferences, random, options));
+            let options = Options {
+                progress: Some(&show),
+                ..Options::default()
+            };
+            let (proof, cpu) = timed(|| {
+                backend::prove(
+                    &keys.params,
+                    &keys.proving,
+                    &keys.compiled,
+                    &inferences,
+                    random,
+                    options,
+                )
+            });
             (proof?, cpu)
         }
         Engine::Stock => {
@@ -74,14 +91,23 @@ pub fn prove(
             (stock.proof, stock.prove_cpu_s)
         }
     };
-    let claims = inferences.iter().map(|inference| inference.claim.clone()).collect();
+    let claims = inferences
+        .iter()
+        .map(|inference| inference.claim.clone())
+        .collect();
     let receipt = Receipt::new(*keys.verifying.id(), claims, proof)?;
     let params = cache.verifier(keys.verifying.circuit().k(), progress)?;
     progress.step("verifying");
     // From the bytes, as those who receive them will.
     let (verdict, verify_cpu_s) = timed(|| verify(&keys.verifying, &params, &receipt));
     verdict.map_err(Error::SelfCheck)?;
-    Ok(Proved { receipt, inferences, keygen_cpu_s, prove_cpu_s: execute_cpu_s + prove_cpu_s, verify_cpu_s })
+    Ok(Proved {
+        receipt,
+        inferences,
+        keygen_cpu_s,
+        prove_cpu_s: execute_cpu_s + prove_cpu_s,
+        verify_cpu_s,
+    })
 }
 
 fn describe(stage: Stage) -> &'static str {

@@ -31,14 +31,26 @@ impl<'a> Scale<'a> {
             Some(axis) => (shape[axis + 1..].iter().product(), shape[axis]),
             None => (1, 1),
         };
-        Self { quantization, stride, extent }
+        Self {
+            quantization,
+            stride,
+            extent,
+        }
     }
 
     fn of(&self, index: usize) -> (f32, i64) {
         let at = index / self.stride.max(1) % self.extent.max(1);
         let at = at.min(self.quantization.scale_bits.len().saturating_sub(1));
-        let bits = self.quantization.scale_bits.get(at).copied().unwrap_or(f32::to_bits(1.0));
-        (f32::from_bits(bits), self.quantization.zero_point.get(at).copied().unwrap_or(0))
+        let bits = self
+            .quantization
+            .scale_bits
+            .get(at)
+            .copied()
+            .unwrap_or(f32::to_bits(1.0));
+        (
+            f32::from_bits(bits),
+            self.quantization.zero_point.get(at).copied().unwrap_or(0),
+        )
     }
 
     /// QuantizeLinear: `x / scale` in binary32, rounded half to even, plus the zero point, saturated to `range`.
@@ -68,7 +80,11 @@ mod tests {
 
     #[test]
     fn accepts_ties_and_saturates() {
-        let quantization = Quantization { scale_bits: vec![0.5f32.to_bits()], zero_point: vec![10], axis: None };
+        let quantization = Quantization {
+            scale_bits: vec![0.5f32.to_bits()],
+            zero_point: vec![10],
+            axis: None,
+        };
         let scale = Scale::new(&quantization, &[1, 4]);
         for (x, expected) in [
             (0.0, 10),
@@ -89,15 +105,28 @@ mod tests {
     #[test]
     fn accepts_a_scale_for_each_index_of_an_axis() {
         let scale_bits = vec![1f32.to_bits(), 2f32.to_bits()];
-        let quantization = Quantization { scale_bits, zero_point: vec![0, 1], axis: Some(1) };
+        let quantization = Quantization {
+            scale_bits,
+            zero_point: vec![0, 1],
+            axis: Some(1),
+        };
         let scale = Scale::new(&quantization, &[1, 2, 3]);
-        let got: Vec<_> = (0..12).map(|i| scale.quantize(4.0, i, U8).unwrap()).collect();
+        let got: Vec<_> = (0..12)
+            .map(|i| scale.quantize(4.0, i, U8).unwrap())
+            .collect();
         assert_eq!(got, [4, 4, 4, 3, 3, 3, 4, 4, 4, 3, 3, 3]);
     }
 
     #[test]
     fn rejects_nan() {
-        let quantization = Quantization { scale_bits: vec![1f32.to_bits()], zero_point: vec![0], axis: None };
-        assert_eq!(Scale::new(&quantization, &[1]).quantize(f32::NAN, 0, U8), Err(RealError::NotANumber));
+        let quantization = Quantization {
+            scale_bits: vec![1f32.to_bits()],
+            zero_point: vec![0],
+            axis: None,
+        };
+        assert_eq!(
+            Scale::new(&quantization, &[1]).quantize(f32::NAN, 0, U8),
+            Err(RealError::NotANumber)
+        );
     }
 }

@@ -22,7 +22,11 @@ impl Answer {
     /// The answer, which has to have this exit code.
     #[track_caller]
     pub fn expect(self, code: i32) -> Self {
-        assert_eq!(self.code, code, "stdout: {}\nstderr: {}", self.out, self.err);
+        assert_eq!(
+            self.code, code,
+            "stdout: {}\nstderr: {}",
+            self.out, self.err
+        );
         self
     }
 
@@ -41,7 +45,11 @@ impl Answer {
         assert_eq!(self.err.lines().count(), 1, "stderr: {}", self.err);
         assert!(self.err.starts_with("error: "), "stderr: {}", self.err);
         assert!(self.err.contains(text), "`{text}` is not in: {}", self.err);
-        assert!(!self.err.contains("panicked") && !self.err.contains("internal error"), "stderr: {}", self.err);
+        assert!(
+            !self.err.contains("panicked") && !self.err.contains("internal error"),
+            "stderr: {}",
+            self.err
+        );
     }
 }
 
@@ -54,7 +62,8 @@ impl Folder {
     pub fn new() -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("zkonnx-tests-{}-{number}", std::process::id()));
+        let path =
+            std::env::temp_dir().join(format!("zkonnx-tests-{}-{number}", std::process::id()));
         let _ = std::fs::remove_dir_all(&path);
         if let Err(error) = std::fs::create_dir_all(&path) {
             panic!("{}: {error}", path.display());
@@ -85,7 +94,9 @@ impl Folder {
     /// The names in the folder, sorted.
     pub fn names(&self) -> Vec<String> {
         let entries = std::fs::read_dir(&self.0).into_iter().flatten().flatten();
-        let mut names: Vec<String> = entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+        let mut names: Vec<String> = entries
+            .map(|entry| entry.file_name().to_string_lossy().into_owned())
+            .collect();
         names.sort();
         names
     }
@@ -116,8 +127,15 @@ pub fn model(name: &str) -> PathBuf {
 /// The command with the given arguments and a cache that all tests share, not yet started.
 pub fn command<S: AsRef<OsStr>>(binary: &str, args: impl IntoIterator<Item = S>) -> Command {
     let mut command = Command::new(binary);
-    let cache = Path::new(binary).parent().unwrap_or(Path::new(".")).join("zkonnx-tests-cache");
-    command.args(args).env("ZKONNX_CACHE", cache).env_remove("RUST_BACKTRACE").stdin(Stdio::null());
+    let cache = Path::new(binary)
+        .parent()
+        .unwrap_or(Path::new("."))
+        .join("zkonnx-tests-cache");
+    command
+        .args(args)
+        .env("ZKONNX_CACHE", cache)
+        .env_remove("RUST_BACKTRACE")
+        .stdin(Stdio::null());
     command
 }
 

@@ -11,8 +11,12 @@ const MLP: &str = "digits_mlp/qdq_u8s8_per_tensor.onnx";
 fn refused(folder: &Folder, name: &Path, input: &Path, text: &str) {
     let before = folder.names();
     let receipt = folder.join("receipt");
-    zkonnx!("prove", name, "--input", input, "-o", &receipt).expect(2).one_line(text);
-    zkonnx!("run", name, "--input", input).expect(2).one_line(text);
+    zkonnx!("prove", name, "--input", input, "-o", &receipt)
+        .expect(2)
+        .one_line(text);
+    zkonnx!("run", name, "--input", input)
+        .expect(2)
+        .one_line(text);
     assert_eq!(folder.names(), before);
 }
 
@@ -21,20 +25,49 @@ fn rejects_bad_model_files() {
     let folder = Folder::new();
     let input = model("digits_mlp/input.json");
     let whole = std::fs::read(model(MLP)).unwrap();
-    refused(&folder, &folder.join("absent.onnx"), &input, "there is no such file");
-    refused(&folder, &folder.write("empty.onnx", ""), &input, "the file is empty");
-    refused(&folder, &folder.write("text.onnx", "hello, I am no model"), &input, "not an ONNX model");
-    refused(&folder, &model("digits_mlp/float.onnx"), &input, "float model");
+    refused(
+        &folder,
+        &folder.join("absent.onnx"),
+        &input,
+        "there is no such file",
+    );
+    refused(
+        &folder,
+        &folder.write("empty.onnx", ""),
+        &input,
+        "the file is empty",
+    );
+    refused(
+        &folder,
+        &folder.write("text.onnx", "hello, I am no model"),
+        &input,
+        "not an ONNX model",
+    );
+    refused(
+        &folder,
+        &model("digits_mlp/float.onnx"),
+        &input,
+        "float model",
+    );
     for part in [2, 3, 10] {
         let truncated = folder.write("truncated.onnx", &whole[..whole.len() * (part - 1) / part]);
         refused(&folder, &truncated, &input, "truncated.onnx: ");
     }
     let directory = folder.join("directory");
     std::fs::create_dir(&directory).unwrap();
-    refused(&folder, &directory, &input, "not a folder made by `zkonnx setup`");
+    refused(
+        &folder,
+        &directory,
+        &input,
+        "not a folder made by `zkonnx setup`",
+    );
     for command in ["check", "inspect"] {
-        zkonnx!(command, folder.join("absent.onnx")).expect(2).one_line("there is no such file");
-        zkonnx!(command, &directory).expect(2).one_line("manifest.json");
+        zkonnx!(command, folder.join("absent.onnx"))
+            .expect(2)
+            .one_line("there is no such file");
+        zkonnx!(command, &directory)
+            .expect(2)
+            .one_line("manifest.json");
     }
 }
 
@@ -43,7 +76,12 @@ fn rejects_bad_input_files() {
     let folder = Folder::new();
     let name = model(MLP);
     let sixty_four = |value: &str| format!("{{\"input_data\": [[{}]]}}", vec![value; 64].join(","));
-    refused(&folder, &name, &folder.join("absent.json"), "there is no such file");
+    refused(
+        &folder,
+        &name,
+        &folder.join("absent.json"),
+        "there is no such file",
+    );
     refused(&folder, &name, folder.path(), "this is a folder");
     for (text, expected) in [
         ("", "the file is empty"),
@@ -67,19 +105,58 @@ fn rejects_bad_input_files() {
         elements: zkonnx_prover::numpy::Elements::F32(vec![f32::NAN; 64]),
     };
     let whole = nan.write();
-    refused(&folder, &name, &folder.write("nan.npy", &whole), "position 0");
-    refused(&folder, &name, &folder.write("short.npy", &whole[..200]), "its header announces");
-    refused(&folder, &name, &folder.write("bytes.pb", [0xff; 40]), "neither JSON");
-    refused(&folder, &name, &folder.write("zip.npz", b"PK\x03\x04 and no more"), "truncated or damaged");
+    refused(
+        &folder,
+        &name,
+        &folder.write("nan.npy", &whole),
+        "position 0",
+    );
+    refused(
+        &folder,
+        &name,
+        &folder.write("short.npy", &whole[..200]),
+        "its header announces",
+    );
+    refused(
+        &folder,
+        &name,
+        &folder.write("bytes.pb", [0xff; 40]),
+        "neither JSON",
+    );
+    refused(
+        &folder,
+        &name,
+        &folder.write("zip.npz", b"PK\x03\x04 and no more"),
+        "truncated or damaged",
+    );
     let samples = std::fs::read(model("digits_mlp/samples.npz")).unwrap();
-    refused(&folder, &name, &folder.write("cut.npz", &samples[..samples.len() / 2]), "truncated or damaged");
-    refused(&folder, &name, &model("cancer_mlp/samples.npz"), "has shape [1, 64]");
-    refused(&folder, &model("two_io/qdq_u8s8_per_tensor.onnx"), &model("digits_mlp/input.json"), "expected 2, got 1");
+    refused(
+        &folder,
+        &name,
+        &folder.write("cut.npz", &samples[..samples.len() / 2]),
+        "truncated or damaged",
+    );
+    refused(
+        &folder,
+        &name,
+        &model("cancer_mlp/samples.npz"),
+        "has shape [1, 64]",
+    );
+    refused(
+        &folder,
+        &model("two_io/qdq_u8s8_per_tensor.onnx"),
+        &model("digits_mlp/input.json"),
+        "expected 2, got 1",
+    );
     let fraction = sixty_four("0.5");
     let fraction = folder.write("input.json", fraction);
-    zkonnx!("run", &name, "--input", &fraction, "--quantized-input").expect(2).one_line("takes integers");
+    zkonnx!("run", &name, "--input", &fraction, "--quantized-input")
+        .expect(2)
+        .one_line("takes integers");
     let large = folder.write("input.json", sixty_four("256"));
-    zkonnx!("run", &name, "--input", &large, "--quantized-input").expect(2).one_line("outside 0 to 255");
+    zkonnx!("run", &name, "--input", &large, "--quantized-input")
+        .expect(2)
+        .one_line("outside 0 to 255");
 }
 
 #[test]
@@ -87,14 +164,43 @@ fn rejects_bad_arguments() {
     let folder = Folder::new();
     let (name, input) = (model(MLP), model("digits_mlp/input.json"));
     for context in ["", "12", "zz", &"g".repeat(64), &"1".repeat(65)] {
-        let answer = zkonnx!("prove", &name, "--input", &input, "-o", folder.join("r"), "--context", context).expect(2);
-        assert!(answer.err.contains("64 hexadecimal digits"), "{}", answer.err);
+        let answer = zkonnx!(
+            "prove",
+            &name,
+            "--input",
+            &input,
+            "-o",
+            folder.join("r"),
+            "--context",
+            context
+        )
+        .expect(2);
+        assert!(
+            answer.err.contains("64 hexadecimal digits"),
+            "{}",
+            answer.err
+        );
     }
     zkonnx!("verify", folder.join("absent")).expect(2);
-    zkonnx!("verify", folder.join("absent"), "--model", &name).expect(2).one_line("there is no such file");
-    zkonnx!("prove", &name, "--input", &input, "-o", folder.join("no/such/folder")).expect(2).one_line("cannot be written");
-    zkonnx!("prove", &name, "--input", &input, "-o", folder.path()).expect(2).one_line("this is a folder");
-    zkonnx!("setup", &name, "-o", folder.write("file", "x")).expect(2).one_line("a folder is needed");
+    zkonnx!("verify", folder.join("absent"), "--model", &name)
+        .expect(2)
+        .one_line("there is no such file");
+    zkonnx!(
+        "prove",
+        &name,
+        "--input",
+        &input,
+        "-o",
+        folder.join("no/such/folder")
+    )
+    .expect(2)
+    .one_line("cannot be written");
+    zkonnx!("prove", &name, "--input", &input, "-o", folder.path())
+        .expect(2)
+        .one_line("this is a folder");
+    zkonnx!("setup", &name, "-o", folder.write("file", "x"))
+        .expect(2)
+        .one_line("a folder is needed");
     assert_eq!(folder.names(), ["file"]);
 }
 
@@ -105,7 +211,12 @@ fn rejects_in_json_too() {
     answer.one_line("there is no such file");
     let json = answer.json();
     assert_eq!(json["exit_code"], 2);
-    assert!(json["error"].as_str().unwrap().contains("there is no such file"));
+    assert!(
+        json["error"]
+            .as_str()
+            .unwrap()
+            .contains("there is no such file")
+    );
 }
 
 #[cfg(target_os = "linux")]
@@ -123,8 +234,14 @@ fn rejects_a_full_disk() {
         answer.expect(3).one_line("No space left on device");
     }
     // Standard output as well.
-    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
-    let mut inspect = command(env!("CARGO_BIN_EXE_zkonnx-under-test"), [std::ffi::OsString::from("inspect"), name.into()]);
+    let full = std::fs::OpenOptions::new()
+        .write(true)
+        .open("/dev/full")
+        .unwrap();
+    let mut inspect = command(
+        env!("CARGO_BIN_EXE_zkonnx-under-test"),
+        [std::ffi::OsString::from("inspect"), name.into()],
+    );
     inspect.stdout(full);
     let status = inspect.status().unwrap();
     assert_eq!(status.code(), Some(3));
@@ -132,9 +249,21 @@ fn rejects_a_full_disk() {
 
 #[test]
 fn accepts_a_reader_that_closes_early() {
-    let mut run = command(env!("CARGO_BIN_EXE_zkonnx-under-test"), [std::ffi::OsString::from("inspect"), model(MLP).into()]);
-    let mut child = run.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let mut run = command(
+        env!("CARGO_BIN_EXE_zkonnx-under-test"),
+        [std::ffi::OsString::from("inspect"), model(MLP).into()],
+    );
+    let mut child = run
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
     drop(child.stdout.take());
     let output = child.wait_with_output().unwrap();
-    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(
+        output.status.code(),
+        Some(0),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }

@@ -8,7 +8,11 @@ const MLP: &str = "digits_mlp/qdq_u8s8_per_tensor.onnx";
 fn accepts_the_demonstration() {
     let answer = zkonnx!("demo").expect(0);
     assert!(answer.out.contains("the model says"), "{}", answer.out);
-    assert!(answer.out.contains("██") && answer.out.contains("verified"), "{}", answer.out);
+    assert!(
+        answer.out.contains("██") && answer.out.contains("verified"),
+        "{}",
+        answer.out
+    );
     // Nothing but the answer, since nobody watches.
     assert_eq!(answer.err, "");
     assert!(!answer.out.contains('\x1b'));
@@ -22,21 +26,47 @@ fn accepts_a_proof_of_each_small_model() {
     let folder = Folder::new();
     for (name, input) in [
         (MLP, "digits_mlp/input.json"),
-        ("digits_mlp/qoperator_s8s8_per_channel.onnx", "digits_mlp/input.json"),
-        ("cancer_mlp/qdq_u8u8_per_tensor.onnx", "cancer_mlp/input.json"),
+        (
+            "digits_mlp/qoperator_s8s8_per_channel.onnx",
+            "digits_mlp/input.json",
+        ),
+        (
+            "cancer_mlp/qdq_u8u8_per_tensor.onnx",
+            "cancer_mlp/input.json",
+        ),
         ("two_io/qoperator_u8s8_per_tensor.onnx", "two_io/input.json"),
     ] {
         let receipt = folder.join("receipt");
-        let proved = zkonnx!("prove", model(name), "--input", model(input), "-o", &receipt, "--json").expect(0).json();
-        let verified = zkonnx!("verify", &receipt, "--model", model(name), "--json").expect(0).json();
+        let proved = zkonnx!(
+            "prove",
+            model(name),
+            "--input",
+            model(input),
+            "-o",
+            &receipt,
+            "--json"
+        )
+        .expect(0)
+        .json();
+        let verified = zkonnx!("verify", &receipt, "--model", model(name), "--json")
+            .expect(0)
+            .json();
         assert_eq!(verified["accepted"], true, "{name}");
         assert_eq!(verified["receipts"][0]["vk_id"], proved["vk_id"], "{name}");
         assert_eq!(verified["receipts"][0]["program_derived"], true);
         let claim = &verified["receipts"][0]["claims"][0];
         assert_eq!(claim["digest"], proved["claim_digest"], "{name}");
-        assert_eq!(claim["outputs"][0]["values"], proved["outputs"][0]["values"], "{name}");
-        let run = zkonnx!("run", model(name), "--input", model(input), "--json").expect(0).json();
-        assert_eq!(run["results"][0]["claim_digest"], proved["claim_digest"], "{name}");
+        assert_eq!(
+            claim["outputs"][0]["values"], proved["outputs"][0]["values"],
+            "{name}"
+        );
+        let run = zkonnx!("run", model(name), "--input", model(input), "--json")
+            .expect(0)
+            .json();
+        assert_eq!(
+            run["results"][0]["claim_digest"], proved["claim_digest"],
+            "{name}"
+        );
         assert_eq!(run["program_id"], proved["program_id"], "{name}");
     }
 }
@@ -46,12 +76,33 @@ fn accepts_what_a_proof_reports() {
     let folder = Folder::new();
     let receipt = folder.join("receipt");
     let input = model("digits_mlp/input.json");
-    let proved = zkonnx!("prove", model(MLP), "--input", &input, "-o", &receipt, "--json").expect(0).json();
-    for field in ["k", "keygen_cpu_s", "prove_cpu_s", "verify_cpu_s", "proof_bytes", "peak_rss_bytes"] {
+    let proved = zkonnx!(
+        "prove",
+        model(MLP),
+        "--input",
+        &input,
+        "-o",
+        &receipt,
+        "--json"
+    )
+    .expect(0)
+    .json();
+    for field in [
+        "k",
+        "keygen_cpu_s",
+        "prove_cpu_s",
+        "verify_cpu_s",
+        "proof_bytes",
+        "peak_rss_bytes",
+    ] {
         assert!(proved[field].is_number(), "{field}: {proved}");
     }
     for field in ["program_id", "vk_id", "claim_digest"] {
-        assert_eq!(proved[field].as_str().map(str::len), Some(64), "{field}: {proved}");
+        assert_eq!(
+            proved[field].as_str().map(str::len),
+            Some(64),
+            "{field}: {proved}"
+        );
     }
     assert!(proved["outputs"].is_array());
     let size = std::fs::metadata(&receipt).unwrap().len();
@@ -62,21 +113,60 @@ fn accepts_what_a_proof_reports() {
 fn accepts_keys_of_a_folder_and_generates_nothing() {
     let folder = Folder::new();
     let (keys, receipt) = (folder.join("keys"), folder.join("receipt"));
-    let setup = zkonnx!("setup", model(MLP), "-o", &keys, "--json").expect(0).json();
-    let mut names: Vec<_> = std::fs::read_dir(&keys).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let setup = zkonnx!("setup", model(MLP), "-o", &keys, "--json")
+        .expect(0)
+        .json();
+    let mut names: Vec<_> = std::fs::read_dir(&keys)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
     names.sort();
     assert_eq!(names, ["manifest.json", "pk", "program", "vk"]);
     let input = model("digits_mlp/input.json");
-    let proved = zkonnx!("prove", &keys, "--input", &input, "-o", &receipt, "--json").expect(0).json();
+    let proved = zkonnx!("prove", &keys, "--input", &input, "-o", &receipt, "--json")
+        .expect(0)
+        .json();
     assert_eq!(proved["keygen_cpu_s"], 0.0);
     assert_eq!(proved["vk_id"], setup["vk_id"]);
     let vk_id = setup["vk_id"].as_str().unwrap();
-    zkonnx!("verify", &receipt, "--vk", keys.join("vk"), "--expect-vk", vk_id).expect(0);
+    zkonnx!(
+        "verify",
+        &receipt,
+        "--vk",
+        keys.join("vk"),
+        "--expect-vk",
+        vk_id
+    )
+    .expect(0);
     // The same keys with the model at hand, and another model.
-    zkonnx!("prove", model(MLP), "--keys", &keys, "--input", &input, "-o", &receipt).expect(0);
+    zkonnx!(
+        "prove",
+        model(MLP),
+        "--keys",
+        &keys,
+        "--input",
+        &input,
+        "-o",
+        &receipt
+    )
+    .expect(0);
     let other = model("digits_mlp/qdq_u8u8_per_channel.onnx");
-    zkonnx!("prove", other, "--keys", &keys, "--input", &input, "-o", &receipt).expect(2).one_line("are of program");
-    zkonnx!("prove", &keys, "--input", &input, "-o", &receipt, "--private-input").expect(2).one_line("for public inputs");
+    zkonnx!(
+        "prove", other, "--keys", &keys, "--input", &input, "-o", &receipt
+    )
+    .expect(2)
+    .one_line("are of program");
+    zkonnx!(
+        "prove",
+        &keys,
+        "--input",
+        &input,
+        "-o",
+        &receipt,
+        "--private-input"
+    )
+    .expect(2)
+    .one_line("for public inputs");
 }
 
 #[test]
@@ -86,21 +176,53 @@ fn accepts_several_inferences_in_one_proof() {
     let (one, two) = ("11".repeat(32), "22".repeat(32));
     let input = model("digits_mlp/input.json");
     let proved = zkonnx!(
-        "prove", model(MLP), "--input", &input, "--input", &input, "--context", &one, "--context", &two, "-o", &receipt,
+        "prove",
+        model(MLP),
+        "--input",
+        &input,
+        "--input",
+        &input,
+        "--context",
+        &one,
+        "--context",
+        &two,
+        "-o",
+        &receipt,
         "--json"
     );
     let proved = proved.expect(0).json();
     assert_eq!(proved["claims"].as_array().map(Vec::len), Some(2));
-    let verified = zkonnx!("verify", &receipt, "--model", model(MLP), "--json").expect(0).json();
+    let verified = zkonnx!("verify", &receipt, "--model", model(MLP), "--json")
+        .expect(0)
+        .json();
     let claims = verified["receipts"][0]["claims"].as_array().unwrap();
     assert_eq!(claims[0]["context"], one.as_str());
     assert_eq!(claims[1]["context"], two.as_str());
     assert_ne!(claims[0]["digest"], claims[1]["digest"]);
-    zkonnx!("verify", &receipt, "--model", model(MLP), "--expect-context", &one).expect(1);
+    zkonnx!(
+        "verify",
+        &receipt,
+        "--model",
+        model(MLP),
+        "--expect-context",
+        &one
+    )
+    .expect(1);
     let three = zkonnx!(
-        "prove", model(MLP), "--input", &input, "--context", &one, "--context", &two, "-o", &receipt
+        "prove",
+        model(MLP),
+        "--input",
+        &input,
+        "--context",
+        &one,
+        "--context",
+        &two,
+        "-o",
+        &receipt
     );
-    three.expect(2).one_line("2 contexts were given for 1 samples");
+    three
+        .expect(2)
+        .one_line("2 contexts were given for 1 samples");
 }
 
 #[test]
@@ -109,10 +231,30 @@ fn accepts_the_stock_prover_as_reference() {
     let receipt = folder.join("receipt");
     let name = "cancer_mlp/qdq_u8s8_per_tensor.onnx";
     let input = model("cancer_mlp/input.json");
-    let stock = zkonnx!("prove", model(name), "--input", &input, "-o", &receipt, "--engine", "stock", "--json");
+    let stock = zkonnx!(
+        "prove",
+        model(name),
+        "--input",
+        &input,
+        "-o",
+        &receipt,
+        "--engine",
+        "stock",
+        "--json"
+    );
     let stock = stock.expect(0).json();
     zkonnx!("verify", &receipt, "--model", model(name)).expect(0);
-    let own = zkonnx!("prove", model(name), "--input", &input, "-o", &receipt, "--json").expect(0).json();
+    let own = zkonnx!(
+        "prove",
+        model(name),
+        "--input",
+        &input,
+        "-o",
+        &receipt,
+        "--json"
+    )
+    .expect(0)
+    .json();
     assert_eq!(own["vk_id"], stock["vk_id"]);
     assert_eq!(own["proof_bytes"], stock["proof_bytes"]);
 }
@@ -127,7 +269,17 @@ fn accepts_a_check_and_its_predictions() {
     assert_eq!(json["supported"], true);
     let folder = Folder::new();
     let input = model("digits_mlp/input.json");
-    let proved = zkonnx!("prove", model(MLP), "--input", input, "-o", folder.join("r"), "--json").expect(0).json();
+    let proved = zkonnx!(
+        "prove",
+        model(MLP),
+        "--input",
+        input,
+        "-o",
+        folder.join("r"),
+        "--json"
+    )
+    .expect(0)
+    .json();
     assert_eq!(json["circuit"]["k"], proved["k"]);
     assert_eq!(json["predicted"]["proof_bytes"], proved["proof_bytes"]);
 }
@@ -137,14 +289,28 @@ fn accepts_the_whole_test_split_with_labels_and_tensors() {
     let folder = Folder::new();
     let out = folder.join("tensors.npz");
     let samples = model("digits_mlp/samples.npz");
-    let json = zkonnx!("run", model(MLP), "--input", samples, "--dump-tensors", &out, "--json").expect(0).json();
+    let json = zkonnx!(
+        "run",
+        model(MLP),
+        "--input",
+        samples,
+        "--dump-tensors",
+        &out,
+        "--json"
+    )
+    .expect(0)
+    .json();
     let count = json["samples"].as_u64().unwrap();
     assert_eq!(json["results"].as_array().unwrap().len() as u64, count);
     let right = json["accuracy"][0]["right"].as_u64().unwrap();
     assert!(right * 100 > count * 95, "{right} of {count}");
     let arrays = zkonnx_prover::numpy::read_npz(&std::fs::read(out).unwrap(), |_| true).unwrap();
     assert!(arrays.len() >= 4);
-    assert!(arrays.iter().all(|(_, array)| array.shape[0] as u64 == count));
+    assert!(
+        arrays
+            .iter()
+            .all(|(_, array)| array.shape[0] as u64 == count)
+    );
 }
 
 #[test]
@@ -152,15 +318,39 @@ fn accepts_one_sample_of_many() {
     let folder = Folder::new();
     let (claim, receipt) = (folder.join("claim"), folder.join("receipt"));
     let samples = model("digits_mlp/samples.npz");
-    let run = zkonnx!("run", model(MLP), "--input", &samples, "--sample", "7", "--claim", &claim, "--json");
+    let run = zkonnx!(
+        "run",
+        model(MLP),
+        "--input",
+        &samples,
+        "--sample",
+        "7",
+        "--claim",
+        &claim,
+        "--json"
+    );
     let run = run.expect(0).json();
-    let proved = zkonnx!("prove", model(MLP), "--input", &samples, "--sample", "7", "-o", &receipt, "--json");
+    let proved = zkonnx!(
+        "prove",
+        model(MLP),
+        "--input",
+        &samples,
+        "--sample",
+        "7",
+        "-o",
+        &receipt,
+        "--json"
+    );
     let digest = proved.expect(0).json()["claim_digest"].clone();
     assert_eq!(run["results"][0]["claim_digest"], digest);
     let inspected = zkonnx!("inspect", &claim, "--json").expect(0).json();
     assert_eq!(inspected["digest"], digest);
-    zkonnx!("run", model(MLP), "--input", &samples, "--claim", &claim).expect(2).one_line("choose with --sample");
-    zkonnx!("run", model(MLP), "--input", &samples, "--sample", "450").expect(2).one_line("no sample 450");
+    zkonnx!("run", model(MLP), "--input", &samples, "--claim", &claim)
+        .expect(2)
+        .one_line("choose with --sample");
+    zkonnx!("run", model(MLP), "--input", &samples, "--sample", "450")
+        .expect(2)
+        .one_line("no sample 450");
 }
 
 #[test]
@@ -172,17 +362,50 @@ fn accepts_a_mock_and_names_what_fails() {
     zkonnx!("run", model(name), "--input", &input, "--claim", &claim).expect(0);
     zkonnx!("mock", model(name), "--input", &input, "--claim", &claim).expect(0);
     let samples = model("cancer_mlp/samples.npz");
-    zkonnx!("run", model(name), "--input", &samples, "--sample", "1", "--claim", &claim).expect(0);
-    let lie = zkonnx!("mock", model(name), "--input", &input, "--claim", &claim, "--json").expect(1).json();
+    zkonnx!(
+        "run",
+        model(name),
+        "--input",
+        &samples,
+        "--sample",
+        "1",
+        "--claim",
+        &claim
+    )
+    .expect(0);
+    let lie = zkonnx!(
+        "mock",
+        model(name),
+        "--input",
+        &input,
+        "--claim",
+        &claim,
+        "--json"
+    )
+    .expect(1)
+    .json();
     assert_eq!(lie["satisfied"], false);
-    assert!(lie["failures"][0]["constraint"].as_str().unwrap().contains("copy"), "{lie}");
+    assert!(
+        lie["failures"][0]["constraint"]
+            .as_str()
+            .unwrap()
+            .contains("copy"),
+        "{lie}"
+    );
 }
 
 #[test]
 fn accepts_every_artifact_for_inspection() {
     let folder = Folder::new();
-    let (keys, receipt, claim) = (folder.join("keys"), folder.join("receipt"), folder.join("claim"));
-    let (name, input) = (model("cancer_mlp/qdq_u8s8_per_tensor.onnx"), model("cancer_mlp/input.json"));
+    let (keys, receipt, claim) = (
+        folder.join("keys"),
+        folder.join("receipt"),
+        folder.join("claim"),
+    );
+    let (name, input) = (
+        model("cancer_mlp/qdq_u8s8_per_tensor.onnx"),
+        model("cancer_mlp/input.json"),
+    );
     zkonnx!("setup", &name, "-o", &keys).expect(0);
     zkonnx!("prove", &keys, "--input", &input, "-o", &receipt).expect(0);
     zkonnx!("run", &name, "--input", &input, "--claim", &claim).expect(0);
@@ -200,17 +423,27 @@ fn accepts_every_artifact_for_inspection() {
         assert!(zkonnx!("inspect", &path).expect(0).out.len() > 100);
     }
     let listing = zkonnx!("inspect", keys.join("program")).expect(0).out;
-    assert!(listing.contains("input  %0 : u8[1,30]") && listing.contains("output %"), "{listing}");
+    assert!(
+        listing.contains("input  %0 : u8[1,30]") && listing.contains("output %"),
+        "{listing}"
+    );
 }
 
 #[test]
 fn accepts_a_program_instead_of_its_model() {
     let folder = Folder::new();
     let keys = folder.join("keys");
-    let (name, input) = (model("cancer_mlp/qdq_u8s8_per_tensor.onnx"), model("cancer_mlp/input.json"));
+    let (name, input) = (
+        model("cancer_mlp/qdq_u8s8_per_tensor.onnx"),
+        model("cancer_mlp/input.json"),
+    );
     zkonnx!("setup", &name, "-o", &keys).expect(0);
-    let of_model = zkonnx!("run", &name, "--input", &input, "--json").expect(0).json();
-    let of_program = zkonnx!("run", keys.join("program"), "--input", &input, "--json").expect(0).json();
+    let of_model = zkonnx!("run", &name, "--input", &input, "--json")
+        .expect(0)
+        .json();
+    let of_program = zkonnx!("run", keys.join("program"), "--input", &input, "--json")
+        .expect(0)
+        .json();
     assert_eq!(of_model["results"], of_program["results"]);
 }
 
@@ -218,19 +451,52 @@ fn accepts_a_program_instead_of_its_model() {
 fn accepts_a_batch_over_models_and_names_the_bad_one() {
     let folder = Folder::new();
     let mut receipts = Vec::new();
-    for (name, input) in [(MLP, "digits_mlp/input.json"), ("cancer_mlp/qdq_u8s8_per_tensor.onnx", "cancer_mlp/input.json")] {
+    for (name, input) in [
+        (MLP, "digits_mlp/input.json"),
+        (
+            "cancer_mlp/qdq_u8s8_per_tensor.onnx",
+            "cancer_mlp/input.json",
+        ),
+    ] {
         let receipt = folder.join(&format!("receipt{}", receipts.len()));
-        zkonnx!("prove", model(name), "--input", model(input), "-o", &receipt).expect(0);
+        zkonnx!(
+            "prove",
+            model(name),
+            "--input",
+            model(input),
+            "-o",
+            &receipt
+        )
+        .expect(0);
         receipts.push(receipt);
     }
     let (one, two) = (model(MLP), model("cancer_mlp/qdq_u8s8_per_tensor.onnx"));
-    let both = zkonnx!("verify", &receipts[0], &receipts[1], "--model", &one, "--model", &two);
+    let both = zkonnx!(
+        "verify",
+        &receipts[0],
+        &receipts[1],
+        "--model",
+        &one,
+        "--model",
+        &two
+    );
     assert!(both.expect(0).out.contains("2 of 2 receipts accepted"));
     let mut bytes = std::fs::read(&receipts[1]).unwrap();
     let middle = bytes.len() - 5000;
     bytes[middle] ^= 1;
     let bad = folder.write("bad", bytes);
-    let json = zkonnx!("verify", &receipts[0], &bad, "--model", &one, "--model", &two, "--json").expect(1).json();
+    let json = zkonnx!(
+        "verify",
+        &receipts[0],
+        &bad,
+        "--model",
+        &one,
+        "--model",
+        &two,
+        "--json"
+    )
+    .expect(1)
+    .json();
     assert_eq!(json["accepted"], false);
     assert_eq!(json["receipts"][0]["accepted"], true);
     assert_eq!(json["receipts"][1]["accepted"], false);
@@ -239,13 +505,18 @@ fn accepts_a_batch_over_models_and_names_the_bad_one() {
 
 #[test]
 fn accepts_help_with_examples() {
-    for command in ["check", "run", "prove", "setup", "verify", "mock", "inspect"] {
+    for command in [
+        "check", "run", "prove", "setup", "verify", "mock", "inspect",
+    ] {
         let help = zkonnx!(command, "--help").expect(0).out;
         assert!(help.contains("Example"), "{command}: {help}");
         assert!(help.contains("--json"), "{command}: {help}");
     }
     let help = zkonnx!("--help").expect(0).out;
-    assert!(help.contains("Exit codes") && help.contains("zkonnx demo"), "{help}");
+    assert!(
+        help.contains("Exit codes") && help.contains("zkonnx demo"),
+        "{help}"
+    );
     zkonnx!("--version").expect(0);
     zkonnx!("--json").expect(2);
     zkonnx!("no-such-command").expect(2);

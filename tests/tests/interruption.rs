@@ -10,12 +10,20 @@ const NAME: &str = "cancer_mlp/qdq_u8s8_per_tensor.onnx";
 
 fn start(args: &[OsString], cache: &Folder) -> Child {
     let mut command: Command = command(env!("CARGO_BIN_EXE_zkonnx-under-test"), args);
-    command.env("ZKONNX_CACHE", cache.path()).stdout(Stdio::null()).stderr(Stdio::null());
+    command
+        .env("ZKONNX_CACHE", cache.path())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
     command.spawn().unwrap()
 }
 
 fn setup_args(folder: &Folder) -> Vec<OsString> {
-    vec!["setup".into(), model(NAME).into(), "-o".into(), folder.join("keys").into()]
+    vec![
+        "setup".into(),
+        model(NAME).into(),
+        "-o".into(),
+        folder.join("keys").into(),
+    ]
 }
 
 #[test]
@@ -29,8 +37,15 @@ fn accepts_a_kill_at_any_moment() {
         child.kill().unwrap();
         child.wait().unwrap();
         let keys = folder.join("keys");
-        let mut prove = command(env!("CARGO_BIN_EXE_zkonnx-under-test"), ["prove", "--input"]);
-        prove.arg(&input).arg(&keys).arg("-o").arg(folder.join("receipt"));
+        let mut prove = command(
+            env!("CARGO_BIN_EXE_zkonnx-under-test"),
+            ["prove", "--input"],
+        );
+        prove
+            .arg(&input)
+            .arg(&keys)
+            .arg("-o")
+            .arg(folder.join("receipt"));
         prove.env("ZKONNX_CACHE", cache.path());
         let answer = zkonnx_tests::answer(prove);
         // A whole set of keys, or none: never a key that is half there, never a cache that is in the way.
@@ -51,10 +66,22 @@ fn accepts_processes_side_by_side_on_one_cache_and_one_output() {
     for mut child in children {
         assert_eq!(child.wait().unwrap().code(), Some(0));
     }
-    let left: Vec<String> = cache.names().into_iter().filter(|name| name.ends_with(".tmp")).collect();
+    let left: Vec<String> = cache
+        .names()
+        .into_iter()
+        .filter(|name| name.ends_with(".tmp"))
+        .collect();
     assert!(left.is_empty(), "{left:?}");
     let (keys, receipt) = (folder.join("keys"), folder.join("receipt"));
-    zkonnx!("prove", &keys, "--input", model("cancer_mlp/input.json"), "-o", &receipt).expect(0);
+    zkonnx!(
+        "prove",
+        &keys,
+        "--input",
+        model("cancer_mlp/input.json"),
+        "-o",
+        &receipt
+    )
+    .expect(0);
     zkonnx!("verify", &receipt, "--vk", keys.join("vk")).expect(0);
 }
 
@@ -64,5 +91,9 @@ fn accepts_a_cache_that_cannot_be_written() {
     demo.env("ZKONNX_CACHE", "/dev/null/nowhere");
     let answer = zkonnx_tests::answer(demo).expect(0);
     assert_eq!(answer.json()["accepted"], true);
-    assert!(answer.err.contains("not kept for the next run"), "{}", answer.err);
+    assert!(
+        answer.err.contains("not kept for the next run"),
+        "{}",
+        answer.err
+    );
 }

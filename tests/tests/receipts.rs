@@ -23,17 +23,56 @@ impl Made {
 
 static MADE: LazyLock<Made> = LazyLock::new(|| {
     let folder = Folder::new();
-    let (name, input) = (model("cancer_mlp/qdq_u8s8_per_tensor.onnx"), model("cancer_mlp/input.json"));
+    let (name, input) = (
+        model("cancer_mlp/qdq_u8s8_per_tensor.onnx"),
+        model("cancer_mlp/input.json"),
+    );
     let other = model("cancer_mlp/qdq_s8s8_per_tensor.onnx");
     let context = "2a".repeat(32);
     zkonnx!("setup", &name, "-o", folder.join("keys")).expect(0);
-    zkonnx!("setup", &name, "-o", folder.join("private"), "--private-input").expect(0);
+    zkonnx!(
+        "setup",
+        &name,
+        "-o",
+        folder.join("private"),
+        "--private-input"
+    )
+    .expect(0);
     zkonnx!("setup", &other, "-o", folder.join("other")).expect(0);
     let keys = folder.join("keys");
-    zkonnx!("prove", &keys, "--input", &input, "-o", folder.join("receipt"), "--context", &context).expect(0);
-    zkonnx!("run", &name, "--input", &input, "--claim", folder.join("claim"), "--context", &context).expect(0);
+    zkonnx!(
+        "prove",
+        &keys,
+        "--input",
+        &input,
+        "-o",
+        folder.join("receipt"),
+        "--context",
+        &context
+    )
+    .expect(0);
+    zkonnx!(
+        "run",
+        &name,
+        "--input",
+        &input,
+        "--claim",
+        folder.join("claim"),
+        "--context",
+        &context
+    )
+    .expect(0);
     let private = folder.join("private");
-    zkonnx!("prove", &private, "--private-input", "--input", &input, "-o", folder.join("hidden")).expect(0);
+    zkonnx!(
+        "prove",
+        &private,
+        "--private-input",
+        "--input",
+        &input,
+        "-o",
+        folder.join("hidden")
+    )
+    .expect(0);
     Made { folder }
 });
 
@@ -41,8 +80,16 @@ static MADE: LazyLock<Made> = LazyLock::new(|| {
 fn accepts_the_receipt_that_the_others_are_made_from() {
     let (receipt, vk) = (MADE.path("receipt"), MADE.path("keys/vk"));
     let answer = zkonnx!("verify", &receipt, "--vk", &vk).expect(0);
-    assert!(answer.out.contains("accepted") && answer.out.contains("context 2a2a"), "{}", answer.out);
-    assert!(answer.out.contains("the claim of the key"), "{}", answer.out);
+    assert!(
+        answer.out.contains("accepted") && answer.out.contains("context 2a2a"),
+        "{}",
+        answer.out
+    );
+    assert!(
+        answer.out.contains("the claim of the key"),
+        "{}",
+        answer.out
+    );
     let receipt = Receipt::decode(&MADE.bytes("receipt")).unwrap();
     let claim = Claim::decode(&MADE.bytes("claim")).unwrap();
     assert_eq!(receipt.claims(), [claim]);
@@ -53,30 +100,80 @@ fn rejects_other_keys_models_and_expectations() {
     let (receipt, vk) = (MADE.path("receipt"), MADE.path("keys/vk"));
     for wrong in ["other/vk", "private/vk"] {
         let answer = zkonnx!("verify", &receipt, "--vk", MADE.path(wrong)).expect(1);
-        assert!(answer.out.contains("another verifying key"), "{}", answer.out);
+        assert!(
+            answer.out.contains("another verifying key"),
+            "{}",
+            answer.out
+        );
     }
-    zkonnx!("verify", &receipt, "--model", model("cancer_mlp/qdq_s8s8_per_tensor.onnx")).expect(1);
-    zkonnx!("verify", &receipt, "--model", model("digits_mlp/qdq_u8s8_per_tensor.onnx")).expect(1);
-    zkonnx!("verify", &receipt, "--model", model("cancer_mlp/qdq_u8s8_per_tensor.onnx")).expect(0);
+    zkonnx!(
+        "verify",
+        &receipt,
+        "--model",
+        model("cancer_mlp/qdq_s8s8_per_tensor.onnx")
+    )
+    .expect(1);
+    zkonnx!(
+        "verify",
+        &receipt,
+        "--model",
+        model("digits_mlp/qdq_u8s8_per_tensor.onnx")
+    )
+    .expect(1);
+    zkonnx!(
+        "verify",
+        &receipt,
+        "--model",
+        model("cancer_mlp/qdq_u8s8_per_tensor.onnx")
+    )
+    .expect(0);
     let zeros = "00".repeat(32);
     zkonnx!("verify", &receipt, "--vk", &vk, "--expect-vk", &zeros).expect(1);
     zkonnx!("verify", &receipt, "--vk", &vk, "--expect-program", &zeros).expect(1);
     zkonnx!("verify", &receipt, "--vk", &vk, "--expect-context", &zeros).expect(1);
-    zkonnx!("verify", &receipt, "--vk", &vk, "--expect-context", "2a".repeat(32)).expect(0);
+    zkonnx!(
+        "verify",
+        &receipt,
+        "--vk",
+        &vk,
+        "--expect-context",
+        "2a".repeat(32)
+    )
+    .expect(0);
     // Private receipts under a derived key: the kind of input follows from the receipt.
     let hidden = MADE.path("hidden");
-    let answer = zkonnx!("verify", &hidden, "--model", model("cancer_mlp/qdq_u8s8_per_tensor.onnx")).expect(0);
+    let answer = zkonnx!(
+        "verify",
+        &hidden,
+        "--model",
+        model("cancer_mlp/qdq_u8s8_per_tensor.onnx")
+    )
+    .expect(0);
     assert!(answer.out.contains("input   private"), "{}", answer.out);
 }
 
 #[test]
 fn rejects_files_of_another_kind() {
-    let (receipt, vk, claim) = (MADE.path("receipt"), MADE.path("keys/vk"), MADE.path("claim"));
-    zkonnx!("verify", &vk, "--vk", &vk).expect(2).one_line("this is a verifying key, a receipt is needed");
-    zkonnx!("verify", &claim, "--vk", &vk).expect(2).one_line("this is a claim, a receipt is needed");
-    zkonnx!("verify", &receipt, "--vk", &receipt).expect(2).one_line("this is a receipt, a verifying key is needed");
-    zkonnx!("check", &receipt).expect(2).one_line("this is a receipt");
-    zkonnx!("run", &vk, "--input", model("cancer_mlp/input.json")).expect(2).one_line("this is a verifying key");
+    let (receipt, vk, claim) = (
+        MADE.path("receipt"),
+        MADE.path("keys/vk"),
+        MADE.path("claim"),
+    );
+    zkonnx!("verify", &vk, "--vk", &vk)
+        .expect(2)
+        .one_line("this is a verifying key, a receipt is needed");
+    zkonnx!("verify", &claim, "--vk", &vk)
+        .expect(2)
+        .one_line("this is a claim, a receipt is needed");
+    zkonnx!("verify", &receipt, "--vk", &receipt)
+        .expect(2)
+        .one_line("this is a receipt, a verifying key is needed");
+    zkonnx!("check", &receipt)
+        .expect(2)
+        .one_line("this is a receipt");
+    zkonnx!("run", &vk, "--input", model("cancer_mlp/input.json"))
+        .expect(2)
+        .one_line("this is a verifying key");
 }
 
 /// Offsets spread over a file, its first and last bytes among them.
@@ -100,8 +197,17 @@ fn rejects_a_flipped_byte_anywhere_in_a_receipt_or_a_key() {
                 "receipt" => zkonnx!("verify", &bad, "--vk", &vk),
                 _ => zkonnx!("verify", &receipt, "--vk", &bad),
             };
-            assert!(answer.code == 1 || answer.code == 2, "{name} byte {at}: {} {}", answer.code, answer.err);
-            assert!(!answer.err.contains("panicked") && answer.err.lines().count() <= 1, "{}", answer.err);
+            assert!(
+                answer.code == 1 || answer.code == 2,
+                "{name} byte {at}: {} {}",
+                answer.code,
+                answer.err
+            );
+            assert!(
+                !answer.err.contains("panicked") && answer.err.lines().count() <= 1,
+                "{}",
+                answer.err
+            );
             let _ = zkonnx!("inspect", &bad);
         }
     }
@@ -114,10 +220,14 @@ fn rejects_truncated_and_extended_artifacts() {
     let whole = MADE.bytes("receipt");
     for len in [1, 4, 6, 40, whole.len() / 2, whole.len() - 1] {
         let bad = folder.write("bad", &whole[..len]);
-        zkonnx!("verify", &bad, "--vk", &vk).expect(2).one_line("not a valid receipt");
+        zkonnx!("verify", &bad, "--vk", &vk)
+            .expect(2)
+            .one_line("not a valid receipt");
     }
     let longer = folder.write("bad", [&whole[..], &[0]].concat());
-    zkonnx!("verify", &longer, "--vk", &vk).expect(2).one_line("not a valid receipt");
+    zkonnx!("verify", &longer, "--vk", &vk)
+        .expect(2)
+        .one_line("not a valid receipt");
 }
 
 #[test]
@@ -125,7 +235,12 @@ fn rejects_a_flipped_byte_in_each_file_of_the_keys() {
     let folder = Folder::new();
     let keys = folder.join("keys");
     let input = model("cancer_mlp/input.json");
-    for (file, count) in [("program", 12), ("vk", 12), ("manifest.json", 24), ("pk", 6)] {
+    for (file, count) in [
+        ("program", 12),
+        ("vk", 12),
+        ("manifest.json", 24),
+        ("pk", 6),
+    ] {
         std::fs::create_dir_all(&keys).unwrap();
         for name in ["program", "vk", "manifest.json", "pk"] {
             std::fs::copy(MADE.path(&format!("keys/{name}")), keys.join(name)).unwrap();
@@ -135,14 +250,29 @@ fn rejects_a_flipped_byte_in_each_file_of_the_keys() {
             let mut bytes = whole.clone();
             bytes[at] ^= 0x10;
             std::fs::write(keys.join(file), bytes).unwrap();
-            let answer = zkonnx!("prove", &keys, "--input", &input, "-o", folder.join("receipt"));
+            let answer = zkonnx!(
+                "prove",
+                &keys,
+                "--input",
+                &input,
+                "-o",
+                folder.join("receipt")
+            );
             assert_eq!(answer.code, 2, "{file} byte {at}: {}", answer.err);
             assert_eq!(answer.err.lines().count(), 1, "{}", answer.err);
         }
         assert!(!folder.join("receipt").exists());
         // A file that is missing altogether.
         std::fs::remove_file(keys.join(file)).unwrap();
-        zkonnx!("prove", &keys, "--input", &input, "-o", folder.join("receipt")).expect(2);
+        zkonnx!(
+            "prove",
+            &keys,
+            "--input",
+            &input,
+            "-o",
+            folder.join("receipt")
+        )
+        .expect(2);
     }
 }
 
@@ -157,11 +287,17 @@ fn rejects_claims_that_were_edited() {
         values[0] ^= 1;
         vec![TensorData::with_spec(tensors[0].spec().clone(), values).unwrap()]
     };
-    let ClaimInput::Public(inputs) = claim.input() else { panic!("the input is public") };
+    let ClaimInput::Public(inputs) = claim.input() else {
+        panic!("the input is public")
+    };
     let other_input = ClaimInput::Public(edited(inputs));
     let mut other_program = *claim.program_id();
     other_program[0] ^= 1;
-    let (id, input, outputs) = (*claim.program_id(), claim.input().clone(), claim.outputs().to_vec());
+    let (id, input, outputs) = (
+        *claim.program_id(),
+        claim.input().clone(),
+        claim.outputs().to_vec(),
+    );
     let context = *claim.context();
     for lie in [
         Claim::new(id, other_input, outputs.clone(), context),
@@ -170,7 +306,12 @@ fn rejects_claims_that_were_edited() {
         Claim::new(other_program, input, outputs.clone(), context),
         Claim::new(id, ClaimInput::Private, outputs, context),
     ] {
-        let lie = Receipt::new(*receipt.vk_id(), vec![lie.unwrap()], receipt.proof().to_vec()).unwrap();
+        let lie = Receipt::new(
+            *receipt.vk_id(),
+            vec![lie.unwrap()],
+            receipt.proof().to_vec(),
+        )
+        .unwrap();
         let bad = folder.write("bad", lie.encode());
         let answer = zkonnx!("verify", &bad, "--vk", &vk).expect(1);
         assert!(answer.out.contains("rejected"), "{}", answer.out);

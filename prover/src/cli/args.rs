@@ -30,7 +30,11 @@ Exit codes: 0 done or accepted, 1 rejected, 2 bad input or usage, 3 failure of t
 /// The command line.
 #[derive(Debug, Parser)]
 #[command(name = "zkonnx", version, about = ABOUT, long_about = LONG_ABOUT, after_help = EXAMPLES)]
-#[command(arg_required_else_help = true, propagate_version = true, max_term_width = 100)]
+#[command(
+    arg_required_else_help = true,
+    propagate_version = true,
+    max_term_width = 100
+)]
 pub(crate) struct Cli {
     /// Answer with one JSON object on stdout
     #[arg(long, global = true)]
@@ -114,7 +118,11 @@ pub(crate) struct VisibilityArgs {
 
 impl VisibilityArgs {
     pub(crate) fn visibility(&self) -> InputVisibility {
-        if self.private_input { InputVisibility::Private } else { InputVisibility::Public }
+        if self.private_input {
+            InputVisibility::Private
+        } else {
+            InputVisibility::Public
+        }
     }
 }
 
@@ -133,7 +141,11 @@ pub(crate) struct InputArgs {
 
 impl InputArgs {
     pub(crate) fn meaning(&self) -> Meaning {
-        if self.quantized_input { Meaning::Integers } else { Meaning::Model }
+        if self.quantized_input {
+            Meaning::Integers
+        } else {
+            Meaning::Model
+        }
     }
 }
 

@@ -18,14 +18,23 @@ pub(super) fn check(args: &CheckArgs, session: &Session) -> Result<Answer, Error
     session.progress.step("importing");
     let model = match load_model(&args.model) {
         Err(Error::Import { source, .. }) if matches!(*source, ImportError::Unsupported(_)) => {
-            let ImportError::Unsupported(problems) = *source else { return Err(Error::Usage("")) };
+            let ImportError::Unsupported(problems) = *source else {
+                return Err(Error::Usage(""));
+            };
             return Ok(unsupported(&problems, session.style));
         }
         other => other?,
     };
-    let report = model.import.as_ref().map_or(&[][..], |import| &import.report);
+    let report = model
+        .import
+        .as_ref()
+        .map_or(&[][..], |import| &import.report);
     session.progress.step("planning the circuit");
-    let compiled = compile(model.program.clone(), args.visibility.visibility(), &PlanOptions::default())?;
+    let compiled = compile(
+        model.program.clone(),
+        args.visibility.visibility(),
+        &PlanOptions::default(),
+    )?;
     let mut text = nodes_text(report, session.style);
     text.push_str(&tail_text(&model));
     text.push_str(&circuit_text(&compiled, session.style));
@@ -46,8 +55,14 @@ fn unsupported(problems: &[NodeProblem], style: Style) -> Answer {
     for problem in problems {
         text.push_str(&format!("{} {problem}\n", style.bad("unsupported")));
     }
-    let nodes = if problems.len() == 1 { "1 node is" } else { &format!("{} nodes are", problems.len()) };
-    text.push_str(&format!("{nodes} not supported; this model cannot be proved as it is\n"));
+    let nodes = if problems.len() == 1 {
+        "1 node is"
+    } else {
+        &format!("{} nodes are", problems.len())
+    };
+    text.push_str(&format!(
+        "{nodes} not supported; this model cannot be proved as it is\n"
+    ));
     let problems: Vec<Value> = problems
         .iter()
         .map(|problem| {
@@ -60,18 +75,32 @@ fn unsupported(problems: &[NodeProblem], style: Style) -> Answer {
             })
         })
         .collect();
-    Answer { json: json!({"supported": false, "problems": problems}), text, exit: Exit::BadInput }
+    Answer {
+        json: json!({"supported": false, "problems": problems}),
+        text,
+        exit: Exit::BadInput,
+    }
 }
 
 /// A word for what became of a node, and the rest of the story.
 fn status(status: &Status) -> (&'static str, String) {
     match status {
         Status::Exact => ("exact", "as ONNX Runtime, to the last bit".to_owned()),
-        Status::Documented { rule, differing_pairs: None } => ("documented", format!("rule `{rule}` of SEMANTICS.md")),
-        Status::Documented { rule, differing_pairs: Some(pairs) } => {
-            ("documented", format!("rule `{rule}` of SEMANTICS.md; {pairs} of 65536 pairs of inputs differ"))
-        }
-        Status::Group => ("group", "part of the integer kernel that the next QuantizeLinear closes".to_owned()),
+        Status::Documented {
+            rule,
+            differing_pairs: None,
+        } => ("documented", format!("rule `{rule}` of SEMANTICS.md")),
+        Status::Documented {
+            rule,
+            differing_pairs: Some(pairs),
+        } => (
+            "documented",
+            format!("rule `{rule}` of SEMANTICS.md; {pairs} of 65536 pairs of inputs differ"),
+        ),
+        Status::Group => (
+            "group",
+            "part of the integer kernel that the next QuantizeLinear closes".to_owned(),
+        ),
         Status::Folded => ("folded", "computed at import".to_owned()),
         Status::Outside => ("outside", "float arithmetic, not proved".to_owned()),
         _ => ("other", String::new()),
@@ -94,12 +123,26 @@ fn nodes_text(report: &[NodeReport], style: Style) -> String {
     if report.is_empty() {
         return String::new();
     }
-    let row = |cells: [&str; 4]| cells.iter().map(|cell| (*cell).to_owned()).collect::<Vec<_>>();
+    let row = |cells: [&str; 4]| {
+        cells
+            .iter()
+            .map(|cell| (*cell).to_owned())
+            .collect::<Vec<_>>()
+    };
     let mut rows = vec![row(["node", "operator", "exactness", ""])];
     for node in report {
         let (word, detail) = status(&node.status);
-        let domain = if node.domain == "ai.onnx" { String::new() } else { format!("{}.", node.domain) };
-        rows.push(vec![node.node.clone(), format!("{domain}{}", node.op), word.to_owned(), detail]);
+        let domain = if node.domain == "ai.onnx" {
+            String::new()
+        } else {
+            format!("{}.", node.domain)
+        };
+        rows.push(vec![
+            node.node.clone(),
+            format!("{domain}{}", node.op),
+            word.to_owned(),
+            detail,
+        ]);
     }
     let table = table(&rows);
     let (head, body) = table.split_once('\n').unwrap_or((&table, ""));
@@ -173,8 +216,14 @@ fn circuit_text(compiled: &Compiled, style: Style) -> String {
                 compiled.assembly.chips.cs.permutation.len()
             ),
         ),
-        row("filled", format!("{:.1} % of the advice cells", 100.0 * filled(compiled))),
-        row("lookups", compiled.assembly.chips.cs.lookups.len().to_string()),
+        row(
+            "filled",
+            format!("{:.1} % of the advice cells", 100.0 * filled(compiled)),
+        ),
+        row(
+            "lookups",
+            compiled.assembly.chips.cs.lookups.len().to_string(),
+        ),
     ]);
     let predicted = table(&[
         row("prove", format!("{} CPU", seconds(cost.prove_cpu_s))),
@@ -184,5 +233,9 @@ fn circuit_text(compiled: &Compiled, style: Style) -> String {
         row("verifying key", bytes(cost.key_bytes as u64)),
         row("memory", bytes(cost.memory_bytes as u64)),
     ]);
-    format!("{}\n{circuit}\n{}\n{predicted}", style.bold("circuit"), style.bold("predicted"))
+    format!(
+        "{}\n{circuit}\n{}\n{predicted}",
+        style.bold("circuit"),
+        style.bold("predicted")
+    )
 }

@@ -31,17 +31,39 @@ pub(super) fn demo(args: &DemoArgs, session: &Session) -> Result<Answer, Error> 
     let samples = samples(&model)?;
     let available = samples.len();
     let wanted = args.sample;
-    let sample = samples.only(wanted).ok_or(Error::NoSuchSample { wanted, available })?;
+    let sample = samples
+        .only(wanted)
+        .ok_or(Error::NoSuchSample { wanted, available })?;
     let output = &model.program.outputs()[0];
-    let label = sample.labels(&output.name, 1).and_then(|labels| labels.first().copied());
+    let label = sample
+        .labels(&output.name, 1)
+        .and_then(|labels| labels.first().copied());
     let inputs: Vec<&[Tensor]> = sample.iter().collect();
-    let keys = Keys::generate(model.program.clone(), InputVisibility::Public, &session.cache, &session.progress)?;
-    let proved = prove(&keys, &inputs, &[[0; 32]], Engine::Own, &session.cache, &session.progress)?;
+    let keys = Keys::generate(
+        model.program.clone(),
+        InputVisibility::Public,
+        &session.cache,
+        &session.progress,
+    )?;
+    let proved = prove(
+        &keys,
+        &inputs,
+        &[[0; 32]],
+        Engine::Own,
+        &session.cache,
+        &session.progress,
+    )?;
     // What travels is bytes: the other side decodes both and knows nothing else.
     let (receipt, vk) = (proved.receipt.encode(), keys.verifying.encode());
-    let malformed = |source| Error::Decode { path: PathBuf::from("demo"), what: "receipt", source };
+    let malformed = |source| Error::Decode {
+        path: PathBuf::from("demo"),
+        what: "receipt",
+        source,
+    };
     let key = VerifyingKey::decode(&vk).map_err(malformed)?;
-    let params = session.cache.verifier(key.circuit().k(), &session.progress)?;
+    let params = session
+        .cache
+        .verifier(key.circuit().k(), &session.progress)?;
     let received = Receipt::decode(&receipt).map_err(malformed)?;
     let (verdict, verify_cpu_s) = timed(|| verify(&key, &params, &received));
     verdict.map_err(Error::SelfCheck)?;
@@ -50,11 +72,18 @@ pub(super) fn demo(args: &DemoArgs, session: &Session) -> Result<Answer, Error> 
         files::write(&folder.join("receipt"), &receipt)?;
         files::write(&folder.join("vk"), &vk)?;
     }
-    let digit = proved.inferences[0].trace.outputs().first().and_then(|tensor| argmax(tensor));
+    let digit = proved.inferences[0]
+        .trace
+        .outputs()
+        .first()
+        .and_then(|tensor| argmax(tensor));
     let mut text = picture(&inputs[0][0]);
     let said = digit.map_or("nothing".to_owned(), |digit| digit.to_string());
     let label_text = label.map_or(String::new(), |label| format!(" (labelled {label})"));
-    text.push_str(&format!("the model says {}{label_text}\n\n", session.style.bold(&said)));
+    text.push_str(&format!(
+        "the model says {}{label_text}\n\n",
+        session.style.bold(&said)
+    ));
     text.push_str(&format!(
         "{} {} of proof for 6,464 multiplications, proved in {} of CPU (keys: {}, once)\n{} in {} of CPU, under a key of {}\n",
         session.style.good("proved  "),
@@ -65,7 +94,11 @@ pub(super) fn demo(args: &DemoArgs, session: &Session) -> Result<Answer, Error> 
         seconds(verify_cpu_s),
         bytes(vk.len() as u64),
     ));
-    text.push_str(&format!("program {}\nclaim   {}\n", hex(key.program_id()), hex(&received.claims()[0].digest())));
+    text.push_str(&format!(
+        "program {}\nclaim   {}\n",
+        hex(key.program_id()),
+        hex(&received.claims()[0].digest())
+    ));
     let json = json!({
         "accepted": true,
         "digit": digit,
@@ -86,10 +119,18 @@ pub(super) fn demo(args: &DemoArgs, session: &Session) -> Result<Answer, Error> 
 
 fn samples(model: &Model) -> Result<Samples, Error> {
     let path = Path::new("the built-in samples");
-    let names: Vec<&str> = model.program.inputs().iter().map(|port| port.name.as_str()).collect();
+    let names: Vec<&str> = model
+        .program
+        .inputs()
+        .iter()
+        .map(|port| port.name.as_str())
+        .collect();
     let inputs = read_inputs_from(path, SAMPLES, &names)?;
     let samples = Samples::new(&model.program, inputs, crate::input::Meaning::Model);
-    Ok(samples.map_err(|source| InputError::Sample { path: path.into(), source })?)
+    Ok(samples.map_err(|source| InputError::Sample {
+        path: path.into(),
+        source,
+    })?)
 }
 
 /// The digit, two characters to a pixel, darker for larger values.

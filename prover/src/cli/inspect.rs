@@ -22,7 +22,11 @@ pub(super) fn inspect(args: &InspectArgs, _session: &Session) -> Result<Answer, 
     }
     let read = files::read(path, MAX_MODEL_BYTES, "an artifact")?;
     let kind = Kind::of(&read);
-    let malformed = |source| Error::Decode { path: path.into(), what: "artifact", source };
+    let malformed = |source| Error::Decode {
+        path: path.into(),
+        what: "artifact",
+        source,
+    };
     let (mut json, text) = match kind {
         Kind::Receipt => receipt(&Receipt::decode(&read).map_err(malformed)?),
         Kind::Claim => {
@@ -34,17 +38,32 @@ pub(super) fn inspect(args: &InspectArgs, _session: &Session) -> Result<Answer, 
         Kind::Model => onnx(&Model::import(path, &read)?),
         Kind::Params => {
             let params = Params::decode(&read)?;
-            let text = format!("parameters for up to 2^{} rows, digest as pinned\n", params.k());
-            (json!({"k": params.k(), "digest": hex(&Params::digest(&read))}), text)
+            let text = format!(
+                "parameters for up to 2^{} rows, digest as pinned\n",
+                params.k()
+            );
+            (
+                json!({"k": params.k(), "digest": hex(&Params::digest(&read))}),
+                text,
+            )
         }
         Kind::ProverParams => {
             let params = zkonnx_engine::Params::read(read.as_slice());
-            let params = params.map_err(|source| Error::Stored { path: path.into(), source })?;
-            (json!({"k": params.k()}), format!("parameters for 2^{} rows\n", params.k()))
+            let params = params.map_err(|source| Error::Stored {
+                path: path.into(),
+                source,
+            })?;
+            (
+                json!({"k": params.k()}),
+                format!("parameters for 2^{} rows\n", params.k()),
+            )
         }
         Kind::ProvingKey => {
             let key = zkonnx_engine::ProvingKey::read(read.as_slice(), None);
-            let key = key.map_err(|source| Error::Stored { path: path.into(), source })?;
+            let key = key.map_err(|source| Error::Stored {
+                path: path.into(),
+                source,
+            })?;
             let program = key.tag().to_string();
             let text = format!("program   {program}\nrows      2^{}\n", key.circuit().k());
             (json!({"program_id": program, "k": key.circuit().k()}), text)
@@ -52,13 +71,31 @@ pub(super) fn inspect(args: &InspectArgs, _session: &Session) -> Result<Answer, 
     };
     json["kind"] = json!(kind.name());
     json["bytes"] = json!(read.len());
-    let what = if kind == Kind::Model { "an ONNX model".to_owned() } else { kind.to_string() };
-    Ok(Answer::yes(json, format!("{}: {what}, {}\n{text}", path.display(), bytes(read.len() as u64))))
+    let what = if kind == Kind::Model {
+        "an ONNX model".to_owned()
+    } else {
+        kind.to_string()
+    };
+    Ok(Answer::yes(
+        json,
+        format!(
+            "{}: {what}, {}\n{text}",
+            path.display(),
+            bytes(read.len() as u64)
+        ),
+    ))
 }
 
 fn receipt(receipt: &Receipt) -> (Value, String) {
-    let mut text = format!("key       {}\nproof     {}\n", hex(receipt.vk_id()), bytes(receipt.proof().len() as u64));
-    receipt.claims().iter().for_each(|claim| text.push_str(&claim_text(claim)));
+    let mut text = format!(
+        "key       {}\nproof     {}\n",
+        hex(receipt.vk_id()),
+        bytes(receipt.proof().len() as u64)
+    );
+    receipt
+        .claims()
+        .iter()
+        .for_each(|claim| text.push_str(&claim_text(claim)));
     text.push_str("Nothing of this has been checked; `zkonnx verify` does.\n");
     let json = json!({
         "vk_id": hex(receipt.vk_id()),
@@ -76,7 +113,11 @@ fn verifying_key(key: &VerifyingKey) -> (Value, String) {
     let (circuit, layout) = (key.circuit(), key.layout());
     let proof_bytes = cost(key).proof_bytes(1);
     let types = |ports: &[PortSpec]| {
-        ports.iter().map(|port| type_name(port.dtype(), port.shape())).collect::<Vec<_>>().join(", ")
+        ports
+            .iter()
+            .map(|port| type_name(port.dtype(), port.shape()))
+            .collect::<Vec<_>>()
+            .join(", ")
     };
     let text = format!(
         "id        {}\nprogram   {} (as the key claims)\ninput     {}, {}\noutput    {}\nrows      2^{}\n\

@@ -38,7 +38,11 @@ pub(crate) struct Answer {
 
 impl Answer {
     fn yes(json: Value, text: String) -> Self {
-        Self { json, text, exit: Exit::Yes }
+        Self {
+            json,
+            text,
+            exit: Exit::Yes,
+        }
     }
 }
 
@@ -56,20 +60,30 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let session = Session {
         cache: cli.cache.clone().map_or_else(Cache::of_user, Cache::at),
-        progress: if cli.quiet { Progress::hidden() } else { Progress::stderr() },
+        progress: if cli.quiet {
+            Progress::hidden()
+        } else {
+            Progress::stderr()
+        },
         style: Style::of_stdout(cli.json),
     };
     let answer = execute(&cli.command, &session);
     session.progress.clear();
     let exit = match answer {
         Ok(answer) => {
-            let text = if cli.json { line(&answer.json) } else { answer.text };
+            let text = if cli.json {
+                line(&answer.json)
+            } else {
+                answer.text
+            };
             print(&text).map_or_else(|error| complain(&error), |()| answer.exit)
         }
         Err(error) => {
             if cli.json {
                 // The line on stderr says it already, so a broken stdout changes nothing.
-                let _ = print(&line(&json!({"error": error.to_string(), "exit_code": error.exit() as u8})));
+                let _ = print(&line(
+                    &json!({"error": error.to_string(), "exit_code": error.exit() as u8}),
+                ));
             }
             complain(&error)
         }
@@ -112,8 +126,13 @@ fn complain(error: &Error) -> Exit {
 /// A panic is a defect of this program: one line, and the exit code for that.
 fn install_panic_hook() {
     std::panic::set_hook(Box::new(|info| {
-        let place = info.location().map(|place| format!(" at {}:{}", place.file(), place.line()));
-        let what = info.payload_as_str().unwrap_or("unknown cause").replace('\n', " ");
+        let place = info
+            .location()
+            .map(|place| format!(" at {}:{}", place.file(), place.line()));
+        let what = info
+            .payload_as_str()
+            .unwrap_or("unknown cause")
+            .replace('\n', " ");
         let _ = writeln!(
             std::io::stderr(),
             "error: internal error: {what}{}; please report it with the command and the files",

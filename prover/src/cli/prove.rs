@@ -7,7 +7,9 @@ use zkonnx_circuits::program::Tensor;
 
 use super::args::{EngineArg, ProveArgs};
 use super::style::{bytes, seconds};
-use super::values::{contexts, load_model, load_samples, output_text, outputs_json, tail_json, tail_text};
+use super::values::{
+    contexts, load_model, load_samples, output_text, outputs_json, tail_json, tail_text,
+};
 use super::{Answer, Session};
 use crate::artifact::hex;
 use crate::error::Error;
@@ -30,11 +32,25 @@ pub(super) fn prove(args: &ProveArgs, session: &Session) -> Result<Answer, Error
         EngineArg::Own => Engine::Own,
         EngineArg::Stock => Engine::Stock,
     };
-    let proved = prove_inferences(&keys, &inputs, &contexts, engine, &session.cache, &session.progress)?;
+    let proved = prove_inferences(
+        &keys,
+        &inputs,
+        &contexts,
+        engine,
+        &session.cache,
+        &session.progress,
+    )?;
     let encoded = proved.receipt.encode();
     files::write(&args.output, &encoded)?;
     let load_cpu_s = keys_cpu_s - keys.keygen_cpu_s;
-    let json = answer_json(&keys, &proved, &model, encoded.len(), load_cpu_s, &args.output);
+    let json = answer_json(
+        &keys,
+        &proved,
+        &model,
+        encoded.len(),
+        load_cpu_s,
+        &args.output,
+    );
     let mut text = String::new();
     for inference in &proved.inferences {
         let outputs = inference.trace.outputs();
@@ -61,15 +77,26 @@ pub(super) fn prove(args: &ProveArgs, session: &Session) -> Result<Answer, Error
 /// The keys of a folder, or fresh ones.
 fn keys(args: &ProveArgs, model: &Model, session: &Session) -> Result<Keys, Error> {
     let visibility = args.visibility.visibility();
-    let folder = args.keys.as_deref().or_else(|| args.model.is_dir().then_some(args.model.as_path()));
+    let folder = args
+        .keys
+        .as_deref()
+        .or_else(|| args.model.is_dir().then_some(args.model.as_path()));
     let Some(folder) = folder else {
-        return Keys::generate(model.program.clone(), visibility, &session.cache, &session.progress);
+        return Keys::generate(
+            model.program.clone(),
+            visibility,
+            &session.cache,
+            &session.progress,
+        );
     };
     let keys = Keys::load(folder, &session.cache, &session.progress)?;
     check_keys(&keys, model, folder)?;
     let of_keys = keys.verifying.layout().visibility();
     if of_keys != visibility {
-        return Err(Error::Visibility { path: folder.into(), keys: visibility_name(of_keys) });
+        return Err(Error::Visibility {
+            path: folder.into(),
+            keys: visibility_name(of_keys),
+        });
     }
     Ok(keys)
 }
@@ -78,12 +105,23 @@ fn check_keys(keys: &Keys, model: &Model, folder: &Path) -> Result<(), Error> {
     let id = model.program.id();
     if keys.compiled.program_id != id {
         let (keys, model) = (hex(&keys.compiled.program_id), hex(&id));
-        return Err(Error::OtherProgram { path: folder.into(), keys, model });
+        return Err(Error::OtherProgram {
+            path: folder.into(),
+            keys,
+            model,
+        });
     }
     Ok(())
 }
 
-fn answer_json(keys: &Keys, proved: &Proved, model: &Model, size: usize, load_cpu_s: f64, output: &Path) -> Value {
+fn answer_json(
+    keys: &Keys,
+    proved: &Proved,
+    model: &Model,
+    size: usize,
+    load_cpu_s: f64,
+    output: &Path,
+) -> Value {
     let program = &keys.compiled.program;
     let claims: Vec<Value> = proved
         .inferences

@@ -6,7 +6,9 @@ use zkonnx_circuits::program::{DataType, Program, Tensor, TensorId, Trace};
 use zkonnx_verifier::Claim;
 
 use super::args::RunArgs;
-use super::values::{argmax, contexts, load_model, load_samples, output_text, outputs_json, tail_json, tail_text};
+use super::values::{
+    argmax, contexts, load_model, load_samples, output_text, outputs_json, tail_json, tail_text,
+};
 use super::{Answer, Session};
 use crate::artifact::hex;
 use crate::error::Error;
@@ -20,14 +22,29 @@ pub(super) fn run(args: &RunArgs, session: &Session) -> Result<Answer, Error> {
     let samples = load_samples(program, &args.input)?;
     let contexts = contexts(&args.context, samples.len())?;
     if args.claim.is_some() && samples.len() > 1 {
-        return Err(Error::TooManySamples { got: samples.len(), max: 1, place: "with --claim" });
+        return Err(Error::TooManySamples {
+            got: samples.len(),
+            max: 1,
+            place: "with --claim",
+        });
     }
-    session.progress.step(format!("executing {} samples", samples.len()));
-    let mut dump = args.dump_tensors.as_ref().map(|_| Dump::new(model.tensors()));
+    session
+        .progress
+        .step(format!("executing {} samples", samples.len()));
+    let mut dump = args
+        .dump_tensors
+        .as_ref()
+        .map(|_| Dump::new(model.tensors()));
     let mut results = Results::default();
     for (sample, context) in samples.iter().zip(&contexts) {
         let trace = program.execute(sample)?;
-        let claim = claim(program, args.visibility.visibility(), sample, &trace, *context)?;
+        let claim = claim(
+            program,
+            args.visibility.visibility(),
+            sample,
+            &trace,
+            *context,
+        )?;
         if let Some(dump) = &mut dump {
             dump.add(&trace);
         }
@@ -47,16 +64,22 @@ pub(super) fn run(args: &RunArgs, session: &Session) -> Result<Answer, Error> {
         text.push_str(&format!("program {}\n", hex(&program.id())));
         text.push_str(&format!("claim   {}\n", hex(&results.claims[0].digest())));
     } else {
-        text.push_str(&format!("{} samples executed\nprogram {}\n", samples.len(), hex(&program.id())));
+        text.push_str(&format!(
+            "{} samples executed\nprogram {}\n",
+            samples.len(),
+            hex(&program.id())
+        ));
     }
     for (output, right, count) in &accuracy {
         let share = 100.0 * *right as f64 / *count as f64;
-        text.push_str(&format!("labels  {output}: {right} of {count} right ({share:.1} %)\n"));
+        text.push_str(&format!(
+            "labels  {output}: {right} of {count} right ({share:.1} %)\n"
+        ));
     }
     text.push_str(&tail_text(&model));
-    let accuracy = accuracy.into_iter().map(|(output, right, count)| {
-        json!({"output": output, "right": right, "samples": count})
-    });
+    let accuracy = accuracy
+        .into_iter()
+        .map(|(output, right, count)| json!({"output": output, "right": right, "samples": count}));
     let json = json!({
         "program_id": hex(&program.id()),
         "samples": samples.len(),
@@ -81,19 +104,28 @@ impl Results {
     fn add(&mut self, program: &Program, trace: &Trace, claim: Claim) {
         let outputs = trace.outputs();
         let pairs = program.outputs().iter().zip(&outputs);
-        self.texts.push(pairs.map(|(port, tensor)| output_text(port, tensor)).collect());
+        self.texts.push(
+            pairs
+                .map(|(port, tensor)| output_text(port, tensor))
+                .collect(),
+        );
         self.json.push(json!({
             "outputs": outputs_json(program, &outputs),
             "claim_digest": hex(&claim.digest()),
             "context": hex(claim.context()),
         }));
-        self.predicted.push(outputs.iter().map(|tensor| argmax(tensor)).collect());
+        self.predicted
+            .push(outputs.iter().map(|tensor| argmax(tensor)).collect());
         self.claims.push(claim);
     }
 }
 
 /// For each output with labels: its name, how many predictions are right, and of how many.
-fn accuracies(program: &Program, samples: &Samples, predicted: &[Vec<Option<usize>>]) -> Vec<(String, usize, usize)> {
+fn accuracies(
+    program: &Program,
+    samples: &Samples,
+    predicted: &[Vec<Option<usize>>],
+) -> Vec<(String, usize, usize)> {
     let ports = program.outputs().iter().enumerate();
     let counted = ports.filter_map(|(output, port)| {
         let labels = samples.labels(&port.name, program.outputs().len())?;
@@ -116,7 +148,12 @@ struct Dump {
 impl Dump {
     fn new(tensors: Vec<(String, TensorId)>) -> Self {
         let count = tensors.len();
-        Self { tensors, values: vec![Vec::new(); count], facts: vec![None; count], samples: 0 }
+        Self {
+            tensors,
+            values: vec![Vec::new(); count],
+            facts: vec![None; count],
+            samples: 0,
+        }
     }
 
     fn add(&mut self, trace: &Trace) {
@@ -129,12 +166,28 @@ impl Dump {
     }
 
     fn archive(self) -> Result<Vec<u8>, Error> {
-        let Self { tensors, values, facts, samples } = self;
-        let arrays = tensors.iter().zip(values).zip(facts).filter_map(|(((name, _), values), fact)| {
-            let (dtype, shape) = fact?;
-            let shape = std::iter::once(samples).chain(shape).collect();
-            Some((name.as_str(), Array { shape, elements: Elements::Int(descr(dtype), values) }))
-        });
+        let Self {
+            tensors,
+            values,
+            facts,
+            samples,
+        } = self;
+        let arrays =
+            tensors
+                .iter()
+                .zip(values)
+                .zip(facts)
+                .filter_map(|(((name, _), values), fact)| {
+                    let (dtype, shape) = fact?;
+                    let shape = std::iter::once(samples).chain(shape).collect();
+                    Some((
+                        name.as_str(),
+                        Array {
+                            shape,
+                            elements: Elements::Int(descr(dtype), values),
+                        },
+                    ))
+                });
         Ok(write_npz(arrays)?)
     }
 }

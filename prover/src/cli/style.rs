@@ -18,7 +18,11 @@ impl Style {
     }
 
     fn paint(self, code: &str, text: &str) -> String {
-        if self.0 { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+        if self.0 {
+            format!("\x1b[{code}m{text}\x1b[0m")
+        } else {
+            text.to_owned()
+        }
     }
 
     /// A heading.
@@ -40,7 +44,6 @@ impl Style {
     pub(crate) fn bad(self, text: &str) -> String {
         self.paint("1;31", text)
     }
-
 }
 
 /// The convention of no-color.org, and terminals that know no colour.
@@ -61,14 +64,25 @@ pub(crate) fn bytes(count: u64) -> String {
 
 /// CPU seconds for people.
 pub(crate) fn seconds(value: f64) -> String {
-    if value < 0.0995 { format!("{:.1} ms", value * 1e3) } else { format!("{value:.2} s") }
+    if value < 0.0995 {
+        format!("{:.1} ms", value * 1e3)
+    } else {
+        format!("{value:.2} s")
+    }
 }
 
 /// Rows of cells in columns that are as wide as their widest cell.
 pub(crate) fn table(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
-    let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
+    let width = |column: usize| {
+        rows.iter()
+            .filter_map(|row| row.get(column))
+            .map(|cell| cell.chars().count())
+            .max()
+    };
+    let widths: Vec<usize> = (0..columns)
+        .map(|column| width(column).unwrap_or(0))
+        .collect();
     let mut out = String::new();
     for row in rows {
         let mut line = String::new();
@@ -88,13 +102,24 @@ mod tests {
 
     #[test]
     fn accepts_cells_of_any_width() {
-        let row = |cells: &[&str]| cells.iter().map(|cell| (*cell).to_owned()).collect::<Vec<_>>();
-        assert_eq!(table(&[row(&["a", "bb"]), row(&["ccé", ""])]), "a    bb\nccé\n");
+        let row = |cells: &[&str]| {
+            cells
+                .iter()
+                .map(|cell| (*cell).to_owned())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            table(&[row(&["a", "bb"]), row(&["ccé", ""])]),
+            "a    bb\nccé\n"
+        );
     }
 
     #[test]
     fn accepts_all_magnitudes() {
-        assert_eq!([bytes(9_999), bytes(18_500), bytes(52_000_000)], ["9999 B", "18.5 kB", "52.0 MB"]);
+        assert_eq!(
+            [bytes(9_999), bytes(18_500), bytes(52_000_000)],
+            ["9999 B", "18.5 kB", "52.0 MB"]
+        );
         assert_eq!([seconds(0.0312), seconds(0.5)], ["31.2 ms", "0.50 s"]);
     }
 }

@@ -21,19 +21,29 @@ const SHOWN: usize = 12;
 pub(super) fn load_model(path: &Path) -> Result<Model, Error> {
     if path.is_dir() {
         let (_, program) = keys::load_program(path)?;
-        return Ok(Model { program: program.into(), import: None });
+        return Ok(Model {
+            program: program.into(),
+            import: None,
+        });
     }
     Model::load(path)
 }
 
 /// The samples of all input files, or the one that was chosen.
 pub(super) fn load_samples(program: &Program, args: &InputArgs) -> Result<Samples, Error> {
-    let names: Vec<&str> = program.inputs().iter().map(|port| port.name.as_str()).collect();
+    let names: Vec<&str> = program
+        .inputs()
+        .iter()
+        .map(|port| port.name.as_str())
+        .collect();
     let mut all: Option<Samples> = None;
     for path in &args.input {
         let inputs = read_inputs(path, &names)?;
-        let samples = Samples::new(program, inputs, args.meaning())
-            .map_err(|source| InputError::Sample { path: path.clone(), source })?;
+        let samples =
+            Samples::new(program, inputs, args.meaning()).map_err(|source| InputError::Sample {
+                path: path.clone(),
+                source,
+            })?;
         match &mut all {
             None => all = Some(samples),
             Some(all) => all.append(samples),
@@ -44,7 +54,8 @@ pub(super) fn load_samples(program: &Program, args: &InputArgs) -> Result<Sample
         None => Ok(all),
         Some(wanted) => {
             let available = all.len();
-            all.only(wanted).ok_or(Error::NoSuchSample { wanted, available })
+            all.only(wanted)
+                .ok_or(Error::NoSuchSample { wanted, available })
         }
     }
 }
@@ -55,13 +66,20 @@ pub(super) fn contexts(args: &ContextArgs, samples: usize) -> Result<Vec<[u8; 32
         [] => Ok(vec![[0; 32]; samples]),
         [one] => Ok(vec![*one; samples]),
         each if each.len() == samples => Ok(each.to_vec()),
-        each => Err(Error::Contexts { got: each.len(), samples }),
+        each => Err(Error::Contexts {
+            got: each.len(),
+            samples,
+        }),
     }
 }
 
 /// The type and shape of a tensor, as `u8[1,10]`.
 pub(super) fn type_name(dtype: zkonnx_verifier::DataType, shape: &[u32]) -> String {
-    let shape = shape.iter().map(u32::to_string).collect::<Vec<_>>().join(",");
+    let shape = shape
+        .iter()
+        .map(u32::to_string)
+        .collect::<Vec<_>>()
+        .join(",");
     format!("{}[{shape}]", format!("{dtype:?}").to_lowercase())
 }
 
@@ -72,15 +90,30 @@ fn port_type(tensor: &Tensor) -> String {
 
 /// The position of the largest value along the last axis, if there is one vector of several values.
 pub(super) fn argmax(tensor: &Tensor) -> Option<usize> {
-    let vector = tensor.shape.last().is_some_and(|&last| last > 1 && last == tensor.data.len());
+    let vector = tensor
+        .shape
+        .last()
+        .is_some_and(|&last| last > 1 && last == tensor.data.len());
     // The first of equals, as NumPy has it.
-    let best = tensor.data.iter().enumerate().rev().max_by_key(|(_, value)| **value);
+    let best = tensor
+        .data
+        .iter()
+        .enumerate()
+        .rev()
+        .max_by_key(|(_, value)| **value);
     best.filter(|_| vector).map(|(index, _)| index)
 }
 
 fn reals(tensor: &Tensor, quantization: Option<&Quantization>) -> Option<Vec<f32>> {
     let scale = Scale::new(quantization?, &tensor.shape);
-    Some(tensor.data.iter().enumerate().map(|(index, value)| scale.dequantize(*value, index)).collect())
+    Some(
+        tensor
+            .data
+            .iter()
+            .enumerate()
+            .map(|(index, value)| scale.dequantize(*value, index))
+            .collect(),
+    )
 }
 
 /// An output for programs.
@@ -102,12 +135,21 @@ pub(super) fn output_json(port: &Port, tensor: &Tensor) -> Value {
 
 /// The outputs of one inference for programs.
 pub(super) fn outputs_json(program: &Program, outputs: &[&Tensor]) -> Value {
-    program.outputs().iter().zip(outputs).map(|(port, tensor)| output_json(port, tensor)).collect()
+    program
+        .outputs()
+        .iter()
+        .zip(outputs)
+        .map(|(port, tensor)| output_json(port, tensor))
+        .collect()
 }
 
 fn list<T: ToString>(values: impl ExactSizeIterator<Item = T>) -> String {
     let more = values.len().saturating_sub(SHOWN);
-    let mut text = values.take(SHOWN).map(|value| value.to_string()).collect::<Vec<_>>().join(" ");
+    let mut text = values
+        .take(SHOWN)
+        .map(|value| value.to_string())
+        .collect::<Vec<_>>()
+        .join(" ");
     if more > 0 {
         text.push_str(&format!(" … ({more} more)"));
     }
@@ -117,10 +159,17 @@ fn list<T: ToString>(values: impl ExactSizeIterator<Item = T>) -> String {
 /// An output for people: one or two lines.
 pub(super) fn output_text(port: &Port, tensor: &Tensor) -> String {
     let largest = argmax(tensor).map_or(String::new(), |index| format!("  (largest at {index})"));
-    let mut text =
-        format!("output  {} {} = {}{largest}\n", port.name, port_type(tensor), list(tensor.data.iter().copied()));
+    let mut text = format!(
+        "output  {} {} = {}{largest}\n",
+        port.name,
+        port_type(tensor),
+        list(tensor.data.iter().copied())
+    );
     if let Some(reals) = reals(tensor, port.quantization.as_ref()) {
-        text.push_str(&format!("        in reals: {}\n", list(reals.iter().map(|value| format!("{value:.4}")))));
+        text.push_str(&format!(
+            "        in reals: {}\n",
+            list(reals.iter().map(|value| format!("{value:.4}")))
+        ));
     }
     text
 }
@@ -151,30 +200,48 @@ pub(super) fn claim_json(claim: &Claim) -> Value {
 /// A claim for people.
 pub(super) fn claim_text(claim: &Claim) -> String {
     let data = |kind: &str, tensor: &TensorData| {
-        format!("  {kind}  {} = {}\n", type_name(tensor.dtype(), tensor.shape()), list(tensor.values().iter()))
+        format!(
+            "  {kind}  {} = {}\n",
+            type_name(tensor.dtype(), tensor.shape()),
+            list(tensor.values().iter())
+        )
     };
     let mut text = format!("claim     {}\n", hex(&claim.digest()));
     text.push_str(&format!("  program {}\n", hex(claim.program_id())));
     match claim.input() {
         ClaimInput::Private => text.push_str("  input   private\n"),
-        ClaimInput::Public(tensors) => tensors.iter().for_each(|tensor| text.push_str(&data("input ", tensor))),
+        ClaimInput::Public(tensors) => tensors
+            .iter()
+            .for_each(|tensor| text.push_str(&data("input ", tensor))),
     }
-    claim.outputs().iter().for_each(|tensor| text.push_str(&data("output", tensor)));
+    claim
+        .outputs()
+        .iter()
+        .for_each(|tensor| text.push_str(&data("output", tensor)));
     text.push_str(&format!("  context {}\n", hex(claim.context())));
     text
 }
 
 /// What is not proved of a model, for people; empty if everything is.
 pub(super) fn tail_text(model: &Model) -> String {
-    let nodes: Vec<String> = model.tail().iter().map(|node| format!("{} ({})", node.node, node.op)).collect();
+    let nodes: Vec<String> = model
+        .tail()
+        .iter()
+        .map(|node| format!("{} ({})", node.node, node.op))
+        .collect();
     match nodes.is_empty() {
         true => String::new(),
-        false => format!("not proved: {}, float arithmetic after the last integer tensor\n", nodes.join(", ")),
+        false => format!(
+            "not proved: {}, float arithmetic after the last integer tensor\n",
+            nodes.join(", ")
+        ),
     }
 }
 
 /// What is not proved of a model, for programs.
 pub(super) fn tail_json(model: &Model) -> Value {
     let nodes = model.tail().iter();
-    nodes.map(|node| json!({"node": node.node, "op": node.op, "domain": node.domain})).collect()
+    nodes
+        .map(|node| json!({"node": node.node, "op": node.op, "domain": node.domain}))
+        .collect()
 }

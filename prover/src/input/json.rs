@@ -47,18 +47,28 @@ pub enum JsonError {
 }
 
 /// The tensors of a JSON text for inputs with the given names.
-pub(super) fn read(bytes: &[u8], names: &[&str]) -> Result<Vec<(Option<String>, Array)>, JsonError> {
+pub(super) fn read(
+    bytes: &[u8],
+    names: &[&str],
+) -> Result<Vec<(Option<String>, Array)>, JsonError> {
     match serde_json::from_slice(bytes)? {
         Value::Object(object) => {
             if let (Some(data), false) = (object.get("input_data"), names.contains(&"input_data")) {
                 return input_data(data, names.len());
             }
-            let found = names.iter().filter_map(|name| Some((*name, object.get(*name)?)));
+            let found = names
+                .iter()
+                .filter_map(|name| Some((*name, object.get(*name)?)));
             let found: Vec<_> = found.collect();
             if found.is_empty() {
-                return Err(JsonError::Names { expected: names.join(", ") });
+                return Err(JsonError::Names {
+                    expected: names.join(", "),
+                });
             }
-            found.into_iter().map(|(name, value)| Ok((Some(name.to_owned()), tensor(value)?))).collect()
+            found
+                .into_iter()
+                .map(|(name, value)| Ok((Some(name.to_owned()), tensor(value)?)))
+                .collect()
         }
         value @ Value::Array(_) => Ok(vec![(None, tensor(&value)?)]),
         _ => Err(JsonError::Form),
@@ -66,7 +76,9 @@ pub(super) fn read(bytes: &[u8], names: &[&str]) -> Result<Vec<(Option<String>, 
 }
 
 fn input_data(data: &Value, inputs: usize) -> Result<Vec<(Option<String>, Array)>, JsonError> {
-    let Value::Array(lists) = data else { return Err(JsonError::Form) };
+    let Value::Array(lists) = data else {
+        return Err(JsonError::Form);
+    };
     if lists.len() == inputs {
         return lists.iter().map(|list| Ok((None, tensor(list)?))).collect();
     }
@@ -74,7 +86,10 @@ fn input_data(data: &Value, inputs: usize) -> Result<Vec<(Option<String>, Array)
     if inputs == 1 && !lists.is_empty() && lists.iter().all(Value::is_number) {
         return Ok(vec![(None, tensor(data)?)]);
     }
-    Err(JsonError::Count { expected: inputs, got: lists.len() })
+    Err(JsonError::Count {
+        expected: inputs,
+        got: lists.len(),
+    })
 }
 
 fn tensor(value: &Value) -> Result<Array, JsonError> {
@@ -92,10 +107,17 @@ fn tensor(value: &Value) -> Result<Array, JsonError> {
     }
     let mut numbers = Vec::new();
     flatten(value, &shape, &mut numbers)?;
-    Ok(Array { shape, elements: elements(&numbers) })
+    Ok(Array {
+        shape,
+        elements: elements(&numbers),
+    })
 }
 
-fn flatten<'a>(value: &'a Value, shape: &[usize], out: &mut Vec<&'a serde_json::Number>) -> Result<(), JsonError> {
+fn flatten<'a>(
+    value: &'a Value,
+    shape: &[usize],
+    out: &mut Vec<&'a serde_json::Number>,
+) -> Result<(), JsonError> {
     match (value, shape) {
         (Value::Array(list), [extent, inner @ ..]) if list.len() == *extent => {
             list.iter().try_for_each(|value| flatten(value, inner, out))
@@ -106,7 +128,9 @@ fn flatten<'a>(value: &'a Value, shape: &[usize], out: &mut Vec<&'a serde_json::
         }
         (Value::Array(_), _) | (Value::Number(_), _) => Err(JsonError::Ragged),
         (Value::Null, _) => Err(JsonError::Element { got: "null" }),
-        (Value::Bool(_), _) => Err(JsonError::Element { got: "true or false" }),
+        (Value::Bool(_), _) => Err(JsonError::Element {
+            got: "true or false",
+        }),
         (Value::String(_), _) => Err(JsonError::Element { got: "text" }),
         (Value::Object(_), _) => Err(JsonError::Element { got: "an object" }),
     }
@@ -117,7 +141,12 @@ fn elements(numbers: &[&serde_json::Number]) -> Elements {
     match numbers.iter().map(|number| number.as_i64()).collect() {
         Some(values) => Elements::Int("<i8", values),
         // Decimal to binary64 to binary32, as `numpy.float32(json.load(…))` does.
-        None => Elements::F32(numbers.iter().map(|number| number.as_f64().unwrap_or(f64::NAN) as f32).collect()),
+        None => Elements::F32(
+            numbers
+                .iter()
+                .map(|number| number.as_f64().unwrap_or(f64::NAN) as f32)
+                .collect(),
+        ),
     }
 }
 
@@ -125,18 +154,35 @@ fn elements(numbers: &[&serde_json::Number]) -> Elements {
 mod tests {
     use super::*;
 
-    fn shapes(text: &str, names: &[&str]) -> Result<Vec<(Option<String>, Vec<usize>)>, String> {
+    type Shapes = Vec<(Option<String>, Vec<usize>)>;
+
+    fn shapes(text: &str, names: &[&str]) -> Result<Shapes, String> {
         let arrays = read(text.as_bytes(), names).map_err(|error| error.to_string())?;
-        Ok(arrays.into_iter().map(|(name, array)| (name, array.shape)).collect())
+        Ok(arrays
+            .into_iter()
+            .map(|(name, array)| (name, array.shape))
+            .collect())
     }
 
     #[test]
     fn accepts_all_three_forms() {
-        assert_eq!(shapes("{\"input_data\": [[1, 2.5]]}", &["x"]).unwrap(), [(None, vec![2])]);
-        assert_eq!(shapes("{\"input_data\": [1, 2.5]}", &["x"]).unwrap(), [(None, vec![2])]);
-        assert_eq!(shapes("[[1, 2], [3, 4]]", &["x"]).unwrap(), [(None, vec![2, 2])]);
+        assert_eq!(
+            shapes("{\"input_data\": [[1, 2.5]]}", &["x"]).unwrap(),
+            [(None, vec![2])]
+        );
+        assert_eq!(
+            shapes("{\"input_data\": [1, 2.5]}", &["x"]).unwrap(),
+            [(None, vec![2])]
+        );
+        assert_eq!(
+            shapes("[[1, 2], [3, 4]]", &["x"]).unwrap(),
+            [(None, vec![2, 2])]
+        );
         let named = shapes("{\"b\": [1], \"a\": [[2]], \"c\": \"note\"}", &["a", "b"]).unwrap();
-        assert_eq!(named, [(Some("a".into()), vec![1, 1]), (Some("b".into()), vec![1])]);
+        assert_eq!(
+            named,
+            [(Some("a".into()), vec![1, 1]), (Some("b".into()), vec![1])]
+        );
         let two = shapes("{\"input_data\": [[1, 2], [3]]}", &["a", "b"]).unwrap();
         assert_eq!(two, [(None, vec![2]), (None, vec![1])]);
     }

@@ -80,24 +80,43 @@ pub struct Inputs {
 
 /// Reads the tensors of a file for inputs with the given names. The kind of file follows from its contents.
 pub fn read_inputs(path: &Path, names: &[&str]) -> Result<Inputs, InputError> {
-    read_inputs_from(path, &files::read(path, MAX_INPUT_BYTES, "an input")?, names)
+    read_inputs_from(
+        path,
+        &files::read(path, MAX_INPUT_BYTES, "an input")?,
+        names,
+    )
 }
 
 /// As [`read_inputs`], from the bytes of a file; `path` is for errors.
 pub fn read_inputs_from(path: &Path, bytes: &[u8], names: &[&str]) -> Result<Inputs, InputError> {
     let mut labels = Vec::new();
     let arrays = if bytes.starts_with(NPY_MAGIC) {
-        let array = Array::read(bytes).map_err(|source| InputError::Npy { path: path.into(), source })?;
+        let array = Array::read(bytes).map_err(|source| InputError::Npy {
+            path: path.into(),
+            source,
+        })?;
         vec![(None, array)]
     } else if bytes.starts_with(NPZ_MAGIC) {
-        let failed = |source| InputError::Npz { path: path.into(), source };
+        let failed = |source| InputError::Npz {
+            path: path.into(),
+            source,
+        };
         let mut arrays = archive(bytes, names).map_err(failed)?;
         labels = take_labels(&mut arrays, names);
-        arrays.into_iter().map(|(name, array)| (Some(name), array)).collect()
+        arrays
+            .into_iter()
+            .map(|(name, array)| (Some(name), array))
+            .collect()
     } else if is_json(path, bytes) {
-        json::read(bytes, names).map_err(|source| InputError::Json { path: path.into(), source })?
+        json::read(bytes, names).map_err(|source| InputError::Json {
+            path: path.into(),
+            source,
+        })?
     } else {
-        let (name, array) = pb::read(bytes).map_err(|source| InputError::Pb { path: path.into(), source })?;
+        let (name, array) = pb::read(bytes).map_err(|source| InputError::Pb {
+            path: path.into(),
+            source,
+        })?;
         vec![(name.filter(|name| names.contains(&name.as_str())), array)]
     };
     Ok(Inputs { arrays, labels })
@@ -120,7 +139,9 @@ fn is_label(name: &str) -> bool {
 fn archive(bytes: &[u8], names: &[&str]) -> Result<Vec<(String, Array)>, NpzError> {
     let present = npz_names(bytes)?;
     let any = present.iter().any(|name| names.contains(&name.as_str()));
-    read_npz(bytes, |name| names.contains(&name) || is_label(name) || !any)
+    read_npz(bytes, |name| {
+        names.contains(&name) || is_label(name) || !any
+    })
 }
 
 fn take_labels(arrays: &mut Vec<(String, Array)>, names: &[&str]) -> Vec<(String, Vec<i64>)> {

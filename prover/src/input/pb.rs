@@ -77,12 +77,26 @@ pub(super) fn read(bytes: &[u8]) -> Result<(Option<String>, Array), PbError> {
     }
     let known = TYPES.iter().find(|(code, _)| *code == tensor.data_type);
     let (_, descr) = *known.ok_or(PbError::Type(tensor.data_type))?;
-    let shape: Option<Vec<usize>> = tensor.dims.iter().map(|&extent| usize::try_from(extent).ok()).collect();
+    let shape: Option<Vec<usize>> = tensor
+        .dims
+        .iter()
+        .map(|&extent| usize::try_from(extent).ok())
+        .collect();
     let shape = shape.ok_or(PbError::Shape)?;
-    let expected = shape.iter().try_fold(1usize, |n, extent| n.checked_mul(*extent)).ok_or(PbError::Shape)?;
-    let elements = if tensor.raw_data.is_empty() { listed(&tensor, descr) } else { raw(&tensor.raw_data, descr) };
+    let expected = shape
+        .iter()
+        .try_fold(1usize, |n, extent| n.checked_mul(*extent))
+        .ok_or(PbError::Shape)?;
+    let elements = if tensor.raw_data.is_empty() {
+        listed(&tensor, descr)
+    } else {
+        raw(&tensor.raw_data, descr)
+    };
     if elements.len() != expected {
-        return Err(PbError::Length { expected, got: elements.len() });
+        return Err(PbError::Length {
+            expected,
+            got: elements.len(),
+        });
     }
     let name = (!tensor.name.is_empty()).then_some(tensor.name);
     Ok((name, Array { shape, elements }))
@@ -91,23 +105,43 @@ pub(super) fn read(bytes: &[u8]) -> Result<(Option<String>, Array), PbError> {
 fn listed(tensor: &TensorProto, descr: &'static str) -> Elements {
     match descr {
         "<f4" => Elements::F32(tensor.float_data.clone()),
-        "<f8" => Elements::F32(tensor.double_data.iter().map(|value| *value as f32).collect()),
+        "<f8" => Elements::F32(
+            tensor
+                .double_data
+                .iter()
+                .map(|value| *value as f32)
+                .collect(),
+        ),
         "<i8" => Elements::Int(descr, tensor.int64_data.clone()),
-        _ => Elements::Int(descr, tensor.int32_data.iter().copied().map(i64::from).collect()),
+        _ => Elements::Int(
+            descr,
+            tensor.int32_data.iter().copied().map(i64::from).collect(),
+        ),
     }
 }
 
 /// Little-endian elements one after the other; bytes that fill no element make the length wrong.
 fn raw(bytes: &[u8], descr: &'static str) -> Elements {
     let width = usize::from(descr.as_bytes()[2] - b'0');
-    let words = bytes.chunks(width).map(|chunk| chunk.iter().rev().fold(0u64, |word, byte| word << 8 | u64::from(*byte)));
+    let words = bytes.chunks(width).map(|chunk| {
+        chunk
+            .iter()
+            .rev()
+            .fold(0u64, |word, byte| word << 8 | u64::from(*byte))
+    });
     match descr {
         "<f4" => Elements::F32(words.map(|word| f32::from_bits(word as u32)).collect()),
         "<f8" => Elements::F32(words.map(|word| f64::from_bits(word) as f32).collect()),
         _ => {
             let shift = 64 - 8 * width as u32;
             let signed = descr.as_bytes()[1] == b'i';
-            let extend = |word: u64| if signed { (word << shift) as i64 >> shift } else { word as i64 };
+            let extend = |word: u64| {
+                if signed {
+                    (word << shift) as i64 >> shift
+                } else {
+                    word as i64
+                }
+            };
             Elements::Int(descr, words.map(extend).collect())
         }
     }
@@ -118,7 +152,12 @@ mod tests {
     use super::*;
 
     fn proto(data_type: i32, dims: &[i64], raw_data: &[u8]) -> TensorProto {
-        TensorProto { data_type, dims: dims.to_vec(), raw_data: raw_data.to_vec(), ..Default::default() }
+        TensorProto {
+            data_type,
+            dims: dims.to_vec(),
+            raw_data: raw_data.to_vec(),
+            ..Default::default()
+        }
     }
 
     fn array(tensor: &TensorProto) -> Result<Array, PbError> {
@@ -128,11 +167,27 @@ mod tests {
     #[test]
     fn accepts_raw_and_listed_elements() {
         let bytes = proto(3, &[2], &[255, 1]);
-        assert_eq!(array(&bytes).unwrap().elements, Elements::Int("|i1", vec![-1, 1]));
-        let listed = TensorProto { int32_data: vec![-1, 1], raw_data: vec![], ..bytes };
-        assert_eq!(array(&listed).unwrap().elements, Elements::Int("|i1", vec![-1, 1]));
+        assert_eq!(
+            array(&bytes).unwrap().elements,
+            Elements::Int("|i1", vec![-1, 1])
+        );
+        let listed = TensorProto {
+            int32_data: vec![-1, 1],
+            raw_data: vec![],
+            ..bytes
+        };
+        assert_eq!(
+            array(&listed).unwrap().elements,
+            Elements::Int("|i1", vec![-1, 1])
+        );
         let floats = proto(1, &[1, 1], &1.5f32.to_le_bytes());
-        assert_eq!(array(&floats).unwrap(), Array { shape: vec![1, 1], elements: Elements::F32(vec![1.5]) });
+        assert_eq!(
+            array(&floats).unwrap(),
+            Array {
+                shape: vec![1, 1],
+                elements: Elements::F32(vec![1.5])
+            }
+        );
     }
 
     #[test]
@@ -140,10 +195,22 @@ mod tests {
         assert_eq!(read(b"not a tensor"), Err(PbError::Decode));
         assert_eq!(read(b""), Err(PbError::Decode));
         assert_eq!(array(&proto(8, &[1], &[1])), Err(PbError::Type(8)));
-        assert_eq!(array(&proto(2, &[3], &[1])), Err(PbError::Length { expected: 3, got: 1 }));
+        assert_eq!(
+            array(&proto(2, &[3], &[1])),
+            Err(PbError::Length {
+                expected: 3,
+                got: 1
+            })
+        );
         assert_eq!(array(&proto(2, &[-1], &[1])), Err(PbError::Shape));
-        assert_eq!(array(&proto(2, &[1 << 40, 1 << 40], &[1])), Err(PbError::Shape));
-        let external = TensorProto { data_location: 1, ..proto(2, &[1], &[]) };
+        assert_eq!(
+            array(&proto(2, &[1 << 40, 1 << 40], &[1])),
+            Err(PbError::Shape)
+        );
+        let external = TensorProto {
+            data_location: 1,
+            ..proto(2, &[1], &[])
+        };
         assert_eq!(array(&external), Err(PbError::External));
     }
 }

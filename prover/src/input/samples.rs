@@ -11,7 +11,9 @@ use crate::real::{RealError, Scale};
 #[non_exhaustive]
 pub enum SampleError {
     /// Another number of tensors than the program has inputs.
-    #[error("the model has {expected} inputs ({names}), the file has {got}; name the tensors after the inputs")]
+    #[error(
+        "the model has {expected} inputs ({names}), the file has {got}; name the tensors after the inputs"
+    )]
     Count {
         /// Inputs of the program.
         expected: usize,
@@ -29,7 +31,9 @@ pub enum SampleError {
         got: String,
     },
     /// A tensor that is neither one sample nor several.
-    #[error("input `{name}` has shape {expected:?}, the file has {got:?}: give one sample or a leading axis of samples")]
+    #[error(
+        "input `{name}` has shape {expected:?}, the file has {got:?}: give one sample or a leading axis of samples"
+    )]
     Shape {
         /// The input.
         name: String,
@@ -109,7 +113,11 @@ impl Samples {
             let fact = program.fact(port.tensor);
             let column = split(port, fact, array, meaning)?;
             if let Some(expected) = columns.first().map(Vec::len).filter(|&n| n != column.len()) {
-                return Err(SampleError::SampleCount { name: port.name.clone(), expected, got: column.len() });
+                return Err(SampleError::SampleCount {
+                    name: port.name.clone(),
+                    expected,
+                    got: column.len(),
+                });
             }
             columns.push(column);
         }
@@ -117,7 +125,11 @@ impl Samples {
         let mut columns: Vec<_> = columns.into_iter().map(Vec::into_iter).collect();
         let samples = (0..count).map(|_| columns.iter_mut().filter_map(Iterator::next).collect());
         let samples: Vec<Vec<Tensor>> = samples.collect();
-        let labels = inputs.labels.into_iter().filter(|(_, labels)| labels.len() == count).collect();
+        let labels = inputs
+            .labels
+            .into_iter()
+            .filter(|(_, labels)| labels.len() == count)
+            .collect();
         if samples.is_empty() {
             return Err(SampleError::NoSample);
         }
@@ -145,7 +157,9 @@ impl Samples {
             return None;
         }
         self.samples = vec![self.samples.swap_remove(index)];
-        self.labels.iter_mut().for_each(|(_, labels)| *labels = vec![labels[index]]);
+        self.labels
+            .iter_mut()
+            .for_each(|(_, labels)| *labels = vec![labels[index]]);
         Some(self)
     }
 
@@ -158,30 +172,64 @@ impl Samples {
     /// Labels that the file holds for an output, one for each sample: the array `y_<output>`, or `y` for the only one.
     pub fn labels(&self, output: &str, outputs: usize) -> Option<&[i64]> {
         let own = format!("y_{output}");
-        let found = self.labels.iter().find(|(name, _)| *name == own || (outputs == 1 && name == "y"));
+        let found = self
+            .labels
+            .iter()
+            .find(|(name, _)| *name == own || (outputs == 1 && name == "y"));
         found.map(|(_, labels)| labels.as_slice())
     }
 }
 
 /// The array of each port.
-fn matched<'a>(ports: &[Port], arrays: &'a [(Option<String>, Array)]) -> Result<Vec<&'a Array>, SampleError> {
-    let named = |port: &Port| arrays.iter().find(|(name, _)| name.as_deref() == Some(&port.name));
+fn matched<'a>(
+    ports: &[Port],
+    arrays: &'a [(Option<String>, Array)],
+) -> Result<Vec<&'a Array>, SampleError> {
+    let named = |port: &Port| {
+        arrays
+            .iter()
+            .find(|(name, _)| name.as_deref() == Some(&port.name))
+    };
     if ports.iter().any(|port| named(port).is_some()) {
         let missing = |port: &Port| SampleError::Missing {
             name: port.name.clone(),
-            got: arrays.iter().filter_map(|(name, _)| name.clone()).collect::<Vec<_>>().join(", "),
+            got: arrays
+                .iter()
+                .filter_map(|(name, _)| name.clone())
+                .collect::<Vec<_>>()
+                .join(", "),
         };
-        return ports.iter().map(|port| named(port).map(|(_, array)| array).ok_or_else(|| missing(port))).collect();
+        return ports
+            .iter()
+            .map(|port| {
+                named(port)
+                    .map(|(_, array)| array)
+                    .ok_or_else(|| missing(port))
+            })
+            .collect();
     }
     if arrays.len() != ports.len() {
-        let names = ports.iter().map(|port| port.name.as_str()).collect::<Vec<_>>().join(", ");
-        return Err(SampleError::Count { expected: ports.len(), got: arrays.len(), names });
+        let names = ports
+            .iter()
+            .map(|port| port.name.as_str())
+            .collect::<Vec<_>>()
+            .join(", ");
+        return Err(SampleError::Count {
+            expected: ports.len(),
+            got: arrays.len(),
+            names,
+        });
     }
     Ok(arrays.iter().map(|(_, array)| array).collect())
 }
 
 /// The samples of one port.
-fn split(port: &Port, fact: &Fact, array: &Array, meaning: Meaning) -> Result<Vec<Tensor>, SampleError> {
+fn split(
+    port: &Port,
+    fact: &Fact,
+    array: &Array,
+    meaning: Meaning,
+) -> Result<Vec<Tensor>, SampleError> {
     let count = sample_count(&array.shape, &fact.shape).ok_or_else(|| SampleError::Shape {
         name: port.name.clone(),
         expected: fact.shape.clone(),
@@ -189,14 +237,26 @@ fn split(port: &Port, fact: &Fact, array: &Array, meaning: Meaning) -> Result<Ve
     })?;
     let values = integers(port, fact, array, meaning)?;
     let len = fact.len();
-    let tensor = |i: usize| Tensor::new(fact.dtype, fact.shape.clone(), values[i * len..(i + 1) * len].to_vec());
+    let tensor = |i: usize| {
+        Tensor::new(
+            fact.dtype,
+            fact.shape.clone(),
+            values[i * len..(i + 1) * len].to_vec(),
+        )
+    };
     Ok((0..count).map(tensor).collect())
 }
 
 /// How many samples of shape `wanted` an array of shape `got` holds. Axes of extent 1 may come and go, and a sample may
 /// be flat.
 fn sample_count(got: &[usize], wanted: &[usize]) -> Option<usize> {
-    let strip = |shape: &[usize]| shape.iter().copied().filter(|&extent| extent != 1).collect::<Vec<_>>();
+    let strip = |shape: &[usize]| {
+        shape
+            .iter()
+            .copied()
+            .filter(|&extent| extent != 1)
+            .collect::<Vec<_>>()
+    };
     let len: usize = wanted.iter().product();
     let fits = |shape: &[usize]| strip(shape) == strip(wanted) || *shape == [len];
     if fits(got) {
@@ -208,15 +268,33 @@ fn sample_count(got: &[usize], wanted: &[usize]) -> Option<usize> {
     }
 }
 
-fn integers(port: &Port, fact: &Fact, array: &Array, meaning: Meaning) -> Result<Vec<i64>, SampleError> {
+fn integers(
+    port: &Port,
+    fact: &Fact,
+    array: &Array,
+    meaning: Meaning,
+) -> Result<Vec<i64>, SampleError> {
     let name = || port.name.clone();
-    let scale = port.quantization.as_ref().filter(|_| meaning == Meaning::Model);
+    let scale = port
+        .quantization
+        .as_ref()
+        .filter(|_| meaning == Meaning::Model);
     match (&array.elements, scale) {
-        (Elements::Int(_, values), None) => match values.iter().position(|value| !fact.range.contains(*value)) {
-            Some(index) => Err(SampleError::Value { name: name(), index, value: values[index], range: fact.range }),
-            None => Ok(values.clone()),
-        },
-        (Elements::F32(_), None) => Err(SampleError::RealForInteger { name: name(), dtype: fact.dtype }),
+        (Elements::Int(_, values), None) => {
+            match values.iter().position(|value| !fact.range.contains(*value)) {
+                Some(index) => Err(SampleError::Value {
+                    name: name(),
+                    index,
+                    value: values[index],
+                    range: fact.range,
+                }),
+                None => Ok(values.clone()),
+            }
+        }
+        (Elements::F32(_), None) => Err(SampleError::RealForInteger {
+            name: name(),
+            dtype: fact.dtype,
+        }),
         (elements, Some(quantization)) => {
             let scale = Scale::new(quantization, &fact.shape);
             let real = |index: usize| match elements {
@@ -225,7 +303,11 @@ fn integers(port: &Port, fact: &Fact, array: &Array, meaning: Meaning) -> Result
             };
             let quantize = |index| {
                 let value = scale.quantize(real(index), index, fact.range);
-                value.map_err(|source| SampleError::Real { name: name(), index, source })
+                value.map_err(|source| SampleError::Real {
+                    name: name(),
+                    index,
+                    source,
+                })
             };
             (0..elements.len()).map(quantize).collect()
         }

@@ -30,14 +30,22 @@ pub enum NpzError {
 
 /// The arrays of an archive, in its order. Members that are not `.npy` files are left out. Arrays that are not asked
 /// for by `wanted` are not decoded, so their types do not matter.
-pub fn read_npz(bytes: &[u8], wanted: impl Fn(&str) -> bool) -> Result<Vec<(String, Array)>, NpzError> {
+pub fn read_npz(
+    bytes: &[u8],
+    wanted: impl Fn(&str) -> bool,
+) -> Result<Vec<(String, Array)>, NpzError> {
     let mut arrays = Vec::new();
     for member in zip::members(bytes)? {
-        let Some(name) = member.name.strip_suffix(".npy") else { continue };
+        let Some(name) = member.name.strip_suffix(".npy") else {
+            continue;
+        };
         if !wanted(name) {
             continue;
         }
-        let array = Array::read(&member.contents()?).map_err(|source| NpzError::Array { name: name.into(), source })?;
+        let array = Array::read(&member.contents()?).map_err(|source| NpzError::Array {
+            name: name.into(),
+            source,
+        })?;
         arrays.push((name.to_owned(), array));
     }
     Ok(arrays)
@@ -46,11 +54,16 @@ pub fn read_npz(bytes: &[u8], wanted: impl Fn(&str) -> bool) -> Result<Vec<(Stri
 /// The names of the arrays of an archive.
 pub fn npz_names(bytes: &[u8]) -> Result<Vec<String>, NpzError> {
     let members = zip::members(bytes)?;
-    Ok(members.iter().filter_map(|member| member.name.strip_suffix(".npy").map(str::to_owned)).collect())
+    Ok(members
+        .iter()
+        .filter_map(|member| member.name.strip_suffix(".npy").map(str::to_owned))
+        .collect())
 }
 
 /// An archive of arrays, as `numpy.savez` writes it: nothing compressed, fixed dates, so equal arrays give equal bytes.
-pub fn write_npz<'a>(arrays: impl IntoIterator<Item = (&'a str, Array)>) -> Result<Vec<u8>, ZipError> {
+pub fn write_npz<'a>(
+    arrays: impl IntoIterator<Item = (&'a str, Array)>,
+) -> Result<Vec<u8>, ZipError> {
     let mut archive = zip::Archive::default();
     for (name, array) in arrays {
         archive.add(&format!("{name}.npy"), &array.write())?;

@@ -90,25 +90,44 @@ impl Array {
         let (version, rest) = rest.split_at_checked(2).ok_or(NpyError::Header)?;
         let size = if version[0] == 1 { 2 } else { 4 };
         let (size, rest) = rest.split_at_checked(size).ok_or(NpyError::Header)?;
-        let size = size.iter().rev().fold(0usize, |n, byte| n << 8 | usize::from(*byte));
+        let size = size
+            .iter()
+            .rev()
+            .fold(0usize, |n, byte| n << 8 | usize::from(*byte));
         if size > MAX_HEADER {
             return Err(NpyError::Header);
         }
         let (header, data) = rest.split_at_checked(size).ok_or(NpyError::Header)?;
         let header = std::str::from_utf8(header).map_err(|_| NpyError::Header)?;
         let descr = quoted(header, "descr").ok_or(NpyError::Header)?;
-        let fortran = field(header, "fortran_order").ok_or(NpyError::Header)?.starts_with("True");
+        let fortran = field(header, "fortran_order")
+            .ok_or(NpyError::Header)?
+            .starts_with("True");
         let shape = shape(header).ok_or(NpyError::Header)?;
-        let unknown = || NpyError::Type { descr: descr.to_owned() };
+        let unknown = || NpyError::Type {
+            descr: descr.to_owned(),
+        };
         let big = descr.starts_with('>');
         let kind = descr.trim_start_matches(['<', '>', '|', '=']);
-        let (kind, width) = *TYPES.iter().find(|(name, _)| *name == kind).ok_or_else(unknown)?;
-        let count = shape.iter().try_fold(1usize, |n, extent| n.checked_mul(*extent)).ok_or(NpyError::Header)?;
+        let (kind, width) = *TYPES
+            .iter()
+            .find(|(name, _)| *name == kind)
+            .ok_or_else(unknown)?;
+        let count = shape
+            .iter()
+            .try_fold(1usize, |n, extent| n.checked_mul(*extent))
+            .ok_or(NpyError::Header)?;
         let expected = count.checked_mul(width).ok_or(NpyError::Header)?;
         if data.len() != expected {
-            return Err(NpyError::Length { expected, got: data.len() });
+            return Err(NpyError::Length {
+                expected,
+                got: data.len(),
+            });
         }
-        let words: Vec<u64> = data.chunks_exact(width).map(|chunk| word(chunk, big)).collect();
+        let words: Vec<u64> = data
+            .chunks_exact(width)
+            .map(|chunk| word(chunk, big))
+            .collect();
         let mut elements = convert(kind, &words)?;
         if fortran {
             elements = match elements {
@@ -125,22 +144,41 @@ impl Array {
             Elements::F32(_) => "<f4",
             Elements::Int(descr, _) => descr,
         };
-        let shape: String = self.shape.iter().map(|extent| format!("{extent}, ")).collect();
-        let shape = if self.shape.len() > 1 { shape.trim_end_matches(", ") } else { shape.trim_end() };
-        let mut header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({shape}), }}");
+        let shape: String = self
+            .shape
+            .iter()
+            .map(|extent| format!("{extent}, "))
+            .collect();
+        let shape = if self.shape.len() > 1 {
+            shape.trim_end_matches(", ")
+        } else {
+            shape.trim_end()
+        };
+        let mut header =
+            format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({shape}), }}");
         // NumPy aligns the elements to 64 bytes.
         let unpadded = NPY_MAGIC.len() + 4 + header.len() + 1;
-        header.extend(std::iter::repeat_n(' ', unpadded.next_multiple_of(64) - unpadded));
+        header.extend(std::iter::repeat_n(
+            ' ',
+            unpadded.next_multiple_of(64) - unpadded,
+        ));
         header.push('\n');
         let mut out = NPY_MAGIC.to_vec();
         out.extend([1, 0]);
         out.extend((header.len() as u16).to_le_bytes());
         out.extend(header.as_bytes());
         match &self.elements {
-            Elements::F32(values) => values.iter().for_each(|value| out.extend(value.to_le_bytes())),
+            Elements::F32(values) => values
+                .iter()
+                .for_each(|value| out.extend(value.to_le_bytes())),
             Elements::Int(descr, values) => {
-                let width = TYPES.iter().find(|(name, _)| descr.ends_with(name)).map_or(8, |(_, width)| *width);
-                values.iter().for_each(|value| out.extend(&value.to_le_bytes()[..width]));
+                let width = TYPES
+                    .iter()
+                    .find(|(name, _)| descr.ends_with(name))
+                    .map_or(8, |(_, width)| *width);
+                values
+                    .iter()
+                    .for_each(|value| out.extend(&value.to_le_bytes()[..width]));
             }
         }
         out
@@ -154,22 +192,36 @@ fn field<'a>(header: &'a str, key: &str) -> Option<&'a str> {
 }
 
 fn quoted<'a>(header: &'a str, key: &str) -> Option<&'a str> {
-    field(header, key)?.strip_prefix('\'')?.split_once('\'').map(|(text, _)| text)
+    field(header, key)?
+        .strip_prefix('\'')?
+        .split_once('\'')
+        .map(|(text, _)| text)
 }
 
 fn shape(header: &str) -> Option<Vec<usize>> {
     let (inside, _) = field(header, "shape")?.strip_prefix('(')?.split_once(')')?;
-    inside.split(',').map(str::trim).filter(|text| !text.is_empty()).map(|text| text.parse().ok()).collect()
+    inside
+        .split(',')
+        .map(str::trim)
+        .filter(|text| !text.is_empty())
+        .map(|text| text.parse().ok())
+        .collect()
 }
 
 /// An element's bytes as a number, zero-extended.
 fn word(bytes: &[u8], big: bool) -> u64 {
     let fold = |word: u64, byte: &u8| word << 8 | u64::from(*byte);
-    if big { bytes.iter().fold(0, fold) } else { bytes.iter().rev().fold(0, fold) }
+    if big {
+        bytes.iter().fold(0, fold)
+    } else {
+        bytes.iter().rev().fold(0, fold)
+    }
 }
 
 fn convert(kind: &str, words: &[u64]) -> Result<Elements, NpyError> {
-    let ints = |descr, f: fn(u64) -> i64| Elements::Int(descr, words.iter().map(|word| f(*word)).collect());
+    let ints = |descr, f: fn(u64) -> i64| {
+        Elements::Int(descr, words.iter().map(|word| f(*word)).collect())
+    };
     Ok(match kind {
         "b1" => ints("|b1", |word| i64::from(word != 0)),
         "u1" => ints("|u1", |word| word as i64),
@@ -179,11 +231,23 @@ fn convert(kind: &str, words: &[u64]) -> Result<Elements, NpyError> {
         "u4" => ints("<u4", |word| word as i64),
         "i4" => ints("<i4", |word| i64::from(word as i32)),
         "i8" => ints("<i8", |word| word as i64),
-        "u8" if words.iter().any(|word| i64::try_from(*word).is_err()) => return Err(NpyError::Value),
+        "u8" if words.iter().any(|word| i64::try_from(*word).is_err()) => {
+            return Err(NpyError::Value);
+        }
         "u8" => ints("<u8", |word| word as i64),
         "f2" => Elements::F32(words.iter().map(|word| half(*word as u16)).collect()),
-        "f4" => Elements::F32(words.iter().map(|word| f32::from_bits(*word as u32)).collect()),
-        _ => Elements::F32(words.iter().map(|word| f64::from_bits(*word) as f32).collect()),
+        "f4" => Elements::F32(
+            words
+                .iter()
+                .map(|word| f32::from_bits(*word as u32))
+                .collect(),
+        ),
+        _ => Elements::F32(
+            words
+                .iter()
+                .map(|word| f64::from_bits(*word) as f32)
+                .collect(),
+        ),
     })
 }
 
@@ -215,7 +279,9 @@ fn row_major<T: Copy>(values: &[T], shape: &[usize]) -> Vec<T> {
         }
         position
     };
-    (0..values.len()).map(|index| values[position(index)]).collect()
+    (0..values.len())
+        .map(|index| values[position(index)])
+        .collect()
 }
 
 #[cfg(test)]
@@ -236,13 +302,22 @@ mod tests {
             let len: usize = shape.iter().product();
             let values: Vec<i64> = (0..len as i64).map(|v| v - 3).collect();
             for descr in ["|i1", "<i2", "<i4", "<i8"] {
-                let array = Array { shape: shape.clone(), elements: Elements::Int(descr, values.clone()) };
+                let array = Array {
+                    shape: shape.clone(),
+                    elements: Elements::Int(descr, values.clone()),
+                };
                 let bytes = array.write();
-                assert_eq!((bytes.len() - len * (bytes.len() - 128) / len.max(1)) % 64, 0);
+                assert_eq!(
+                    (bytes.len() - len * (bytes.len() - 128) / len.max(1)) % 64,
+                    0
+                );
                 assert_eq!(Array::read(&bytes), Ok(array));
             }
             let floats = values.iter().map(|v| *v as f32 / 4.0).collect();
-            let array = Array { shape, elements: Elements::F32(floats) };
+            let array = Array {
+                shape,
+                elements: Elements::F32(floats),
+            };
             assert_eq!(Array::read(&array.write()), Ok(array));
         }
     }
@@ -251,18 +326,30 @@ mod tests {
     fn accepts_other_orders_and_widths() {
         let header = "{'descr': '>i2', 'fortran_order': True, 'shape': (2, 3), }\n";
         let array = Array::read(&file(header, &[0, 1, 0, 2, 0, 3, 0, 4, 0, 5, 255, 255])).unwrap();
-        assert_eq!(array.elements, Elements::Int("<i2", vec![1, 3, 5, 2, 4, -1]));
+        assert_eq!(
+            array.elements,
+            Elements::Int("<i2", vec![1, 3, 5, 2, 4, -1])
+        );
         let header = "{'descr': '<f2', 'fortran_order': False, 'shape': (4,), }";
         let halves = [0x00, 0x3c, 0x01, 0x00, 0x00, 0xfc, 0xff, 0x7b];
         let expected = vec![1.0, 2f32.powi(-24), f32::NEG_INFINITY, 65504.0];
-        assert_eq!(Array::read(&file(header, &halves)).unwrap().elements, Elements::F32(expected));
+        assert_eq!(
+            Array::read(&file(header, &halves)).unwrap().elements,
+            Elements::F32(expected)
+        );
     }
 
     #[test]
     fn rejects_malformed_files() {
         let good = "{'descr': '|u1', 'fortran_order': False, 'shape': (2,), }";
         assert!(Array::read(&file(good, &[1, 2])).is_ok());
-        assert_eq!(Array::read(&file(good, &[1])), Err(NpyError::Length { expected: 2, got: 1 }));
+        assert_eq!(
+            Array::read(&file(good, &[1])),
+            Err(NpyError::Length {
+                expected: 2,
+                got: 1
+            })
+        );
         assert_eq!(Array::read(b"PK"), Err(NpyError::Magic));
         for bad in [
             "{'descr': '|u1', 'fortran_order': False}",
@@ -270,10 +357,17 @@ mod tests {
             "{'descr': '|u1', 'shape': (2,)}",
             "{'descr': '|u1', 'fortran_order': False, 'shape': (99999999999, 99999999999)}",
         ] {
-            assert_eq!(Array::read(&file(bad, &[1, 2])), Err(NpyError::Header), "{bad}");
+            assert_eq!(
+                Array::read(&file(bad, &[1, 2])),
+                Err(NpyError::Header),
+                "{bad}"
+            );
         }
         let object = "{'descr': '|O', 'fortran_order': False, 'shape': (2,), }";
-        assert_eq!(Array::read(&file(object, &[])), Err(NpyError::Type { descr: "|O".into() }));
+        assert_eq!(
+            Array::read(&file(object, &[])),
+            Err(NpyError::Type { descr: "|O".into() })
+        );
         let whole = file(good, &[1, 2]);
         for end in 0..whole.len() {
             assert!(Array::read(&whole[..end]).is_err());

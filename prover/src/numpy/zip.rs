@@ -17,7 +17,9 @@ pub enum ZipError {
         name: String,
     },
     /// A member is compressed in a way that NumPy does not use, or encrypted.
-    #[error("`{name}` in the archive is compressed by a method that is not supported; write it with numpy.savez")]
+    #[error(
+        "`{name}` in the archive is compressed by a method that is not supported; write it with numpy.savez"
+    )]
     Method {
         /// Its name.
         name: String,
@@ -57,7 +59,9 @@ fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
 /// All members, their contents still packed.
 pub(super) fn members(bytes: &[u8]) -> Result<Vec<Member<'_>>, ZipError> {
     let first = bytes.len().saturating_sub(22 + usize::from(u16::MAX));
-    let end = (first..bytes.len().saturating_sub(21)).rev().find(|&at| u32_at(bytes, at) == Some(END));
+    let end = (first..bytes.len().saturating_sub(21))
+        .rev()
+        .find(|&at| u32_at(bytes, at) == Some(END));
     let end = end.ok_or(ZipError::Directory)?;
     let count = u16_at(bytes, end + 10).ok_or(ZipError::Directory)?;
     let mut at = u32_at(bytes, end + 16).ok_or(ZipError::Directory)? as usize;
@@ -76,8 +80,13 @@ fn member(bytes: &[u8], at: usize) -> Option<Result<(Member<'_>, usize), ZipErro
         return None;
     }
     let (flags, method) = (u16_at(bytes, at + 8)?, u16_at(bytes, at + 10)?);
-    let (crc, packed, size) = (u32_at(bytes, at + 16)?, u32_at(bytes, at + 20)?, u32_at(bytes, at + 24)?);
-    let [name, extra, comment] = [28, 30, 32].map(|offset| u16_at(bytes, at + offset).map(usize::from));
+    let (crc, packed, size) = (
+        u32_at(bytes, at + 16)?,
+        u32_at(bytes, at + 20)?,
+        u32_at(bytes, at + 24)?,
+    );
+    let [name, extra, comment] =
+        [28, 30, 32].map(|offset| u16_at(bytes, at + offset).map(usize::from));
     let local = u32_at(bytes, at + 42)? as usize;
     let (name, next) = (name?, at + 46 + name? + extra? + comment?);
     let name = String::from_utf8_lossy(bytes.get(at + 46..at + 46 + name)?).into_owned();
@@ -87,23 +96,43 @@ fn member(bytes: &[u8], at: usize) -> Option<Result<(Member<'_>, usize), ZipErro
     if u32_at(bytes, local)? != LOCAL {
         return Some(Err(ZipError::Member { name }));
     }
-    let start = local + 30 + usize::from(u16_at(bytes, local + 26)?) + usize::from(u16_at(bytes, local + 28)?);
-    let Some(packed) = start.checked_add(packed as usize).and_then(|end| bytes.get(start..end)) else {
+    let start = local
+        + 30
+        + usize::from(u16_at(bytes, local + 26)?)
+        + usize::from(u16_at(bytes, local + 28)?);
+    let Some(packed) = start
+        .checked_add(packed as usize)
+        .and_then(|end| bytes.get(start..end))
+    else {
         return Some(Err(ZipError::Member { name }));
     };
-    Some(Ok((Member { name, method, crc, size: size as usize, packed }, next)))
+    Some(Ok((
+        Member {
+            name,
+            method,
+            crc,
+            size: size as usize,
+            packed,
+        },
+        next,
+    )))
 }
 
 impl Member<'_> {
     /// The contents, decompressed and compared with their checksum.
     pub(super) fn contents(&self) -> Result<Vec<u8>, ZipError> {
         if self.size > MAX_MEMBER {
-            return Err(ZipError::TooLarge { name: self.name.clone() });
+            return Err(ZipError::TooLarge {
+                name: self.name.clone(),
+            });
         }
-        let damaged = || ZipError::Member { name: self.name.clone() };
+        let damaged = || ZipError::Member {
+            name: self.name.clone(),
+        };
         let contents = match self.method {
             0 => self.packed.to_vec(),
-            _ => miniz_oxide::inflate::decompress_to_vec_with_limit(self.packed, self.size).map_err(|_| damaged())?,
+            _ => miniz_oxide::inflate::decompress_to_vec_with_limit(self.packed, self.size)
+                .map_err(|_| damaged())?,
         };
         if contents.len() != self.size || crc32(&contents) != self.crc {
             return Err(damaged());
@@ -122,7 +151,9 @@ pub(super) struct Archive {
 
 impl Archive {
     pub(super) fn add(&mut self, name: &str, contents: &[u8]) -> Result<(), ZipError> {
-        let large = || ZipError::TooLarge { name: name.to_owned() };
+        let large = || ZipError::TooLarge {
+            name: name.to_owned(),
+        };
         let size = u32::try_from(contents.len()).map_err(|_| large())?;
         let offset = u32::try_from(self.bytes.len()).map_err(|_| large())?;
         let name_len = u16::try_from(name.len()).map_err(|_| large())?;
@@ -152,7 +183,9 @@ impl Archive {
     }
 
     pub(super) fn finish(mut self) -> Result<Vec<u8>, ZipError> {
-        let large = |_| ZipError::TooLarge { name: "the archive".to_owned() };
+        let large = |_| ZipError::TooLarge {
+            name: "the archive".to_owned(),
+        };
         let offset = u32::try_from(self.bytes.len()).map_err(large)?;
         let size = u32::try_from(self.directory.len()).map_err(large)?;
         self.bytes.append(&mut self.directory);
@@ -176,7 +209,11 @@ fn crc32(bytes: &[u8]) -> u32 {
             let mut value = i as u32;
             let mut bit = 0;
             while bit < 8 {
-                value = if value & 1 == 1 { value >> 1 ^ 0xedb8_8320 } else { value >> 1 };
+                value = if value & 1 == 1 {
+                    value >> 1 ^ 0xedb8_8320
+                } else {
+                    value >> 1
+                };
                 bit += 1;
             }
             table[i] = value;
@@ -184,7 +221,9 @@ fn crc32(bytes: &[u8]) -> u32 {
         }
         table
     };
-    !bytes.iter().fold(!0, |crc, byte| crc >> 8 ^ TABLE[(crc as u8 ^ byte) as usize])
+    !bytes.iter().fold(!0, |crc, byte| {
+        crc >> 8 ^ TABLE[(crc as u8 ^ byte) as usize]
+    })
 }
 
 #[cfg(test)]
@@ -212,7 +251,13 @@ mod tests {
     #[test]
     fn accepts_deflated_members() {
         let packed = miniz_oxide::deflate::compress_to_vec(&[7; 1000], 6);
-        let member = Member { name: "a".into(), method: 8, crc: crc32(&[7; 1000]), size: 1000, packed: &packed };
+        let member = Member {
+            name: "a".into(),
+            method: 8,
+            crc: crc32(&[7; 1000]),
+            size: 1000,
+            packed: &packed,
+        };
         assert_eq!(member.contents().unwrap(), [7; 1000]);
         // An archive that announces less than it holds does not get more memory than it announced.
         let bomb = Member { size: 10, ..member };
@@ -226,7 +271,10 @@ mod tests {
             assert!(members(&bytes[..end]).is_err(), "{end}");
         }
         let contents = |bytes: &[u8]| -> Result<Vec<(String, Vec<u8>)>, ZipError> {
-            members(bytes)?.iter().map(|member| Ok((member.name.clone(), member.contents()?))).collect()
+            members(bytes)?
+                .iter()
+                .map(|member| Ok((member.name.clone(), member.contents()?)))
+                .collect()
         };
         let whole = contents(&bytes).unwrap();
         for at in 0..bytes.len() {
@@ -234,7 +282,11 @@ mod tests {
             bytes[at] ^= 0xff;
             // Fields that nobody reads may change; the contents may not, unless a member got another name.
             if let Ok(got) = contents(&bytes) {
-                assert!(got.iter().all(|(_, data)| whole.iter().any(|(_, d)| d == data)), "{at}");
+                assert!(
+                    got.iter()
+                        .all(|(_, data)| whole.iter().any(|(_, d)| d == data)),
+                    "{at}"
+                );
             }
         }
     }
