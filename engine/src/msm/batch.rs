@@ -81,10 +81,10 @@ pub(super) fn sum_buckets(
     // Gathered before they are added, so that the loads, which miss the caches, overlap.
     let load = |reference: &u32| table[(reference >> 1) as usize].signed(reference & 1 == 1);
     let gathered: Vec<Point> = sorted.iter().map(load).collect();
-    add_pairs(|i| gathered[i], &mut counts, &mut points, &mut batch);
+    add_pairs(&gathered, &mut counts, &mut points, &mut batch);
     while counts.iter().any(|(_, count)| *count > 1) {
         let mut next = vec![Point::IDENTITY; halved(&counts)];
-        add_pairs(|i| points[i], &mut counts, &mut next, &mut batch);
+        add_pairs(&points, &mut counts, &mut next, &mut batch);
         points = next;
     }
     counts
@@ -119,7 +119,9 @@ struct Pending {
 /// Additions that share an inversion.
 #[derive(Debug)]
 struct Batch {
+    /// The first `len` wait; the others are overwritten in place.
     pending: Vec<Pending>,
+    len: usize,
     /// Running products of the denominators; four, because one multiplication waits for the one before it.
     lanes: [Fq; 4],
     /// Whether a sum so far was the identity. Until then, no operand can be.
@@ -129,7 +131,8 @@ struct Batch {
 impl Default for Batch {
     fn default() -> Self {
         Self {
-            pending: Vec::with_capacity(BATCH),
+            pending: vec![Pending::EMPTY; BATCH],
+            len: 0,
             lanes: [Fq::ONE; 4],
             identities: false,
         }
@@ -138,7 +141,7 @@ impl Default for Batch {
 
 /// One round: adds the points of each bucket in pairs, and halves the counts.
 fn add_pairs(
-    get: impl Fn(usize) -> Point,
+    points: &[Point],
     counts: &mut [(u32, u32)],
     out: &mut [Point],
     batch: &mut Batch,
@@ -147,12 +150,12 @@ fn add_pairs(
     for (_, count) in counts.iter_mut() {
         let end = next + *count as usize;
         while next + 1 < end {
-            batch.push(get(next), get(next + 1), slot, out);
+            batch.push(&points[next], &points[next + 1], slot, out);
             next += 2;
             slot += 1;
         }
         if next < end {
-            out[slot] = get(next);
+            out[slot] = points[next];
             next += 1;
             slot += 1;
         }
@@ -162,6 +165,14 @@ fn add_pairs(
 }
 
 impl Pending {
+    const EMPTY: Self = Self {
+        p: Point::IDENTITY,
+        run: Fq::ZERO,
+        prefix: Fq::ZERO,
+        rise: Fq::ZERO,
+        slot: 0,
+    };
+
     fn finish(&self, slope: Fq) -> Point {
         let x = slope.square() - self.p.x.double() - self.run;
         Point {
@@ -172,7 +183,7 @@ impl Pending {
 }
 
 impl Batch {
-    fn push(&mut self, p: Point, q: Point, slot: usize, out: &mut [Point]) {
+    fn push(&mut self, p: &Point, q: &Point, slot: usize, out: &mut [Point]) {
         let run = q.x - p.x;
         if run.is_zero_vartime() || (self.identities && (p.is_identity() || q.is_identity())) {
             let sum = p.affine() + q.affine();
@@ -180,16 +191,16 @@ impl Batch {
             self.identities |= out[slot].is_identity();
             return;
         }
-        let lane = &mut self.lanes[self.pending.len() % 4];
-        self.pending.push(Pending {
-            p,
-            run,
-            prefix: *lane,
-            rise: q.y - p.y,
-            slot,
-        });
+        let lane = &mut self.lanes[self.len % 4];
+        let pending = &mut self.pending[self.len];
+        pending.run = run;
+        pending.prefix = *lane;
+        pending.rise = q.y - p.y;
+        pending.slot = slot;
+        pending.p = *p;
         *lane *= run;
-        if self.pending.len() == BATCH {
+        self.len += 1;
+        if self.len == BATCH {
             self.flush(out);
         }
     }
@@ -207,8 +218,7 @@ impl Batch {
             inverse_cd * d,
             inverse_cd * c,
         ];
-        let whole = self.pending.len() / 4 * 4;
-        let (groups, rest) = self.pending.split_at(whole);
+        let (groups, rest) = self.pending[..self.len].split_at(self.len / 4 * 4);
         for (lane, pending) in lanes.iter_mut().zip(rest) {
             let inverse = *lane * pending.prefix;
             *lane *= pending.run;
@@ -234,7 +244,7 @@ impl Batch {
                 out[pending.slot] = Point { x, y };
             }
         }
-        self.pending.clear();
+        self.len = 0;
         self.lanes = [Fq::ONE; 4];
     }
 }
