@@ -208,7 +208,11 @@ impl<'a> Importer<'a> {
             return Ok(outside_done());
         }
         let Entry {
-            import, min, max, ..
+            import,
+            min,
+            max,
+            optional,
+            ..
         } = entry.ok_or(Some(NodeError::Unknown))?;
         if domain == super::graph::STANDARD && !(*min..=*max).contains(&node.opset) {
             return Err(Some(NodeError::Opset {
@@ -216,7 +220,10 @@ impl<'a> Importer<'a> {
                 max: *max,
             }));
         }
-        let done = import(self, node).map_err(Some)?;
+        let done = match import(self, node) {
+            Err(_) if *optional && real && !feeds => return Ok(outside_done()),
+            done => done.map_err(Some)?,
+        };
         node.check_attributes().map_err(Some)?;
         let folded = done
             .values

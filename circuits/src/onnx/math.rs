@@ -207,7 +207,7 @@ mod tests {
         assert!(distance(super::tanh, f64::tanh, -30.0, 30.1) < bound);
         assert!(distance(super::sigmoid, |x| 1.0 / (1.0 + (-x).exp()), -30.0, 30.0) < bound);
         assert!(distance(super::softplus, |x| x.exp().ln_1p(), -30.0, 30.0) < bound);
-        assert!(distance(|x| super::sin(x), f64::sin, 0.1, 3.0) < bound);
+        assert!(distance(super::sin, f64::sin, 0.1, 3.0) < bound);
     }
 
     #[test]

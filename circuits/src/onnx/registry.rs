@@ -22,6 +22,8 @@ pub(crate) struct Entry {
     pub(crate) max: i64,
     /// Whether it is proved even if no QuantizeLinear follows: its result is integers with a scale.
     pub(crate) closes: bool,
+    /// Whether, after the last quantization, it may also stay outside the proof.
+    pub(crate) optional: bool,
     pub(crate) import: Import,
 }
 
@@ -46,6 +48,7 @@ const fn onnx(name: &'static str, import: Import) -> Entry {
         min: 10,
         max: 26,
         closes: false,
+        optional: false,
         import,
     }
 }
@@ -61,6 +64,14 @@ const fn closing(entry: Entry) -> Entry {
     }
 }
 
+const fn deciding(entry: Entry) -> Entry {
+    Entry {
+        closes: true,
+        optional: true,
+        ..entry
+    }
+}
+
 const fn microsoft(name: &'static str, import: Import) -> Entry {
     Entry {
         domain: MICROSOFT,
@@ -68,6 +79,7 @@ const fn microsoft(name: &'static str, import: Import) -> Entry {
         min: 1,
         max: 1,
         closes: true,
+        optional: false,
         import,
     }
 }
@@ -80,11 +92,11 @@ const fn pending(entry: Entry) -> Entry {
 }
 
 const ENTRIES: &[Entry] = &[
-    onnx("Equal", logic::compare),
-    onnx("Greater", logic::compare),
-    onnx("Less", logic::compare),
-    since(12, onnx("GreaterOrEqual", logic::compare)),
-    since(12, onnx("LessOrEqual", logic::compare)),
+    deciding(onnx("Equal", logic::compare)),
+    deciding(onnx("Greater", logic::compare)),
+    deciding(onnx("Less", logic::compare)),
+    deciding(since(12, onnx("GreaterOrEqual", logic::compare))),
+    deciding(since(12, onnx("LessOrEqual", logic::compare))),
     onnx("And", logic::boolean),
     onnx("Not", logic::boolean),
     onnx("Or", logic::boolean),

@@ -24,14 +24,10 @@
 //! Whether a model came in QDQ or QOperator form leaves no trace here: they share an identity exactly when their
 //! integer programs, and the real meaning of their inputs and outputs, are the same.
 
-use std::sync::Arc;
-
 use zkonnx_verifier::DataType;
 
-use super::graph::{MAX_NODES, MAX_PORTS, MAX_RANK, encode_operator};
-use super::{
-    DecodeError, Decoder, Encoder, Fact, Operator, Port, Program, Quantization, Registry, TensorId,
-};
+use super::graph::{MAX_NODES, MAX_PORTS, MAX_RANK, NewNode, encode_operator};
+use super::{DecodeError, Decoder, Encoder, Fact, Port, Program, Quantization, Registry, TensorId};
 
 const MAGIC: &[u8; 4] = b"zkxp";
 const VERSION: u16 = 1;
@@ -216,10 +212,7 @@ fn read_input(reader: &mut Decoder<'_>, index: usize) -> Result<(Port, Fact), De
     Ok((port, Fact::any(dtype, shape)))
 }
 
-fn read_node(
-    reader: &mut Decoder<'_>,
-    registry: &Registry,
-) -> Result<(String, Arc<dyn Operator>, Vec<TensorId>), DecodeError> {
+fn read_node(reader: &mut Decoder<'_>, registry: &Registry) -> Result<NewNode, DecodeError> {
     let (domain, name, version) = (reader.text()?, reader.text()?, reader.u32()?);
     let len = reader.count_of(1)?;
     let op = registry.decode(domain, name, version, reader.take(len)?)?;

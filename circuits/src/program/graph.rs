@@ -397,7 +397,8 @@ pub(super) fn encode_operator(op: &dyn Operator, out: &mut Encoder) {
     out.raw(&parameters);
 }
 
-type NewNode = (String, Arc<dyn Operator>, Vec<TensorId>);
+/// Name, operator and inputs of a node that has no number yet.
+pub(super) type NewNode = (String, Arc<dyn Operator>, Vec<TensorId>);
 
 impl Program {
     /// A program from inputs with their facts, nodes in topological order, and outputs. Tensors are numbered in this

@@ -236,10 +236,10 @@ fn operand(values: &[f32], of: &[usize], shape: &[usize]) -> Result<Operand, Nod
             reason: "a constant is not a number",
         });
     }
-    if let [only] = values {
-        if of.len() <= shape.len() {
-            return Ok(Operand::Scalar(*only));
-        }
+    if let [only] = values
+        && of.len() <= shape.len()
+    {
+        return Ok(Operand::Scalar(*only));
     }
     if broadcast(shape, of).as_deref() != Some(shape) {
         return Err(NodeError::Island {
@@ -326,10 +326,9 @@ fn one_real(
     let input = usize::from(!first);
     if let (Base::Acc(acc), Binary::Add, Expr::X, true) =
         (&x.base, f, x.expr.as_ref(), x.after.is_empty())
+        && let Some(real) = cx.add_bias(node, acc, other.clone(), input)?
     {
-        if let Some(real) = cx.add_bias(node, acc, other.clone(), input)? {
-            return Ok(Done::pending(real));
-        }
+        return Ok(Done::pending(real));
     }
     let (values, of) = match other {
         Value::Const(c) => match c.as_floats() {
@@ -344,25 +343,25 @@ fn one_real(
         },
         Value::Weights(w) => {
             // A quantized constant beside a quantized activation is the kernel of two quantized tensors.
-            if let (Some(a), Some(op), None) = (x.as_quantized(), pair_op(f), w.params.axis) {
-                if broadcast(&x.shape, &w.data.shape).as_deref() == Some(x.shape.as_slice()) {
-                    let data = w.data.as_ints().unwrap_or_default().to_vec();
-                    let constant = Constant::new(w.params.dtype, w.data.shape.clone(), data)?;
-                    let tensor = cx.push(node, constant, &[])?;
-                    let b = Quantized {
-                        tensor,
-                        params: w.params.clone(),
-                    };
-                    let (a, b) = if first {
-                        (b, a.clone())
-                    } else {
-                        (a.clone(), b)
-                    };
-                    return Ok(Done::pending(Real::new(
-                        Base::Pair(Pair { op, a, b }),
-                        x.shape.clone(),
-                    )));
-                }
+            if let (Some(a), Some(op), None) = (x.as_quantized(), pair_op(f), w.params.axis)
+                && broadcast(&x.shape, &w.data.shape).as_deref() == Some(x.shape.as_slice())
+            {
+                let data = w.data.as_ints().unwrap_or_default().to_vec();
+                let constant = Constant::new(w.params.dtype, w.data.shape.clone(), data)?;
+                let tensor = cx.push(node, constant, &[])?;
+                let b = Quantized {
+                    tensor,
+                    params: w.params.clone(),
+                };
+                let (a, b) = if first {
+                    (b, a.clone())
+                } else {
+                    (a.clone(), b)
+                };
+                return Ok(Done::pending(Real::new(
+                    Base::Pair(Pair { op, a, b }),
+                    x.shape.clone(),
+                )));
             }
             (dequantize(w), w.data.shape.clone())
         }

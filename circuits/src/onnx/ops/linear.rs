@@ -241,17 +241,16 @@ impl Importer<'_> {
             return Err(bad("their scales do not follow the output channels"));
         }
         let kernel = w_shape[2..].to_vec();
-        if let Some(given) = node.maybe_ints("kernel_shape")? {
-            if !given
+        if let Some(given) = node.maybe_ints("kernel_shape")?
+            && !given
                 .iter()
                 .map(|&k| usize::try_from(k).ok())
                 .eq(kernel.iter().map(|&k| Some(k)))
-            {
-                return Err(NodeError::Attribute {
-                    name: "kernel_shape",
-                    reason: "it is not that of the weights",
-                });
-            }
+        {
+            return Err(NodeError::Attribute {
+                name: "kernel_shape",
+                reason: "it is not that of the weights",
+            });
         }
         let window = window(node, &shape[2..], &kernel, false)?;
         let groups = usize::try_from(node.int("group", 1)?)

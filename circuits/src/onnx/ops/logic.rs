@@ -32,7 +32,7 @@ pub(crate) fn compare(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done
     let (a, b) = (cx.value(node, 0)?, cx.value(node, 1)?);
     match (&a, &b) {
         (Value::Real(x), Value::Real(y)) => two_reals(cx, node, f, x, y),
-        (Value::Real(x), Value::Const(c)) => with_constant(cx, node, x, c, |x, c| f(x, c)),
+        (Value::Real(x), Value::Const(c)) => with_constant(cx, node, x, c, f),
         (Value::Const(c), Value::Real(x)) => with_constant(cx, node, x, c, |x, c| f(c, x)),
         (Value::Const(x), Value::Const(y)) => constants(f, x, y),
         (Value::Int(x), Value::Int(y)) => {

@@ -29,15 +29,15 @@ impl Importer<'_> {
             Value::Int(tensor) => Ok(Value::Int(self.moved(node, tensor, movement)?)),
             Value::Real(real) => {
                 let shape = movement.shape(&[&real.shape])?;
-                if let Some(Quantized { tensor, params }) = real.as_quantized() {
-                    if params.axis.is_none() {
-                        let tensor = self.moved(node, *tensor, movement)?;
-                        let base = Base::Quantized(Quantized {
-                            tensor,
-                            params: params.clone(),
-                        });
-                        return Ok(Value::Real(Arc::new(Real::new(base, shape))));
-                    }
+                if let Some(Quantized { tensor, params }) = real.as_quantized()
+                    && params.axis.is_none()
+                {
+                    let tensor = self.moved(node, *tensor, movement)?;
+                    let base = Base::Quantized(Quantized {
+                        tensor,
+                        params: params.clone(),
+                    });
+                    return Ok(Value::Real(Arc::new(Real::new(base, shape))));
                 }
                 let mut next = (*real).clone();
                 if is_identity(&movement, &real.shape)? {

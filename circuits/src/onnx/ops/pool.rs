@@ -178,16 +178,16 @@ fn pool_max(
     match x {
         Value::Int(tensor) => Ok(Done::int(cx.push(node, op, &[tensor])?)),
         Value::Real(real) => {
-            if let Some(Quantized { tensor, params }) = real.as_quantized() {
-                if params.axis.is_none() {
-                    let tensor = cx.push(node, op, &[*tensor])?;
-                    let shape = cx.builder.fact(tensor).shape.clone();
-                    let base = Base::Quantized(Quantized {
-                        tensor,
-                        params: params.clone(),
-                    });
-                    return Ok(Done::pending(Real::new(base, shape)));
-                }
+            if let Some(Quantized { tensor, params }) = real.as_quantized()
+                && params.axis.is_none()
+            {
+                let tensor = cx.push(node, op, &[*tensor])?;
+                let shape = cx.builder.fact(tensor).shape.clone();
+                let base = Base::Quantized(Quantized {
+                    tensor,
+                    params: params.clone(),
+                });
+                return Ok(Done::pending(Real::new(base, shape)));
             }
             // Quantization never decreases, so the maximum may be taken of the integers that it makes.
             let bad = NodeError::Attribute {
