@@ -5,6 +5,7 @@ pub mod chips;
 pub mod circuit;
 pub mod compile;
 pub mod lower;
+pub mod onnx;
 pub mod ops;
 pub mod plan;
 pub mod program;
