@@ -121,7 +121,7 @@ pub(crate) const FLOAT: i32 = tensor_proto::DataType::Float as i32;
 const DOUBLE: i32 = tensor_proto::DataType::Double as i32;
 
 fn read_data(proto: &TensorProto, len: usize) -> Result<Data, TensorProblem> {
-    let expect = |got: usize| {
+    let length = |got: usize| {
         if got == len {
             Ok(())
         } else {
@@ -129,8 +129,8 @@ fn read_data(proto: &TensorProto, len: usize) -> Result<Data, TensorProblem> {
         }
     };
     let raw = |width: usize| -> Result<Vec<u64>, TensorProblem> {
-        expect(proto.raw_data.len() / width)?;
-        expect(proto.raw_data.len().div_ceil(width))?;
+        length(proto.raw_data.len() / width)?;
+        length(proto.raw_data.len().div_ceil(width))?;
         let word = |chunk: &[u8]| {
             chunk
                 .iter()
@@ -149,7 +149,7 @@ fn read_data(proto: &TensorProto, len: usize) -> Result<Data, TensorProblem> {
                     .collect(),
             ));
         }
-        expect(proto.float_data.len())?;
+        length(proto.float_data.len())?;
         return Ok(Data::Float(proto.float_data.clone()));
     }
     if proto.data_type == DOUBLE {
@@ -159,7 +159,7 @@ fn read_data(proto: &TensorProto, len: usize) -> Result<Data, TensorProblem> {
         } else {
             proto.double_data.clone()
         };
-        expect(doubles.len())?;
+        length(doubles.len())?;
         return Ok(Data::Float(doubles.into_iter().map(|d| d as f32).collect()));
     }
     let dtype = integer_type(proto.data_type).ok_or(TensorProblem::Type(proto.data_type))?;
@@ -185,7 +185,7 @@ fn read_data(proto: &TensorProto, len: usize) -> Result<Data, TensorProblem> {
     } else {
         proto.int32_data.iter().map(|&v| i64::from(v)).collect()
     };
-    expect(values.len())?;
+    length(values.len())?;
     let full = dtype == DataType::I64;
     if full || values.iter().all(|v| Range::of(dtype).contains(*v)) {
         Ok(Data::Int(dtype, values))

@@ -5,7 +5,7 @@ use super::graph::{MICROSOFT, STANDARD};
 use super::importer::{Done, Importer};
 use super::node::NodeView;
 use super::ops::{
-    activation, elementwise, fold, linear, logic, movement, pool, quantization, reduction,
+    activation, elementwise, fold, linear, logic, movement, pool, quantization, reduction, resize,
     selection,
 };
 
@@ -159,7 +159,7 @@ const ENTRIES: &[Entry] = &[
     onnx("ReduceSum", reduction::reduce_sum),
     onnx("Relu", activation::activation),
     onnx("Reshape", movement::reshape),
-    onnx("Resize", selection::resize),
+    onnx("Resize", resize::resize),
     since(11, onnx("Round", activation::activation)),
     onnx("Selu", activation::activation),
     onnx("Shape", fold::shape),

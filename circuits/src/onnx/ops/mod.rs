@@ -1,6 +1,7 @@
 //! One function for each ONNX operator (or family): from a node to values.
 
 pub(crate) mod activation;
+pub(crate) mod bias;
 pub(crate) mod elementwise;
 pub(crate) mod fold;
 pub(crate) mod linear;
@@ -10,4 +11,5 @@ pub(crate) mod pair;
 pub(crate) mod pool;
 pub(crate) mod quantization;
 pub(crate) mod reduction;
+pub(crate) mod resize;
 pub(crate) mod selection;

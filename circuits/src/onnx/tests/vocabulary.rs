@@ -1,0 +1,182 @@
+//! The operators beyond the first networks: what they become.
+
+use tract_onnx::pb::tensor_proto::DataType;
+
+use super::super::{Imported, Status, import, supported};
+use super::build::{Model, float, int, ints};
+use crate::program::Tensor;
+
+fn accepted(model: &Model) -> Imported {
+    import(&model.bytes()).unwrap_or_else(|e| panic!("{e}"))
+}
+
+fn names(imported: &Imported) -> Vec<&'static str> {
+    imported
+        .program
+        .nodes()
+        .iter()
+        .map(|n| n.op.id().name)
+        .collect()
+}
+
+/// The output for one input of small integers, 0, 1, 2, …
+fn counted(imported: &Imported) -> Vec<i64> {
+    let fact = imported.program.fact(imported.program.inputs()[0].tensor);
+    let data = (0..fact.len() as i64).collect();
+    let x = Tensor::new(fact.dtype, fact.shape.clone(), data);
+    imported.program.execute(&[x]).unwrap().outputs()[0]
+        .data
+        .clone()
+}
+
+/// A model that applies one operator to a quantized `[2, 3]` and quantizes with the same parameters.
+fn one(op: &str, extra: &[&str], attributes: Vec<tract_onnx::pb::AttributeProto>) -> Model {
+    let inputs = [&["xf"], extra].concat();
+    Model::quantized_input(18, &[2, 3])
+        .node_with(op, &inputs, "o", attributes)
+        .quantize("o", "x", "yq")
+        .output("yq")
+}
+
+#[test]
+fn accepts_data_movement_without_arithmetic() {
+    let numbers = |model: Model, name: &str, values: &[i64]| {
+        model.ints(name, DataType::Int64, &[values.len() as i64], values)
+    };
+    let gather = numbers(one("Gather", &["i"], vec![int("axis", 1)]), "i", &[2, -3]);
+    assert_eq!(counted(&accepted(&gather)), [2, 0, 5, 3]);
+
+    let mut slice = one("Slice", &["a", "b", "c", "d"], vec![]);
+    for (name, value) in [("a", 2), ("b", -4), ("c", 1), ("d", -2)] {
+        slice = numbers(slice, name, &[value]);
+    }
+    assert_eq!(counted(&accepted(&slice)), [2, 0, 5, 3]);
+
+    let pad = numbers(one("Pad", &["p"], vec![]), "p", &[0, 1, 0, 0]);
+    // The border is a real zero, which is the zero point.
+    assert_eq!(counted(&accepted(&pad)), [3, 0, 1, 2, 3, 3, 4, 5]);
+
+    let tile = numbers(one("Tile", &["r"], vec![]), "r", &[1, 2]);
+    assert_eq!(
+        counted(&accepted(&tile)),
+        [0, 1, 2, 0, 1, 2, 3, 4, 5, 3, 4, 5]
+    );
+
+    let expand = numbers(one("Expand", &["s"], vec![]), "s", &[2, 1, 1]);
+    let imported = accepted(&expand);
+    assert_eq!(names(&imported), ["expand"]);
+    assert!(
+        imported
+            .report
+            .iter()
+            .all(|r| !matches!(r.status, Status::Documented { .. }))
+    );
+}
+
+#[test]
+fn accepts_reductions_as_pools() {
+    let max = one(
+        "ReduceMax",
+        &[],
+        vec![ints("axes", &[1]), int("keepdims", 0)],
+    );
+    assert_eq!(counted(&accepted(&max)), [2, 5]);
+    let min = one(
+        "ReduceMin",
+        &[],
+        vec![ints("axes", &[0]), int("keepdims", 1)],
+    );
+    assert_eq!(counted(&accepted(&min)), [0, 1, 2]);
+    let mean = one("ReduceMean", &[], vec![ints("axes", &[1])]);
+    assert_eq!(counted(&accepted(&mean)), [1, 4]);
+}
+
+#[test]
+fn accepts_an_island_of_one_variable_as_one_table() {
+    let model = Model::quantized_input(18, &[2, 3])
+        .floats("half", &[], &[0.5])
+        .node("Sigmoid", &["xf"], "s")
+        .node("Mul", &["xf", "s"], "m")
+        .node("Add", &["m", "half"], "a")
+        .node_with("LeakyRelu", &["a"], "l", vec![float("alpha", 0.1)])
+        .quantize("l", "x", "yq")
+        .output("yq");
+    assert_eq!(names(&accepted(&model)), ["table"]);
+}
+
+#[test]
+fn accepts_extremes_products_and_choices_of_two_tensors() {
+    let two = |op: &str| {
+        let model = Model::quantized_input(18, &[2, 3])
+            .input("z", DataType::Float, &[2, 3])
+            .scale("z", 0.03, 9)
+            .quantize("z", "z", "zq")
+            .dequantize("zq", "z", "zf");
+        match op {
+            "Where" => {
+                model
+                    .node("Less", &["xf", "zf"], "c")
+                    .node("Where", &["c", "xf", "zf"], "o")
+            }
+            _ => model.node(op, &["xf", "zf"], "o"),
+        }
+        .quantize("o", "x", "yq")
+        .output("yq")
+    };
+    assert_eq!(names(&accepted(&two("Max"))), ["table", "maximum"]);
+    assert_eq!(
+        names(&accepted(&two("Min"))),
+        ["table", "table", "table", "maximum", "table"]
+    );
+    assert!(names(&accepted(&two("Mul"))).contains(&"product"));
+    assert_eq!(
+        names(&accepted(&two("Where"))),
+        ["weighted_sum", "requantize", "table", "select"]
+    );
+}
+
+#[test]
+fn accepts_shapes_computed_in_the_graph() {
+    let model = Model::quantized_input(18, &[-1, 6])
+        .ints("zero", DataType::Int64, &[1], &[0])
+        .ints("rest", DataType::Int64, &[2], &[3, -1])
+        .node("Shape", &["xf"], "s")
+        .node("Gather", &["s", "zero"], "n")
+        .node_with("Concat", &["n", "rest"], "t", vec![int("axis", 0)])
+        .node("Reshape", &["xf", "t"], "o")
+        .quantize("o", "x", "yq")
+        .output("yq");
+    let imported = accepted(&model);
+    assert_eq!(
+        imported
+            .program
+            .fact(imported.program.outputs()[0].tensor)
+            .shape,
+        [1, 3, 2]
+    );
+}
+
+#[test]
+fn accepts_comparisons_as_outputs_and_leaves_others_outside() {
+    let model = Model::quantized_input(18, &[1, 2])
+        .floats("c", &[], &[0.1])
+        .node("Greater", &["xf", "c"], "g")
+        .output("g");
+    let imported = accepted(&model);
+    assert_eq!(names(&imported), ["table"]);
+    let model = Model::quantized_input(18, &[1, 2])
+        .floats("c", &[], &[0.1])
+        .node("Softmax", &["xf"], "s")
+        .node("Greater", &["s", "c"], "g")
+        .output("g");
+    assert_eq!(accepted(&model).tail.len(), 2);
+}
+
+#[test]
+fn accepts_at_least_ninety_operators_each_listed_once() {
+    let all = supported();
+    let mut unique: Vec<_> = all.iter().map(|s| (s.domain, s.name)).collect();
+    unique.dedup();
+    assert_eq!(unique.len(), all.len());
+    assert!(all.len() >= 90, "{}", all.len());
+}
