@@ -1,0 +1,339 @@
+//! Benchmarks of whole models, over the command line that users have.
+//!
+//! `zkonnx-bench suite MODEL…` runs `zkonnx setup`, `prove` and `verify` of each model as processes of their own and
+//! prints what they took beside what the planner predicted. `zkonnx-bench mutants MODEL…` lies about whole models and
+//! prints how many lies were caught, and by which constraints.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::sync::Arc;
+use std::time::Instant;
+
+use clap::{Parser, Subcommand};
+use serde_json::{Value, json};
+use zkonnx_circuits::compile::compile;
+use zkonnx_circuits::onnx::import;
+use zkonnx_circuits::plan::PlanOptions;
+use zkonnx_circuits::program::{Program, Tensor};
+use zkonnx_circuits::testing::{Mutator, Score};
+use zkonnx_prover::files;
+use zkonnx_verifier::InputVisibility;
+
+type Failure = Box<dyn std::error::Error>;
+
+#[derive(Debug, Parser)]
+#[command(version, about = "Benchmarks of whole models")]
+struct Args {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Set up, prove and verify each model; print measured beside predicted
+    Suite {
+        /// Models; `input.json` or `samples.npz` in the folder of each is its input
+        #[arg(required = true)]
+        models: Vec<PathBuf>,
+        /// How often each is proved; the least CPU time counts
+        #[arg(long, default_value_t = 3)]
+        runs: usize,
+        /// Write the result as JSON
+        #[arg(long)]
+        json: Option<PathBuf>,
+        /// The commit that is measured
+        #[arg(long, default_value = "")]
+        commit: String,
+    },
+    /// Lie about each model and count the lies that are rejected
+    Mutants {
+        /// Models
+        #[arg(required = true)]
+        models: Vec<PathBuf>,
+        /// Judge one of so many mutants; 1 is all of them
+        #[arg(long, default_value_t = 1)]
+        stride: usize,
+        /// Judge at most about so many mutants of a model
+        #[arg(long)]
+        at_most: Option<usize>,
+        /// Keep the input private
+        #[arg(long)]
+        private_input: bool,
+        /// Write the result as JSON
+        #[arg(long)]
+        json: Option<PathBuf>,
+    },
+}
+
+fn main() -> ExitCode {
+    let result = match Args::parse().task {
+        Task::Suite {
+            models,
+            runs,
+            json,
+            commit,
+        } => suite(&models, runs, json.as_deref(), &commit),
+        Task::Mutants {
+            models,
+            stride,
+            at_most,
+            private_input,
+            json,
+        } => mutants(&models, stride, at_most, private_input, json.as_deref()),
+    };
+    match result {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(error) => {
+            eprintln!("zkonnx-bench: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// `models/digits_cnn/qdq_u8s8_per_tensor.onnx` is `digits_cnn/qdq_u8s8_per_tensor`.
+fn name_of(model: &Path) -> String {
+    let stem = |p: &Path| {
+        p.file_stem()
+            .map(|s| s.to_string_lossy().into_owned())
+            .unwrap_or_default()
+    };
+    match model.parent() {
+        Some(folder) if folder.file_name().is_some() => format!("{}/{}", stem(folder), stem(model)),
+        _ => stem(model),
+    }
+}
+
+fn suite(
+    models: &[PathBuf],
+    runs: usize,
+    out: Option<&Path>,
+    commit: &str,
+) -> Result<bool, Failure> {
+    let scratch = std::env::temp_dir().join(format!("zkonnx-bench-{}", std::process::id()));
+    std::fs::create_dir_all(&scratch)?;
+    let mut rows = Vec::new();
+    println!(
+        "| model | k | columns | rows | lookups | keys CPU s | prove CPU s | predicted | wall s | verify ms | proof B | vk B | pk MB | peak MB |"
+    );
+    println!(
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |"
+    );
+    for model in models {
+        let row = measure(model, runs, &scratch)?;
+        println!("{}", table_row(&row));
+        rows.push(row);
+    }
+    std::fs::remove_dir_all(&scratch)?;
+    if let Some(path) = out {
+        let result = json!({ "commit": commit, "machine": machine(), "models": rows });
+        files::write(path, format!("{result:#}\n").as_bytes())?;
+    }
+    Ok(true)
+}
+
+fn machine() -> Value {
+    let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = cpu
+        .lines()
+        .find_map(|l| l.strip_prefix("model name"))
+        .unwrap_or("");
+    json!({
+        "cpu": model.trim_start_matches(['\t', ' ', ':']),
+        "threads": std::thread::available_parallelism().map_or(0, usize::from),
+        "arch": std::env::consts::ARCH,
+    })
+}
+
+/// Runs `zkonnx` and reads its answer, which is JSON.
+fn zkonnx(args: &[&str], threads: Option<usize>) -> Result<Value, Failure> {
+    let program = std::env::current_exe()?.with_file_name("zkonnx");
+    let mut command = Command::new(&program);
+    command.args(args).arg("--json");
+    if let Some(threads) = threads {
+        command.env("RAYON_NUM_THREADS", threads.to_string());
+    }
+    let output = command.output()?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        return Err(format!("zkonnx {}: {}", args.join(" "), said.trim()).into());
+    }
+    Ok(serde_json::from_slice(&output.stdout)?)
+}
+
+fn measure(model: &Path, runs: usize, scratch: &Path) -> Result<Value, Failure> {
+    let folder = model.parent().unwrap_or(Path::new("."));
+    let input = ["input.json", "samples.npz"]
+        .map(|name| folder.join(name))
+        .into_iter()
+        .find(|path| path.exists())
+        .ok_or_else(|| {
+            format!(
+                "{}: no input.json or samples.npz beside it",
+                model.display()
+            )
+        })?;
+    let keys = scratch.join("keys");
+    let receipt = scratch.join("receipt");
+    let text = |path: &Path| path.to_string_lossy().into_owned();
+    let (model_arg, keys_arg, receipt_arg) = (text(model), text(&keys), text(&receipt));
+    let check = zkonnx(&["check", &model_arg], None)?;
+    let setup = zkonnx(&["setup", &model_arg, "-o", &keys_arg], None)?;
+    let input_arg = text(&input);
+    let mut prove = vec![
+        "prove",
+        &keys_arg,
+        "-o",
+        &receipt_arg,
+        "--input",
+        &input_arg,
+    ];
+    if input.extension().is_some_and(|e| e == "npz") {
+        prove.extend(["--sample", "0"]);
+    }
+    let mut best: Option<Value> = None;
+    let mut wall = f64::INFINITY;
+    for _ in 0..runs.max(1) {
+        let start = Instant::now();
+        let proved = zkonnx(&prove, None)?;
+        wall = wall.min(start.elapsed().as_secs_f64());
+        let cpu = |v: &Value| v["prove_cpu_s"].as_f64().unwrap_or(f64::INFINITY);
+        if best.as_ref().is_none_or(|b| cpu(&proved) < cpu(b)) {
+            best = Some(proved);
+        }
+    }
+    let proved = best.unwrap_or_default();
+    let vk = text(&keys.join("vk"));
+    let verified = zkonnx(&["verify", &receipt_arg, "--vk", &vk], Some(1))?;
+    let size = |name: &str| std::fs::metadata(keys.join(name)).map_or(0, |m| m.len());
+    Ok(json!({
+        "model": name_of(model),
+        "k": check["circuit"]["k"],
+        "advice_columns": check["circuit"]["advice_columns"],
+        "fixed_columns": check["circuit"]["fixed_columns"],
+        "rows_used": check["circuit"]["rows_used"],
+        "filled": check["circuit"]["filled"],
+        "lookups": check["circuit"]["lookups"],
+        "keygen_cpu_s": setup["keygen_cpu_s"],
+        "prove_cpu_s": proved["prove_cpu_s"],
+        "load_cpu_s": proved["load_cpu_s"],
+        "prove_process_wall_s": wall,
+        "verify_cpu_s": verified["verify_cpu_s"],
+        "proof_bytes": proved["proof_bytes"],
+        "receipt_bytes": proved["receipt_bytes"],
+        "peak_rss_bytes": proved["peak_rss_bytes"],
+        "vk_bytes": size("vk"),
+        "pk_bytes": size("pk"),
+        "program_id": proved["program_id"],
+        "vk_id": proved["vk_id"],
+        "predicted": check["predicted"],
+    }))
+}
+
+fn table_row(row: &Value) -> String {
+    let number = |v: &Value| v.as_f64().unwrap_or(f64::NAN);
+    format!(
+        "| {} | {} | {}+{} | {} | {} | {:.2} | {:.3} | {:.3} | {:.2} | {:.1} | {} | {} | {:.1} | {:.0} |",
+        row["model"].as_str().unwrap_or(""),
+        row["k"],
+        row["advice_columns"],
+        row["fixed_columns"],
+        row["rows_used"],
+        row["lookups"],
+        number(&row["keygen_cpu_s"]),
+        number(&row["prove_cpu_s"]),
+        number(&row["predicted"]["prove_cpu_s"]),
+        number(&row["prove_process_wall_s"]),
+        1e3 * number(&row["verify_cpu_s"]),
+        row["proof_bytes"],
+        row["vk_bytes"],
+        number(&row["pk_bytes"]) / 1e6,
+        number(&row["peak_rss_bytes"]) / 1e6,
+    )
+}
+
+fn mutants(
+    models: &[PathBuf],
+    stride: usize,
+    at_most: Option<usize>,
+    private_input: bool,
+    out: Option<&Path>,
+) -> Result<bool, Failure> {
+    let visibility = if private_input {
+        InputVisibility::Private
+    } else {
+        InputVisibility::Public
+    };
+    let mut rows = Vec::new();
+    let mut perfect = true;
+    println!("| model | mutants | of | rejected | constraints that alone reject one | of |");
+    println!("| --- | --- | --- | --- | --- | --- |");
+    for path in models {
+        let program = Arc::new(import(&std::fs::read(path)?)?.program);
+        let compiled = compile(program, visibility, &PlanOptions::default())?;
+        let inputs = inputs(&compiled.program);
+        let inference = compiled.infer(&inputs, [7; 32])?;
+        let mutator = Mutator::new(
+            &compiled.lowering,
+            &compiled.assembly,
+            &inference.inputs,
+            inference.witness.clone(),
+            &inference.instance,
+        );
+        let all = mutator.mutants(1).count();
+        let stride = at_most.map_or(stride, |most| stride.max(all.div_ceil(most.max(1))));
+        let score = mutator.run(stride);
+        perfect &= score.survivors.is_empty();
+        rows.push(report(path, all, &score));
+    }
+    if let Some(path) = out {
+        let result = json!({ "models": rows });
+        files::write(path, format!("{result:#}\n").as_bytes())?;
+    }
+    Ok(perfect)
+}
+
+fn report(path: &Path, all: usize, score: &Score) -> Value {
+    println!(
+        "| {} | {} | {all} | {:.2} % | {} | {} |",
+        name_of(path),
+        score.mutants,
+        score.percent(),
+        score.rejected_only_by.len(),
+        score.rejected_by.len(),
+    );
+    for survivor in score.survivors.iter().take(5) {
+        println!("survivor: {survivor:?}");
+    }
+    let alone: serde_json::Map<String, Value> = score
+        .rejected_only_by
+        .iter()
+        .map(|(name, count)| (name.to_string(), json!(count)))
+        .collect();
+    json!({
+        "model": name_of(path),
+        "mutants": score.mutants,
+        "all_mutants": all,
+        "score_percent": score.percent(),
+        "rejected_by_one_constraint_alone": alone,
+    })
+}
+
+/// Inputs that reach all values of their type, the same on every run.
+fn inputs(program: &Program) -> Vec<Tensor> {
+    let mut state = 0x9e37_79b9_7f4a_7c15u64;
+    let ports = program.inputs().iter();
+    ports
+        .map(|port| {
+            let fact = program.fact(port.tensor);
+            let span = (fact.range.hi - fact.range.lo + 1) as u64;
+            let values = (0..fact.len()).map(|_| {
+                state ^= state << 13;
+                state ^= state >> 7;
+                state ^= state << 17;
+                fact.range.lo + ((state >> 8) % span) as i64
+            });
+            Tensor::new(fact.dtype, fact.shape.clone(), values.collect())
+        })
+        .collect()
+}
