@@ -9,7 +9,7 @@ for target in key claim receipt proof; do
     if [ "$target" != proof ]; then
         cp verifier/vectors/"$target"-*.bin "fuzz/corpus/$target/"
     fi
-    # No sanitizer: there is no unsafe code to watch, and everything runs some ten times faster without.
+    # No sanitizer: there is no unsafe code to watch, and everything runs several times faster without.
     cargo +nightly fuzz run --fuzz-dir fuzz --sanitizer none "$target" -- \
         -max_total_time="$seconds" -max_len=16384 -rss_limit_mb=512 -print_final_stats=1
 done
