@@ -140,12 +140,7 @@ impl Default for Batch {
 }
 
 /// One round: adds the points of each bucket in pairs, and halves the counts.
-fn add_pairs(
-    points: &[Point],
-    counts: &mut [(u32, u32)],
-    out: &mut [Point],
-    batch: &mut Batch,
-) {
+fn add_pairs(points: &[Point], counts: &mut [(u32, u32)], out: &mut [Point], batch: &mut Batch) {
     let (mut next, mut slot) = (0, 0);
     for (_, count) in counts.iter_mut() {
         let end = next + *count as usize;
