@@ -127,6 +127,7 @@ impl<'a> Importer<'a> {
     fn visit(&mut self, index: usize, node: &'a NodeProto, feeds: bool) {
         let opset = self.graph.opset(&node.domain).unwrap_or(0);
         let view = NodeView::new(node, opset);
+        let before = self.builder.len();
         let result = self.import_node(&view, domain_name(&node.domain), feeds);
         let (values, status) = match result {
             Ok(done) => (done.values, Ok(done.status)),
@@ -155,12 +156,14 @@ impl<'a> Importer<'a> {
                 if status == Status::Outside {
                     self.tail.push(index);
                 }
+                let operators = self.builder.names_from(before);
                 self.report.push(NodeReport {
                     node,
                     op,
                     domain,
                     opset,
                     status,
+                    operators,
                 });
             }
             Err(Some(reason)) => self.problems.push(NodeProblem {

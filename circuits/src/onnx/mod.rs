@@ -64,6 +64,8 @@ pub struct NodeReport {
     pub opset: i64,
     /// What became of it.
     pub status: Status,
+    /// The integer operators that it added to the program, in order; those that no output needs are dropped later.
+    pub operators: Vec<&'static str>,
 }
 
 /// A node after the last DequantizeLinear, which is not proved.

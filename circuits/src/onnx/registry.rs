@@ -6,7 +6,7 @@ use super::importer::{Done, Importer};
 use super::node::NodeView;
 use super::ops::{
     activation, elementwise, fold, linear, logic, movement, pool, quantization, reduction, resize,
-    selection,
+    selection, transposed,
 };
 
 /// From a node to values.
@@ -114,6 +114,7 @@ const ENTRIES: &[Entry] = &[
     onnx("Constant", movement::constant),
     onnx("ConstantOfShape", fold::constant_of_shape),
     closing(onnx("Conv", linear::conv)),
+    closing(onnx("ConvTranspose", transposed::conv_transpose)),
     closing(onnx("ConvInteger", linear::conv_integer)),
     onnx("Cos", activation::activation),
     onnx("DepthToSpace", selection::depth_space),

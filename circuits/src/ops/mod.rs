@@ -29,7 +29,7 @@ pub use matmul::MatMul;
 pub use max_pool::MaxPool;
 pub use maximum::Maximum;
 pub use movement::{
-    Concat, Expand, Gather, Move, Movement, Pad, Reshape, Slice, Source, Transpose,
+    Concat, Dilate, Expand, Gather, Move, Movement, Pad, Reshape, Slice, Source, Transpose,
 };
 pub use product::Product;
 pub use requantize::{Requantize, Rule, Steps};

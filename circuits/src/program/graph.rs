@@ -265,6 +265,25 @@ impl Builder {
         self.makers[id.0 as usize].map(|node| &self.nodes[node])
     }
 
+    /// Number of nodes so far.
+    pub fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Whether there is no node yet.
+    pub fn is_empty(&self) -> bool {
+        self.nodes.is_empty()
+    }
+
+    /// Names of the operators of the nodes from `start` on.
+    pub fn names_from(&self, start: usize) -> Vec<&'static str> {
+        self.nodes
+            .iter()
+            .skip(start)
+            .map(|node| node.op.id().name)
+            .collect()
+    }
+
     /// Adds a node, or finds the equal one that exists.
     pub fn push(
         &mut self,

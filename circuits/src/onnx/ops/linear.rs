@@ -18,10 +18,10 @@ use crate::ops::{Conv, MatMul, Move, Product, Transpose};
 use crate::program::{DataType, TensorId};
 
 /// The integers of a linear operator's activation.
-struct Activation {
-    tensor: TensorId,
-    scale: f32,
-    zero: i64,
+pub(super) struct Activation {
+    pub(super) tensor: TensorId,
+    pub(super) scale: f32,
+    pub(super) zero: i64,
 }
 
 impl Importer<'_> {
@@ -30,7 +30,11 @@ impl Importer<'_> {
     }
 
     /// The activation of a float operator: a quantized tensor with one scale.
-    fn activation(&mut self, node: &NodeView<'_>, input: usize) -> Result<Activation, NodeError> {
+    pub(super) fn activation(
+        &mut self,
+        node: &NodeView<'_>,
+        input: usize,
+    ) -> Result<Activation, NodeError> {
         let what = "the activation";
         match self.value(node, input)? {
             Value::Real(real) => match real.as_quantized() {
@@ -100,7 +104,7 @@ impl Importer<'_> {
     }
 
     /// Weights of a float operator: a dequantized constant.
-    fn weights(
+    pub(super) fn weights(
         &self,
         node: &NodeView<'_>,
         input: usize,

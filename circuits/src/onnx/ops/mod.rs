@@ -13,3 +13,4 @@ pub(crate) mod quantization;
 pub(crate) mod reduction;
 pub(crate) mod resize;
 pub(crate) mod selection;
+pub(crate) mod transposed;

@@ -8,7 +8,8 @@ use super::linear::scalar;
 use crate::ops::{MaxPool, Window, WindowSum};
 use crate::program::elements;
 
-fn list(
+/// A list attribute of small numbers.
+pub(super) fn list(
     node: &NodeView<'_>,
     name: &'static str,
     len: usize,

@@ -5,6 +5,7 @@
 //! nothing to prove.
 
 mod concat;
+mod dilate;
 mod expand;
 mod gather;
 mod pad;
@@ -16,6 +17,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 pub use concat::Concat;
+pub use dilate::Dilate;
 pub use expand::Expand;
 pub use gather::Gather;
 pub use pad::Pad;
@@ -169,6 +171,7 @@ impl<M: Movement> Operator for Move<M> {
 
 pub(super) fn register(registry: &mut Registry) {
     Move::<Concat>::register(registry);
+    Move::<Dilate>::register(registry);
     Move::<Expand>::register(registry);
     Move::<Gather>::register(registry);
     Move::<Pad>::register(registry);
