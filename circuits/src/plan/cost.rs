@@ -64,10 +64,11 @@ impl Counts {
     }
 }
 
-/// CPU seconds a row, by what fills it; fitted to measurements by `cargo bench -p zkonnx-prover --bench costs`.
+/// CPU seconds a row, by what fills it; fitted to what
+/// `zkonnx-bench suite` measures, which prints both.
 mod rates {
     /// A proof of any size.
-    pub(super) const PROOF: f64 = 18e-3;
+    pub(super) const PROOF: f64 = 5e-3;
     /// A row: the opening and the fixed part of the quotient.
     pub(super) const ROW: f64 = 61e-6;
     /// An advice column.
@@ -85,13 +86,29 @@ mod rates {
     /// Key generation: a row.
     pub(super) const KEY_ROW: f64 = 13.4e-6;
     /// Key generation: a fixed column.
-    pub(super) const KEY_FIXED: f64 = 0.41e-6;
+    pub(super) const KEY_FIXED: f64 = 0.75e-6;
     /// Key generation: a permuted column.
     pub(super) const KEY_PERMUTED: f64 = 4.1e-6;
+    /// Verification of any size.
+    pub(super) const VERIFY: f64 = 1.6e-3;
     /// Verification: a row.
-    pub(super) const VERIFY: f64 = 7e-6;
+    pub(super) const VERIFY_ROW: f64 = 4.2e-6;
     /// Verification: a commitment or an evaluation.
-    pub(super) const VERIFY_ITEM: f64 = 20e-6;
+    pub(super) const VERIFY_ITEM: f64 = 4.5e-6;
+
+    /// Memory of the process, in bytes.
+    pub(super) const MEMORY: f64 = 19.4e6;
+    /// Memory: field elements a row.
+    pub(super) const MEMORY_ROW: f64 = 191.6;
+    /// Memory: field elements a row of an advice column.
+    pub(super) const MEMORY_ADVICE: f64 = 15.5;
+    /// Memory: field elements a row of a fixed column.
+    pub(super) const MEMORY_FIXED: f64 = 3.7;
+
+    /// Verifying key: bytes of a fixed column, with its gate.
+    pub(super) const VK_FIXED: usize = 80;
+    /// Verifying key: bytes of a lookup.
+    pub(super) const VK_LOOKUP: usize = 94;
 }
 
 /// The cost of `shape`.
@@ -109,19 +126,21 @@ pub fn predict(shape: &Shape) -> Cost {
         + rates::KEY_FIXED * c.fixed as f64
         + rates::KEY_PERMUTED * c.permuted as f64;
     let proof_bytes = proof_bytes(&c);
-    let columns = c.advice + c.lookups() * 3 + c.products;
-    let extended = 4.0;
-    let memory = n
-        * 32.0
-        * ((c.fixed + c.permuted) as f64 * (2.0 + 2.0 * extended)
-            + columns as f64 * (3.0 + 2.0 * extended));
+    let memory = rates::MEMORY
+        + 32.0
+            * n
+            * (rates::MEMORY_ROW
+                + rates::MEMORY_ADVICE * c.advice as f64
+                + rates::MEMORY_FIXED * c.fixed as f64);
     Cost {
         prove_cpu_s: rates::PROOF + n * per_row,
         keygen_cpu_s: n * keygen_per_row,
-        verify_cpu_s: n * rates::VERIFY + rates::VERIFY_ITEM * (proof_bytes / 32) as f64,
+        verify_cpu_s: rates::VERIFY
+            + n * rates::VERIFY_ROW
+            + rates::VERIFY_ITEM * (proof_bytes / 32) as f64,
         proof_bytes,
-        memory_bytes: memory as usize + (40 << 20),
-        key_bytes: (c.fixed + c.permuted) * 32 + 4096,
+        memory_bytes: memory as usize,
+        key_bytes: 86 + rates::VK_FIXED * c.fixed + rates::VK_LOOKUP * c.lookups(),
     }
 }
 
