@@ -52,6 +52,52 @@ fn borders(
     Ok(Borders { begin, end, extra })
 }
 
+/// The window of the convolution that slides over the spread input, and the strides that spread it.
+fn turned_window(
+    node: &NodeView<'_>,
+    input: &[usize],
+    kernel: &[usize],
+) -> Result<(Window, Vec<usize>), NodeError> {
+    let rank = kernel.len();
+    let (strides, dilations) = (
+        list(node, "strides", rank, 1)?,
+        list(node, "dilations", rank, 1)?,
+    );
+    if strides.contains(&0) || dilations.contains(&0) {
+        return Err(NodeError::Attribute {
+            name: "strides",
+            reason: "a value is zero",
+        });
+    }
+    let reach: Vec<usize> = (0..rank)
+        .map(|d| (kernel[d] - 1) * dilations[d] + 1)
+        .collect();
+    let borders = borders(node, input, &reach, &strides)?;
+    let outside = |side: &[usize]| -> Option<Vec<usize>> {
+        (0..rank)
+            .map(|d| (reach[d] - 1).checked_sub(side[d]))
+            .collect()
+    };
+    let wide = NodeError::Attribute {
+        name: "pads",
+        reason: "they are wider than the kernel",
+    };
+    let pads_begin = outside(&borders.begin).ok_or_else(|| wide.clone())?;
+    let mut pads_end = outside(&borders.end).ok_or(wide)?;
+    pads_end
+        .iter_mut()
+        .zip(&borders.extra)
+        .for_each(|(pad, extra)| *pad += extra);
+    let window = Window {
+        kernel: kernel.to_vec(),
+        strides: vec![1; rank],
+        dilations,
+        pads_begin,
+        pads_end,
+    };
+    Ok((window, strides))
+}
+
 /// `ConvTranspose`.
 pub(crate) fn conv_transpose(
     cx: &mut Importer<'_>,
@@ -95,43 +141,7 @@ pub(crate) fn conv_transpose(
     {
         return Err(bad("their scales do not follow the output channels"));
     }
-    let (strides, dilations) = (
-        list(node, "strides", rank, 1)?,
-        list(node, "dilations", rank, 1)?,
-    );
-    if strides.contains(&0) || dilations.contains(&0) {
-        return Err(NodeError::Attribute {
-            name: "strides",
-            reason: "a value is zero",
-        });
-    }
-    let reach: Vec<usize> = (0..rank)
-        .map(|d| (kernel[d] - 1) * dilations[d] + 1)
-        .collect();
-    let borders = borders(node, input, &reach, &strides)?;
-    let outside = |side: &[usize]| -> Option<Vec<usize>> {
-        (0..rank)
-            .map(|d| (reach[d] - 1).checked_sub(side[d]))
-            .collect()
-    };
-    let wide = NodeError::Attribute {
-        name: "pads",
-        reason: "they are wider than the kernel",
-    };
-    let pads_begin = outside(&borders.begin).ok_or_else(|| wide.clone())?;
-    let mut pads_end = outside(&borders.end).ok_or(wide)?;
-    pads_end
-        .iter_mut()
-        .zip(&borders.extra)
-        .for_each(|(pad, extra)| *pad += extra);
-    let window = Window {
-        kernel: kernel.to_vec(),
-        strides: vec![1; rank],
-        dilations,
-        pads_begin,
-        pads_end,
-    };
-
+    let (window, strides) = turned_window(node, input, kernel)?;
     let values = centered(&weights).ok_or_else(|| bad("they are not integers"))?;
     let outputs = per_group * groups;
     let turned = turn(
