@@ -117,11 +117,11 @@ fn agrees_with_mock_prover_on_mutants() {
     let mutator = Mutator::new(&model.lowering, &assembly, &inputs, witness, &instance);
     let all = mutator.mutants(1).count();
     for mutant in mutator.mutants(all / 60) {
-        let (advice, _) = mutator.apply(&mutant);
+        let told = mutator.apply(&mutant);
         let ours = mutator.judge(&mutant).is_empty();
         assert_eq!(
             ours,
-            mock_accepts(&assembly, advice, &instance),
+            mock_accepts(&assembly, told.advice, &told.public),
             "{mutant:?}"
         );
     }

@@ -412,6 +412,41 @@ impl Advice {
     }
 }
 
+impl Advice {
+    /// Sets the public elements, cells and values, to what the chains that read them say.
+    pub fn close_public(&mut self, layout: &Layout, public: &mut [Fp]) {
+        let shape = &layout.shape;
+        for group in &layout.groups {
+            let rows = group.rows.start as usize..group.rows.end as usize;
+            let mut sums = vec![Fp::ZERO; shape.accumulators];
+            let mut elements = Vec::new();
+            for (r, row) in rows.clone().zip(&layout.rows[rows]) {
+                for &(column, host) in &row.hosts {
+                    if let Host::Public(element) = host {
+                        self.columns[column as usize][r] = Fp::ZERO;
+                        elements.push((r, column as usize, element as usize));
+                    }
+                }
+                for &(g, l, weight) in &row.weights {
+                    sums[g as usize] += weight * self.columns[shape.weighted(l as usize)][r];
+                }
+                for &(g, constant) in &row.constants {
+                    sums[g as usize] += constant;
+                }
+            }
+            for (r, column, element) in elements {
+                // An element has the weight -1, in one equation.
+                let own = |&&(_, l, _): &&(u32, u32, Fp)| shape.weighted(l as usize) == column;
+                if let Some(&(g, _, _)) = layout.rows[r].weights.iter().find(own) {
+                    self.columns[column][r] = sums[g as usize];
+                    public[element] = sums[g as usize];
+                }
+            }
+        }
+        self.sum(layout);
+    }
+}
+
 /// The content of a cell as a signed integer, if it is a small one.
 pub fn small_value(cell: &Fp) -> Option<i64> {
     let read = |f: &Fp| {

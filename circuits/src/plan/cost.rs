@@ -111,17 +111,26 @@ mod rates {
     pub(super) const VK_LOOKUP: usize = 94;
 }
 
+/// Where the CPU seconds of a proof are predicted to go.
+pub fn breakdown(shape: &Shape) -> [(&'static str, f64); 7] {
+    let c = Counts::of(shape);
+    let n = f64::from(2f32.powi(c.k as i32));
+    [
+        ("opening and quotient", rates::PROOF + n * rates::ROW),
+        ("cells", n * rates::ADVICE * c.advice as f64),
+        ("sums", n * rates::ACCUMULATOR * c.accumulators as f64),
+        ("weights and tables", n * rates::FIXED * c.fixed as f64),
+        ("copies", n * rates::PERMUTED * c.permuted as f64),
+        ("range checks", n * rates::RANGE * c.range_lookups as f64),
+        ("steps", n * rates::STEP * c.step_lookups as f64),
+    ]
+}
+
 /// The cost of `shape`.
 pub fn predict(shape: &Shape) -> Cost {
     let c = Counts::of(shape);
     let n = f64::from(2f32.powi(c.k as i32));
-    let per_row = rates::ROW
-        + rates::ADVICE * c.advice as f64
-        + rates::ACCUMULATOR * c.accumulators as f64
-        + rates::FIXED * c.fixed as f64
-        + rates::PERMUTED * c.permuted as f64
-        + rates::RANGE * c.range_lookups as f64
-        + rates::STEP * c.step_lookups as f64;
+    let prove_cpu_s = breakdown(shape).iter().map(|part| part.1).sum();
     let keygen_per_row = rates::KEY_ROW
         + rates::KEY_FIXED * c.fixed as f64
         + rates::KEY_PERMUTED * c.permuted as f64;
@@ -133,7 +142,7 @@ pub fn predict(shape: &Shape) -> Cost {
                 + rates::MEMORY_ADVICE * c.advice as f64
                 + rates::MEMORY_FIXED * c.fixed as f64);
     Cost {
-        prove_cpu_s: rates::PROOF + n * per_row,
+        prove_cpu_s,
         keygen_cpu_s: n * keygen_per_row,
         verify_cpu_s: rates::VERIFY
             + n * rates::VERIFY_ROW

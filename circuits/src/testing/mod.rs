@@ -6,4 +6,4 @@ mod checker;
 mod mutate;
 
 pub use checker::Checker;
-pub use mutate::{Mutant, Mutator, Score};
+pub use mutate::{Mutant, Mutator, Score, Told};

@@ -28,6 +28,8 @@ pub enum Mutant {
     Class(VarId, i64),
     /// The same, told with the table row of the truth.
     Bare(VarId, i64),
+    /// An output has another content, told with a fitting table row, and is claimed: the public values say the same.
+    Claimed(VarId, i64),
     /// One is taken from the second limb (a cell) and added to the first, or the other way round.
     Carry(Cell, Cell),
     /// A step on a maximum claims a larger one, or a smaller one; all that follows is honest.
@@ -85,6 +87,19 @@ pub struct Mutator<'a> {
     honest: Advice,
     /// Private inputs: a lie about one of them is another inference, and a true one.
     free: HashSet<VarId>,
+    /// Outputs, whose public values a liar may claim.
+    outputs: HashSet<VarId>,
+}
+
+/// A mutant as it is told to the verifier.
+#[derive(Clone, Debug)]
+pub struct Told {
+    /// The advice columns.
+    pub advice: Advice,
+    /// The public values.
+    pub public: Vec<Fp>,
+    /// The cells that changed, if they are few.
+    pub cells: Option<Vec<Cell>>,
 }
 
 impl<'a> Mutator<'a> {
@@ -104,21 +119,27 @@ impl<'a> Mutator<'a> {
                 vec![]
             }
         };
-        let mut free: HashSet<VarId> = lowering.blocks.iter().flat_map(inputs_of).collect();
+        let public_inputs: HashSet<VarId> = lowering.blocks.iter().flat_map(inputs_of).collect();
+        let mut free = public_inputs.clone();
         let layout = &assembly.layout;
+        let mut outputs = HashSet::new();
         for group in &layout.groups {
             let rows = &layout.rows[group.rows.start as usize..group.rows.end as usize];
             let hosts = || rows.iter().flat_map(|row| &row.hosts);
             if hosts().any(|(_, host)| matches!(host, Host::Public(_))) {
                 for (_, host) in hosts() {
-                    if let Host::Var(v) = host {
-                        free.remove(v);
+                    if let Host::Var(v) = host
+                        && !free.remove(v)
+                        && !public_inputs.contains(v)
+                    {
+                        outputs.insert(*v);
                     }
                 }
             }
         }
         Self {
             free,
+            outputs,
             lowering,
             assembly,
             checker: Checker::new(assembly),
@@ -204,7 +225,15 @@ impl<'a> Mutator<'a> {
         contents.dedup();
         contents
             .into_iter()
-            .flat_map(|c| [Mutant::Class(var, c), Mutant::Bare(var, c)])
+            .flat_map(|c| {
+                let claimed = self
+                    .outputs
+                    .contains(&var)
+                    .then_some(Mutant::Claimed(var, c));
+                [Mutant::Class(var, c), Mutant::Bare(var, c)]
+                    .into_iter()
+                    .chain(claimed)
+            })
             .collect()
     }
 
@@ -265,15 +294,36 @@ impl<'a> Mutator<'a> {
 
     /// The constraints that reject a mutant.
     pub fn judge(&self, mutant: &Mutant) -> BTreeSet<ConstraintName> {
-        let (advice, cells) = self.apply(mutant);
-        match cells {
-            Some(cells) => self.checker.violated(&advice, &self.public, &cells),
-            None => self.checker.violated_anywhere(&advice, &self.public),
+        let told = self.apply(mutant);
+        match &told.cells {
+            Some(cells) => self.checker.violated(&told.advice, &told.public, cells),
+            None => self.checker.violated_anywhere(&told.advice, &told.public),
         }
     }
 
-    /// The columns of a mutant, and the cells that changed if they are few.
-    pub fn apply(&self, mutant: &Mutant) -> (Advice, Option<Vec<Cell>>) {
+    /// What a mutant writes.
+    pub fn apply(&self, mutant: &Mutant) -> Told {
+        let mut public = self.public.clone();
+        let (advice, cells) = match mutant {
+            Mutant::Claimed(var, content) => {
+                let lies = Lies {
+                    vars: [(*var, *content)].into(),
+                    ..Lies::default()
+                };
+                let mut advice = self.continued(&lies);
+                advice.close_public(&self.assembly.layout, &mut public);
+                (advice, None)
+            }
+            other => self.tell(other),
+        };
+        Told {
+            advice,
+            public,
+            cells,
+        }
+    }
+
+    fn tell(&self, mutant: &Mutant) -> (Advice, Option<Vec<Cell>>) {
         let layout = &self.assembly.layout;
         match mutant {
             Mutant::Cell(cell, value) => {
@@ -306,7 +356,7 @@ impl<'a> Mutator<'a> {
                 }),
                 None,
             ),
-            Mutant::Bare(var, content) => {
+            Mutant::Bare(var, content) | Mutant::Claimed(var, content) => {
                 let lies = Lies {
                     vars: [(*var, *content)].into(),
                     bare: true,
