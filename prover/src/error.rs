@@ -212,6 +212,8 @@ impl Error {
             {
                 Exit::Failure
             }
+            // The limit was the caller's.
+            Self::Prove(engine::ProveError::Memory { .. }) => Exit::BadInput,
             Self::Keygen(_)
             | Self::Prove(_)
             | Self::Stock(_)

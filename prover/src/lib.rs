@@ -11,6 +11,7 @@ pub mod artifact;
 pub mod backend;
 pub mod cache;
 pub mod cli;
+pub mod drawing;
 pub mod error;
 pub mod files;
 pub mod input;

@@ -22,6 +22,15 @@ pub enum Engine {
     Stock,
 }
 
+/// How to prove.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct How {
+    /// Who makes the proof.
+    pub engine: Engine,
+    /// Bytes of memory that this project's engine must not exceed.
+    pub max_memory: Option<u64>,
+}
+
 /// A receipt and what it took.
 #[derive(Debug)]
 pub struct Proved {
@@ -44,7 +53,7 @@ pub fn prove(
     keys: &Keys,
     samples: &[&[Tensor]],
     contexts: &[[u8; 32]],
-    engine: Engine,
+    how: How,
     cache: &Cache,
     progress: &Progress,
 ) -> Result<Proved, Error> {
@@ -65,12 +74,12 @@ pub fn prove(
     });
     let inferences = inferences?;
     let mut keygen_cpu_s = keys.keygen_cpu_s;
-    let (proof, prove_cpu_s) = match engine {
+    let (proof, prove_cpu_s) = match how.engine {
         Engine::Own => {
             let show = |stage: Stage| progress.step(format!("proving: {}", describe(stage)));
             let options = Options {
                 progress: Some(&show),
-                ..Options::default()
+                max_memory: how.max_memory,
             };
             let (proof, cpu) = timed(|| {
                 backend::prove(

@@ -1,18 +1,9 @@
-//! Between real numbers and the integers of a program's inputs and outputs.
+//! The real numbers that a program's outputs stand for.
 //!
-//! This is the only arithmetic on floats of the command line, and it is outside of every proof: ONNX's QuantizeLinear
-//! and DequantizeLinear with the scales that are part of the program.
+//! This is outside of every proof: ONNX's DequantizeLinear with the scales that are part of the program. Inputs go the
+//! other way in [`zkonnx_circuits::onnx::quantize_input`].
 
-use zkonnx_circuits::program::{Quantization, Range};
-
-/// Why a real number has no integer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum RealError {
-    /// Not a number.
-    #[error("NaN cannot be quantized")]
-    NotANumber,
-}
+use zkonnx_circuits::program::Quantization;
 
 /// The scales of a port, ready for its elements.
 #[derive(Clone, Copy, Debug)]
@@ -53,18 +44,6 @@ impl<'a> Scale<'a> {
         )
     }
 
-    /// QuantizeLinear: `x / scale` in binary32, rounded half to even, plus the zero point, saturated to `range`.
-    /// `index` is the row-major position, within one sample or several.
-    pub fn quantize(&self, x: f32, index: usize, range: Range) -> Result<i64, RealError> {
-        if x.is_nan() {
-            return Err(RealError::NotANumber);
-        }
-        let (scale, zero) = self.of(index);
-        // The conversion saturates, so infinities end at the range's ends as well.
-        let rounded = (x / scale).round_ties_even() as i64;
-        Ok(rounded.saturating_add(zero).clamp(range.lo, range.hi))
-    }
-
     /// DequantizeLinear: `(value - zero point) · scale` in binary32.
     pub fn dequantize(&self, value: i64, index: usize) -> f32 {
         let (scale, zero) = self.of(index);
@@ -76,30 +55,19 @@ impl<'a> Scale<'a> {
 mod tests {
     use super::*;
 
-    const U8: Range = Range::new(0, 255);
-
     #[test]
-    fn accepts_ties_and_saturates() {
+    fn accepts_one_scale_for_all() {
+        let (scale_bits, zero_point) = (vec![0.5f32.to_bits()], vec![10]);
         let quantization = Quantization {
-            scale_bits: vec![0.5f32.to_bits()],
-            zero_point: vec![10],
+            scale_bits,
+            zero_point,
             axis: None,
         };
         let scale = Scale::new(&quantization, &[1, 4]);
-        for (x, expected) in [
-            (0.0, 10),
-            (0.25, 10),
-            (0.75, 12),
-            (-0.25, 10),
-            (-0.75, 8),
-            (1e30, 255),
-            (-1e30, 0),
-            (f32::INFINITY, 255),
-            (f32::NEG_INFINITY, 0),
-        ] {
-            assert_eq!(scale.quantize(x, 0, U8), Ok(expected), "{x}");
-        }
-        assert_eq!(scale.dequantize(12, 0), 1.0);
+        assert_eq!(
+            [12, 10, 0].map(|value| scale.dequantize(value, 3)),
+            [1.0, 0.0, -5.0]
+        );
     }
 
     #[test]
@@ -111,22 +79,10 @@ mod tests {
             axis: Some(1),
         };
         let scale = Scale::new(&quantization, &[1, 2, 3]);
-        let got: Vec<_> = (0..12)
-            .map(|i| scale.quantize(4.0, i, U8).unwrap())
-            .collect();
-        assert_eq!(got, [4, 4, 4, 3, 3, 3, 4, 4, 4, 3, 3, 3]);
-    }
-
-    #[test]
-    fn rejects_nan() {
-        let quantization = Quantization {
-            scale_bits: vec![1f32.to_bits()],
-            zero_point: vec![0],
-            axis: None,
-        };
+        let got: Vec<_> = (0..12).map(|i| scale.dequantize(4, i)).collect();
         assert_eq!(
-            Scale::new(&quantization, &[1]).quantize(f32::NAN, 0, U8),
-            Err(RealError::NotANumber)
+            got,
+            [4.0, 4.0, 4.0, 6.0, 6.0, 6.0, 4.0, 4.0, 4.0, 6.0, 6.0, 6.0]
         );
     }
 }

@@ -226,6 +226,28 @@ fn accepts_several_inferences_in_one_proof() {
 }
 
 #[test]
+fn accepts_a_memory_limit_or_says_what_is_needed() {
+    let folder = Folder::new();
+    let receipt = folder.join("receipt");
+    let (name, input) = (model(MLP), model("digits_mlp/input.json"));
+    let limit = |size: &str| {
+        zkonnx!(
+            "prove",
+            &name,
+            "--input",
+            &input,
+            "-o",
+            &receipt,
+            "--max-memory",
+            size
+        )
+    };
+    limit("1MB").expect(2).one_line("bytes of memory");
+    assert!(!receipt.exists());
+    limit("500MB").expect(0);
+}
+
+#[test]
 fn accepts_the_stock_prover_as_reference() {
     let folder = Folder::new();
     let receipt = folder.join("receipt");

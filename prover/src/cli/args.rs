@@ -156,10 +156,39 @@ pub(crate) struct ContextArgs {
     pub(crate) context: Vec<[u8; 32]>,
 }
 
+/// A number of bytes, with one of the usual units or without.
+fn parse_size(text: &str) -> Result<u64, String> {
+    let wrong = || format!("expected a size such as 300MB or 2GiB, got `{text}`");
+    let digits = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let unit = match unit.trim().to_ascii_lowercase().as_str() {
+        "" | "b" => 1.0,
+        "k" | "kb" => 1e3,
+        "m" | "mb" => 1e6,
+        "g" | "gb" => 1e9,
+        "kib" => 1024.0,
+        "mib" => 1048576.0,
+        "gib" => 1073741824.0,
+        _ => return Err(wrong()),
+    };
+    let number: f64 = number.parse().map_err(|_| wrong())?;
+    let bytes = number * unit;
+    if bytes.is_finite() && bytes < 1e18 {
+        Ok(bytes as u64)
+    } else {
+        Err(wrong())
+    }
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct CheckArgs {
     /// An ONNX model or a program
     pub(crate) model: PathBuf,
+    /// Draw the circuit as a page for a browser: what stands where, what is idle, where the time goes
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) visibility: VisibilityArgs,
 }
@@ -207,6 +236,9 @@ pub(crate) struct ProveArgs {
     pub(crate) visibility: VisibilityArgs,
     #[command(flatten)]
     pub(crate) context: ContextArgs,
+    /// Memory that proving must not exceed, such as 200MB; slower where that asks for it
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    pub(crate) max_memory: Option<u64>,
     /// Who makes the proof
     #[arg(long, value_enum, default_value = "own")]
     pub(crate) engine: EngineArg,
@@ -274,4 +306,40 @@ pub(crate) struct DemoArgs {
     /// Keep the receipt and the verifying key in this folder
     #[arg(long, short, value_name = "DIR")]
     pub(crate) output: Option<PathBuf>,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn accepts_its_own_definition() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn accepts_sizes_with_units() {
+        let sizes = ["0", "300MB", "1.5 GiB", "7k"].map(parse_size);
+        assert_eq!(
+            sizes,
+            [Ok(0), Ok(300_000_000), Ok(1_610_612_736), Ok(7_000)]
+        );
+    }
+
+    #[test]
+    fn rejects_other_sizes() {
+        for text in [
+            "",
+            "MB",
+            "1XB",
+            "-1",
+            "1e9",
+            "1.2.3",
+            "9999999999999999999999",
+        ] {
+            assert!(parse_size(text).is_err(), "{text}");
+        }
+    }
 }

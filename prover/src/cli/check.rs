@@ -5,13 +5,16 @@ use zkonnx_circuits::chips::Shape;
 use zkonnx_circuits::compile::{Compiled, compile};
 use zkonnx_circuits::onnx::{ImportError, NodeProblem, NodeReport, Status};
 use zkonnx_circuits::plan::PlanOptions;
+use zkonnx_engine::Memory;
 
 use super::args::CheckArgs;
 use super::style::{Style, bytes, seconds, table};
 use super::values::{load_model, tail_json, tail_text};
 use super::{Answer, Session};
 use crate::artifact::hex;
+use crate::drawing::page;
 use crate::error::{Error, Exit};
+use crate::files;
 use crate::keys::visibility_name;
 
 pub(super) fn check(args: &CheckArgs, session: &Session) -> Result<Answer, Error> {
@@ -35,9 +38,14 @@ pub(super) fn check(args: &CheckArgs, session: &Session) -> Result<Answer, Error
         args.visibility.visibility(),
         &PlanOptions::default(),
     )?;
+    if let Some(path) = &args.html {
+        let title = args.model.display().to_string();
+        files::write(path, page(&title, &compiled).as_bytes())?;
+    }
     let mut text = nodes_text(report, session.style);
     text.push_str(&tail_text(&model));
-    text.push_str(&circuit_text(&compiled, session.style));
+    let memory = predicted_memory(&compiled)?;
+    text.push_str(&circuit_text(&compiled, &memory, session.style));
     let json = json!({
         "supported": true,
         "program_id": hex(&compiled.program_id),
@@ -45,7 +53,7 @@ pub(super) fn check(args: &CheckArgs, session: &Session) -> Result<Answer, Error
         "nodes": report.iter().map(node_json).collect::<Vec<_>>(),
         "not_proved": tail_json(&model),
         "circuit": circuit_json(&compiled),
-        "predicted": predicted_json(&compiled),
+        "predicted": predicted_json(&compiled, &memory),
     });
     Ok(Answer::yes(json, text))
 }
@@ -149,6 +157,20 @@ fn nodes_text(report: &[NodeReport], style: Style) -> String {
     format!("{}\n{body}\n", style.bold(head))
 }
 
+/// What the process takes besides the proof: the program itself, the model, the plan.
+const PROCESS_BYTES: u64 = 16 << 20;
+
+/// Memory of proving one inference with as many threads as this machine has.
+fn predicted_memory(compiled: &Compiled) -> Result<Memory, Error> {
+    let k = compiled.assembly.layout.shape.k;
+    Ok(Memory::predict(
+        &compiled.assembly.chips.cs,
+        k,
+        1,
+        rayon::current_num_threads(),
+    )?)
+}
+
 /// Share of the rows and columns that hold something: assigned advice cells by all advice cells.
 fn filled(compiled: &Compiled) -> f64 {
     let shape = &compiled.assembly.layout.shape;
@@ -178,19 +200,20 @@ fn circuit_json(compiled: &Compiled) -> Value {
     })
 }
 
-fn predicted_json(compiled: &Compiled) -> Value {
+fn predicted_json(compiled: &Compiled, memory: &Memory) -> Value {
     let cost = &compiled.cost;
     json!({
         "prove_cpu_s": cost.prove_cpu_s,
         "keygen_cpu_s": cost.keygen_cpu_s,
         "verify_cpu_s": cost.verify_cpu_s,
         "proof_bytes": cost.proof_bytes,
-        "peak_rss_bytes": cost.memory_bytes,
+        "peak_rss_bytes": memory.total() + PROCESS_BYTES,
+        "pk_bytes": memory.key,
         "vk_bytes": cost.key_bytes,
     })
 }
 
-fn circuit_text(compiled: &Compiled, style: Style) -> String {
+fn circuit_text(compiled: &Compiled, memory: &Memory, style: Style) -> String {
     let layout = &compiled.assembly.layout;
     let shape = &layout.shape;
     let cost = &compiled.cost;
@@ -231,7 +254,8 @@ fn circuit_text(compiled: &Compiled, style: Style) -> String {
         row("verify", format!("{} CPU", seconds(cost.verify_cpu_s))),
         row("proof", bytes(cost.proof_bytes as u64)),
         row("verifying key", bytes(cost.key_bytes as u64)),
-        row("memory", bytes(cost.memory_bytes as u64)),
+        row("proving key", bytes(memory.key)),
+        row("memory", bytes(memory.total() + PROCESS_BYTES)),
     ]);
     format!(
         "{}\n{circuit}\n{}\n{predicted}",

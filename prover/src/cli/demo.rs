@@ -17,7 +17,7 @@ use crate::input::{InputError, Samples, read_inputs_from};
 use crate::keys::Keys;
 use crate::measure::{peak_rss_bytes, timed};
 use crate::model::Model;
-use crate::prover::{Engine, prove};
+use crate::prover::{How, prove};
 
 /// The model of `models/digits_mlp`, so that the demonstration needs no files.
 const MODEL: &[u8] = include_bytes!("../../../models/digits_mlp/qdq_u8s8_per_tensor.onnx");
@@ -49,7 +49,7 @@ pub(super) fn demo(args: &DemoArgs, session: &Session) -> Result<Answer, Error> 
         &keys,
         &inputs,
         &[[0; 32]],
-        Engine::Own,
+        How::default(),
         &session.cache,
         &session.progress,
     )?;

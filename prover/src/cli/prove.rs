@@ -17,7 +17,7 @@ use crate::files;
 use crate::keys::{Keys, visibility_name};
 use crate::measure::{peak_rss_bytes, timed};
 use crate::model::Model;
-use crate::prover::{Engine, Proved, prove as prove_inferences};
+use crate::prover::{Engine, How, Proved, prove as prove_inferences};
 
 pub(super) fn prove(args: &ProveArgs, session: &Session) -> Result<Answer, Error> {
     session.progress.step("importing");
@@ -32,11 +32,15 @@ pub(super) fn prove(args: &ProveArgs, session: &Session) -> Result<Answer, Error
         EngineArg::Own => Engine::Own,
         EngineArg::Stock => Engine::Stock,
     };
+    let how = How {
+        engine,
+        max_memory: args.max_memory,
+    };
     let proved = prove_inferences(
         &keys,
         &inputs,
         &contexts,
-        engine,
+        how,
         &session.cache,
         &session.progress,
     )?;

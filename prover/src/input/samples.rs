@@ -1,10 +1,10 @@
 //! Arrays fitted to the inputs of a program: one sample, or several along a leading axis.
 
-use zkonnx_circuits::program::{DataType, Fact, Port, Program, Range, Tensor};
+use zkonnx_circuits::onnx::{InputError, quantize_input};
+use zkonnx_circuits::program::{Fact, Port, Program, Range, Tensor};
 
 use super::Inputs;
 use crate::numpy::{Array, Elements};
-use crate::real::{RealError, Scale};
 
 /// Why arrays do not fit a program.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -55,24 +55,9 @@ pub enum SampleError {
     /// There is no sample at all.
     #[error("there is not a single sample in the file")]
     NoSample,
-    /// A real number for an input of integers.
-    #[error("input `{name}` takes integers of type {dtype:?}, the file has real numbers")]
-    RealForInteger {
-        /// The input.
-        name: String,
-        /// Its type.
-        dtype: DataType,
-    },
-    /// A value that cannot be quantized.
-    #[error("input `{name}` at position {index}: {source}")]
-    Real {
-        /// The input.
-        name: String,
-        /// Position of the value, row-major.
-        index: usize,
-        /// Why.
-        source: RealError,
-    },
+    /// Real numbers that are no input of the program.
+    #[error(transparent)]
+    Real(#[from] InputError),
     /// An integer outside the type.
     #[error("input `{name}` has {value} at position {index}, outside {} to {}", range.lo, range.hi)]
     Value {
@@ -235,16 +220,48 @@ fn split(
         expected: fact.shape.clone(),
         got: array.shape.clone(),
     })?;
-    let values = integers(port, fact, array, meaning)?;
-    let len = fact.len();
-    let tensor = |i: usize| {
-        Tensor::new(
-            fact.dtype,
-            fact.shape.clone(),
-            values[i * len..(i + 1) * len].to_vec(),
-        )
+    let plain = Port {
+        quantization: None,
+        ..port.clone()
     };
-    Ok((0..count).map(tensor).collect())
+    let port = if meaning == Meaning::Integers {
+        &plain
+    } else {
+        port
+    };
+    let len = fact.len();
+    (0..count)
+        .map(|i| sample(port, fact, &array.elements, i * len..(i + 1) * len))
+        .collect()
+}
+
+/// One sample. Integers stay as they are where the program takes integers; all else is quantized as the model does.
+fn sample(
+    port: &Port,
+    fact: &Fact,
+    elements: &Elements,
+    place: std::ops::Range<usize>,
+) -> Result<Tensor, SampleError> {
+    let values = match elements {
+        Elements::F32(values) => values[place].to_vec(),
+        Elements::Int(_, values) if port.quantization.is_none() => {
+            return integers(port, fact, &values[place]);
+        }
+        Elements::Int(_, values) => values[place].iter().map(|value| *value as f32).collect(),
+    };
+    Ok(quantize_input(port, fact, &values)?)
+}
+
+fn integers(port: &Port, fact: &Fact, values: &[i64]) -> Result<Tensor, SampleError> {
+    match values.iter().position(|value| !fact.range.contains(*value)) {
+        None => Ok(Tensor::new(fact.dtype, fact.shape.clone(), values.to_vec())),
+        Some(index) => Err(SampleError::Value {
+            name: port.name.clone(),
+            index,
+            value: values[index],
+            range: fact.range,
+        }),
+    }
 }
 
 /// How many samples of shape `wanted` an array of shape `got` holds. Axes of extent 1 may come and go, and a sample may
@@ -265,52 +282,6 @@ fn sample_count(got: &[usize], wanted: &[usize]) -> Option<usize> {
     match got {
         [samples, sample @ ..] if fits(sample) => Some(*samples),
         _ => None,
-    }
-}
-
-fn integers(
-    port: &Port,
-    fact: &Fact,
-    array: &Array,
-    meaning: Meaning,
-) -> Result<Vec<i64>, SampleError> {
-    let name = || port.name.clone();
-    let scale = port
-        .quantization
-        .as_ref()
-        .filter(|_| meaning == Meaning::Model);
-    match (&array.elements, scale) {
-        (Elements::Int(_, values), None) => {
-            match values.iter().position(|value| !fact.range.contains(*value)) {
-                Some(index) => Err(SampleError::Value {
-                    name: name(),
-                    index,
-                    value: values[index],
-                    range: fact.range,
-                }),
-                None => Ok(values.clone()),
-            }
-        }
-        (Elements::F32(_), None) => Err(SampleError::RealForInteger {
-            name: name(),
-            dtype: fact.dtype,
-        }),
-        (elements, Some(quantization)) => {
-            let scale = Scale::new(quantization, &fact.shape);
-            let real = |index: usize| match elements {
-                Elements::F32(values) => values[index],
-                Elements::Int(_, values) => values[index] as f32,
-            };
-            let quantize = |index| {
-                let value = scale.quantize(real(index), index, fact.range);
-                value.map_err(|source| SampleError::Real {
-                    name: name(),
-                    index,
-                    source,
-                })
-            };
-            (0..elements.len()).map(quantize).collect()
-        }
     }
 }
 
