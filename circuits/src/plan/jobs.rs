@@ -222,6 +222,15 @@ impl<'a> Jobs<'a> {
         collected
     }
 
+    /// The node whose steps have most to prove.
+    pub(super) fn largest_node(&self) -> Option<u32> {
+        let largest = self.steps.iter().max_by_key(|job| job.lanes)?;
+        match &self.lowering.blocks[largest.block as usize] {
+            Block::Step { node, .. } => Some(*node),
+            _ => None,
+        }
+    }
+
     /// Inputs that are bytes.
     pub(super) fn byte_inputs(&self) -> usize {
         self.inputs

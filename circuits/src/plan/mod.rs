@@ -20,9 +20,38 @@ pub use search::{place_shape, plan};
 
 use crate::lower::Wire;
 
+/// What the planner makes small.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Objective {
+    /// CPU time of the prover.
+    #[default]
+    Prover,
+    /// CPU time of the verifier.
+    Verifier,
+    /// Bytes of the proof.
+    ProofSize,
+    /// Memory of the prover.
+    Memory,
+}
+
+impl Objective {
+    /// What is made small, and how much of the prover's time breaks ties.
+    fn score(self, cost: &cost::Cost) -> f64 {
+        let (main, scale) = match self {
+            Self::Prover => return cost.prove_cpu_s,
+            Self::Verifier => (cost.verify_cpu_s, 1.0),
+            Self::ProofSize => (cost.proof_bytes as f64, 1e6),
+            Self::Memory => (cost.memory_bytes as f64, 1e9),
+        };
+        main / scale + 1e-6 * cost.prove_cpu_s
+    }
+}
+
 /// What the planner may choose from.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PlanOptions {
+    /// What is made small.
+    pub objective: Objective,
     /// Longest proof of one inference, in bytes.
     pub max_proof_bytes: usize,
     /// Largest `k` that is tried.
@@ -32,6 +61,7 @@ pub struct PlanOptions {
 impl Default for PlanOptions {
     fn default() -> Self {
         Self {
+            objective: Objective::Prover,
             max_proof_bytes: 25_000,
             max_k: 16,
         }
@@ -60,6 +90,8 @@ pub enum PlanError {
         "no circuit of at most 2^{max_k} rows and {max_proof_bytes} proof bytes holds the model: {remedy}"
     )]
     NoShape {
+        /// The node with most to prove, where there is one.
+        node: Option<u32>,
         /// The largest `k` that was tried.
         max_k: u32,
         /// The limit on the proof.
@@ -143,6 +175,7 @@ impl PlanError {
     /// The node that the error is about.
     pub fn node(&self) -> Option<u32> {
         match self {
+            Self::NoShape { node, .. } => *node,
             Self::TooManyEquations { node, .. }
             | Self::WideMaximum { node, .. }
             | Self::Domain { node, .. }

@@ -39,13 +39,14 @@ pub fn plan(
     options: &PlanOptions,
 ) -> Result<(Layout, Cost), PlanError> {
     let jobs = Jobs::new(lowering, public)?;
+    let score = |cost: &Cost| options.objective.score(cost);
     let mut candidates = jobs.candidates(public_elements, options);
     let mut last = None;
     for _ in 0..ATTEMPTS {
         let best = candidates
             .iter()
             .enumerate()
-            .min_by(|(_, a), (_, b)| a.cost.prove_cpu_s.total_cmp(&b.cost.prove_cpu_s));
+            .min_by(|(_, a), (_, b)| score(&a.cost).total_cmp(&score(&b.cost)));
         let Some((index, _)) = best else { break };
         let candidate = candidates.swap_remove(index);
         match jobs.place(&candidate.shape, &candidate.tables, public_elements) {
@@ -60,9 +61,10 @@ pub fn plan(
         }
     }
     Err(last.unwrap_or(PlanError::NoShape {
+        node: jobs.largest_node(),
         max_k: options.max_k,
         max_proof_bytes: options.max_proof_bytes,
-        remedy: "split the model, or allow a longer proof",
+        remedy: "make this layer smaller or split the model, or allow more rows or a longer proof",
     }))
 }
 
@@ -75,6 +77,7 @@ pub fn place_shape(
 ) -> Result<Layout, PlanError> {
     let jobs = Jobs::new(lowering, public)?;
     let tables = jobs.choose_tables(shape).ok_or(PlanError::NoShape {
+        node: None,
         max_k: shape.k,
         max_proof_bytes: 0,
         remedy: "the tables do not fit",
@@ -84,6 +87,7 @@ pub fn place_shape(
 
 impl Jobs<'_> {
     fn candidates(&self, public_elements: usize, options: &PlanOptions) -> Vec<Candidate> {
+        let score = |cost: &Cost| options.objective.score(cost);
         let mut found: Vec<Candidate> = Vec::new();
         let mut best = f64::INFINITY;
         for k in 4..=options.max_k {
@@ -94,16 +98,16 @@ impl Jobs<'_> {
                 {
                     continue;
                 }
-                if predict(&shape).prove_cpu_s > SLACK * best {
+                if score(&predict(&shape)) > SLACK * best {
                     continue;
                 }
                 if let Some(candidate) = self.complete(shape, options, 0) {
-                    best = best.min(candidate.cost.prove_cpu_s);
+                    best = best.min(score(&candidate.cost));
                     of_k.push(candidate);
                 }
             }
             let none_better = of_k.is_empty() && !found.is_empty();
-            of_k.sort_by(|a, b| a.cost.prove_cpu_s.total_cmp(&b.cost.prove_cpu_s));
+            of_k.sort_by(|a, b| score(&a.cost).total_cmp(&score(&b.cost)));
             of_k.truncate(KEPT);
             found.extend(of_k);
             if none_better {
@@ -120,6 +124,7 @@ impl Jobs<'_> {
         options: &PlanOptions,
         margin: usize,
     ) -> Option<Candidate> {
+        let score = |cost: &Cost| options.objective.score(cost);
         // Banks are added until the tables fit.
         let tables = loop {
             if let Some(tables) = self.choose_tables(&shape) {
@@ -151,7 +156,7 @@ impl Jobs<'_> {
                     ..shape
                 };
                 let cost = predict(&shape);
-                let worse = |b: &Candidate| cost.prove_cpu_s >= b.cost.prove_cpu_s;
+                let worse = |b: &Candidate| score(&cost) >= score(&b.cost);
                 if cost.proof_bytes > options.max_proof_bytes || best.as_ref().is_some_and(worse) {
                     break;
                 }

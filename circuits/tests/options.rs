@@ -1,0 +1,65 @@
+//! What the planner is asked to make small gets smaller, and what cannot be placed is refused by name.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "tests fail by panicking"
+)]
+
+mod common;
+
+use common::{Model, Random, Stack};
+use zkonnx_circuits::plan::cost::Cost;
+use zkonnx_circuits::plan::{Objective, PlanError, PlanOptions, plan};
+use zkonnx_circuits::program::Range;
+
+fn model() -> Model {
+    let mut r = Random::new(4);
+    let mut stack = Stack::new(200, Range::new(0, 255));
+    stack.dense(&mut r, 60, true);
+    stack.dense(&mut r, 20, false);
+    stack.finish()
+}
+
+fn planned(options: &PlanOptions) -> Result<Cost, PlanError> {
+    let model = model();
+    plan(&model.lowering, &model.public, model.elements, options).map(|(_, cost)| cost)
+}
+
+#[test]
+fn each_objective_is_best_at_its_own() {
+    let of = |objective| {
+        let options = PlanOptions {
+            objective,
+            max_k: 12,
+            ..PlanOptions::default()
+        };
+        planned(&options).unwrap()
+    };
+    let prover = of(Objective::Prover);
+    assert!(of(Objective::ProofSize).proof_bytes <= prover.proof_bytes);
+    assert!(of(Objective::Verifier).verify_cpu_s <= prover.verify_cpu_s);
+    assert!(of(Objective::Memory).memory_bytes <= prover.memory_bytes);
+    assert!(prover.prove_cpu_s <= of(Objective::ProofSize).prove_cpu_s);
+}
+
+#[test]
+fn the_length_of_the_proof_is_a_hard_limit() {
+    let options = PlanOptions {
+        max_proof_bytes: 7_000,
+        ..PlanOptions::default()
+    };
+    assert!(planned(&options).unwrap().proof_bytes <= 7_000);
+}
+
+#[test]
+fn rejects_what_does_not_fit_and_names_the_layer() {
+    let options = PlanOptions {
+        max_proof_bytes: 1_000,
+        ..PlanOptions::default()
+    };
+    let error = planned(&options).unwrap_err();
+    assert!(
+        matches!(error, PlanError::NoShape { node: Some(0), .. }),
+        "{error}"
+    );
+}
