@@ -3,6 +3,12 @@
 //! Their order fixes the power of `y` that each is multiplied with, so it is halo2's. They are compiled into one program
 //! for each number of cosets that is needed: a constraint of degree `d` is evaluated on `d − 1` cosets, however large
 //! the degree of the constraint system is.
+//!
+//! The steps of the running products are switched off on the last rows, by a factor that is one on the usable rows. That
+//! factor is left out of the programs: what remains vanishes on the usable rows, so its values on all rows are known
+//! without a transform, and it needs one coset less.
+
+use std::collections::BTreeMap;
 
 use ff::{Field, PrimeField};
 use pasta_curves::Fp;
@@ -20,10 +26,14 @@ pub(crate) struct Challenges {
     pub(crate) y: Fp,
 }
 
-/// The constraints of one circuit instance that are determined by their values on `cosets` cosets.
+/// The constraints of one circuit instance that are determined by their values on `cosets` cosets and, if they are
+/// `active`, on the rows.
 #[derive(Debug)]
 pub(crate) struct Class {
     pub(crate) cosets: usize,
+    /// What the program computes is to be multiplied with the polynomial that is one on the usable rows and zero on the
+    /// others.
+    pub(crate) active: bool,
     pub(crate) program: Program,
 }
 
@@ -36,17 +46,17 @@ enum Constraint<'a> {
     LastProduct(u32),
     /// `l_0·(z_i − z_{i−1}(ω^last X)) = 0`.
     LinkedProduct(u32),
-    /// The step of the running product of a chunk.
+    /// The step of the running product of a chunk, on the usable rows.
     ProductStep(u32),
     /// `l_0·(1 − z) = 0`.
     LookupFirst(u32),
     /// `l_last·(z² − z) = 0`.
     LookupLast(u32),
-    /// The step of the running product of a lookup.
+    /// The step of the running product of a lookup, on the usable rows.
     LookupStep(u32),
     /// `l_0·(a' − s') = 0`.
     LookupHead(u32),
-    /// `active·(a' − s')·(a' − a'(ω^{−1}X)) = 0`.
+    /// `(a' − s')·(a' − a'(ω^{−1}X)) = 0`, on the usable rows.
     LookupRun(u32),
 }
 
@@ -94,6 +104,15 @@ pub(crate) fn chunk_columns<'a>(
         .map(move |(i, column)| ((first + i) as u32, *column))
 }
 
+/// Whether a constraint holds on the usable rows only, and is compiled without the factor that says so.
+fn is_active(constraint: Constraint<'_>) -> bool {
+    matches!(
+        constraint,
+        Constraint::ProductStep(_) | Constraint::LookupStep(_) | Constraint::LookupRun(_)
+    )
+}
+
+/// The degree of a constraint, with all factors.
 fn degree(cs: &ConstraintSystem, shape: &Shape, constraint: Constraint<'_>) -> usize {
     match constraint {
         Constraint::Gate(expression) => expression.degree() as usize,
@@ -114,25 +133,33 @@ pub(crate) fn compile(
     polynomials: usize,
 ) -> Vec<Class> {
     let list = list(cs, shape);
-    let mut compilers: std::collections::BTreeMap<usize, Compiler> =
-        std::collections::BTreeMap::new();
+    let mut compilers: BTreeMap<(usize, bool), Compiler> = BTreeMap::new();
     let mut classes = Vec::new();
     let powers = crate::arith::powers(challenges.y, list.len());
     for (constraint, weight) in list.iter().zip(powers.iter().rev()) {
         // A constraint of degree at most one vanishes everywhere or nowhere; one coset tells.
-        let cosets = degree(cs, shape, *constraint).saturating_sub(1).max(1);
-        let compiler = compilers.entry(cosets).or_default();
+        let active = is_active(*constraint);
+        let degree = degree(cs, shape, *constraint) - usize::from(active);
+        let cosets = degree.saturating_sub(1).max(1);
+        let compiler = compilers.entry((cosets, active)).or_default();
         let value = build(compiler, cs, shape, challenges, *constraint);
         compiler.output(*weight, value);
         if compiler.witness_polynomials() >= polynomials {
             let program = std::mem::take(compiler).finish();
-            classes.push(Class { cosets, program });
+            classes.push(Class {
+                cosets,
+                active,
+                program,
+            });
         }
     }
-    let rest = compilers.into_iter().map(|(cosets, compiler)| Class {
-        cosets,
-        program: compiler.finish(),
-    });
+    let rest = compilers
+        .into_iter()
+        .map(|((cosets, active), compiler)| Class {
+            cosets,
+            active,
+            program: compiler.finish(),
+        });
     classes.extend(rest.filter(|class| !class.program.is_empty()));
     classes.sort_by_key(|class| class.cosets);
     classes
@@ -177,8 +204,7 @@ fn build(
             );
             let differs = c.read(Poly::PermutedInput(lookup), 0).minus(table);
             let moves = c.read(Poly::PermutedInput(lookup), 0).minus(above);
-            let value = c.product(differs, moves);
-            times(c, value, Poly::Active)
+            c.product(differs, moves)
         }
     }
 }
@@ -196,7 +222,7 @@ fn boolean(c: &mut Compiler, poly: Poly) -> Value {
     times(c, value, Poly::Last)
 }
 
-/// `active·(z(ωX)·Π(p + β·σ + γ) − z·Π(p + β·δ^i·X + γ))`.
+/// `z(ωX)·Π(p + β·σ + γ) − z·Π(p + β·δ^i·X + γ)`.
 fn product_step(
     c: &mut Compiler,
     cs: &ConstraintSystem,
@@ -220,10 +246,10 @@ fn product_step(
             .plus(Value::constant(gamma));
         right = c.product(right, own);
     }
-    times(c, left.minus(right), Poly::Active)
+    left.minus(right)
 }
 
-/// `active·(z(ωX)·(a' + β)·(s' + γ) − z·(a + β)·(s + γ))`.
+/// `z(ωX)·(a' + β)·(s' + γ) − z·(a + β)·(s + γ)`.
 fn lookup_step(
     c: &mut Compiler,
     cs: &ConstraintSystem,
@@ -248,7 +274,7 @@ fn lookup_step(
     let both = c.product(input, table);
     let current = c.read(Poly::LookupProduct(lookup), 0);
     let right = c.product(current, both);
-    times(c, left.minus(right), Poly::Active)
+    left.minus(right)
 }
 
 /// `θ^{m−1}·e_0 + … + e_{m−1}`.

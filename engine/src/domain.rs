@@ -250,6 +250,31 @@ impl Domain {
         Some(values)
     }
 
+    /// The values on coset `coset` of a polynomial of degree below `(c + 1)·n` that is given by its remainders modulo
+    /// `X^n − c_j` on the first `c` cosets and modulo `X^n − 1` on the rows.
+    pub(crate) fn extend(&self, remainders: &[Vec<Fp>], rows: &[Fp], coset: usize) -> Vec<Fp> {
+        let powers = self.cosets[..remainders.len()].iter();
+        let nodes: Vec<Fp> = powers.map(|own| own.power).chain([Fp::ONE]).collect();
+        let at = self.cosets[coset].power;
+        let weight = |j: usize| {
+            let others = nodes.iter().enumerate().filter(|(i, _)| *i != j);
+            let (above, below) = others.fold((Fp::ONE, Fp::ONE), |(above, below), (_, node)| {
+                (above * (at - node), below * (nodes[j] - node))
+            });
+            above * invert(below)
+        };
+        let columns: Vec<(Fp, &[Fp])> = remainders
+            .iter()
+            .map(Vec::as_slice)
+            .chain([rows])
+            .enumerate()
+            .map(|(j, column)| (weight(j), column))
+            .collect();
+        let mut sum = vec![Fp::ZERO; self.n()];
+        crate::arith::add_combination(&mut sum, &columns);
+        self.evaluate(&sum, coset)
+    }
+
     /// Splits a polynomial `Σ_m X^{m·n}·piece_m(X)` of `remainders.len()` pieces, given by its remainders modulo
     /// `X^n − c_j` with `c_j` the value of `X^n` on coset `j`, into its pieces.
     pub(crate) fn split(&self, remainders: &[Vec<Fp>]) -> Vec<Vec<Fp>> {
@@ -369,6 +394,26 @@ mod tests {
             for i in 0..n {
                 assert_eq!(values[i], first[(i + n - row) % n]);
             }
+        }
+    }
+
+    #[test]
+    fn accepts_values_on_one_more_coset() {
+        let domain = Domain::new(3, 4);
+        for count in 1..=3 {
+            let long = polynomial((count + 1) * domain.n());
+            let values = |points: &[Fp]| points.iter().map(|x| horner(&long, *x)).collect();
+            let remainders: Vec<Vec<Fp>> = (0..count)
+                .map(|coset| {
+                    let mut values: Vec<Fp> = values(&domain.points(coset));
+                    domain.interpolate_coset(&mut values, coset);
+                    values
+                })
+                .collect();
+            let mut rows: Vec<Fp> = values(&powers(domain.omega(), domain.n()));
+            domain.interpolate(&mut rows);
+            let expected: Vec<Fp> = values(&domain.points(count));
+            assert_eq!(domain.extend(&remainders, &rows, count), expected);
         }
     }
 

@@ -20,7 +20,7 @@ use crate::msm::Point;
 use crate::shape::Shape;
 
 const MAGIC: &[u8; 8] = b"zkoprove";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// Bounds that hold for every key that can be generated, and that keep allocations in proportion to the file.
 const MAX_ITEMS: u32 = 1 << 18;

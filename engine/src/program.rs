@@ -37,8 +37,6 @@ pub(crate) enum Poly {
     First,
     /// One on the row that closes the running products.
     Last,
-    /// One on the usable rows.
-    Active,
     /// The polynomial `X`.
     Identity,
 }
@@ -320,7 +318,7 @@ impl Compiler {
             matches!(
                 poly,
                 Poly::Column(ColumnKind::Fixed, _) | Poly::Sigma(_) | Poly::Identity
-            ) || matches!(poly, Poly::First | Poly::Last | Poly::Active)
+            ) || matches!(poly, Poly::First | Poly::Last)
         };
         let polys = self
             .program

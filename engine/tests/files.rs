@@ -110,8 +110,8 @@ fn rejects_files_of_another_kind_version_or_byte_order() {
     assert!(matches!(
         read(&other),
         FileError::Version {
-            expected: 1,
-            got: 2
+            expected: 2,
+            got: 3
         }
     ));
 }

@@ -218,7 +218,6 @@ impl Evaluations {
         let value = |circuit: usize, slot: &Slot| match slot.poly {
             Poly::First => first,
             Poly::Last => last,
-            Poly::Active => active,
             Poly::Identity => x,
             Poly::Column(ColumnKind::Fixed, _) | Poly::Sigma(_) => {
                 self.get(Name::Key(slot.poly), slot.rotation)
@@ -231,7 +230,8 @@ impl Evaluations {
             for class in classes {
                 let slots = class.program.slots().iter();
                 let values: Vec<Fp> = slots.map(|slot| value(circuit, slot)).collect();
-                sum += class.program.evaluate(&values);
+                let value = class.program.evaluate(&values);
+                sum += if class.active { active * value } else { value };
             }
         }
         sum == self.quotient * (xn - Fp::ONE)

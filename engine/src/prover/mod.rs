@@ -315,9 +315,6 @@ pub fn prove_witness<R: Rng>(
         ..Polynomial::default()
     };
     commit_products(work, &runs, &random, &mut transcript)?;
-    for run in &mut runs {
-        run.forget_values();
-    }
 
     options.stage(Stage::Quotient);
     let y = transcript.challenge();
@@ -330,14 +327,19 @@ pub fn prove_witness<R: Rng>(
     let polynomials = if lean { LEAN_POLYNOMIALS } else { usize::MAX };
     let classes = compile(cs, shape, &challenges, polynomials);
     let circuit_weight = y.pow_vartime([count(cs, shape) as u64]);
-    let pieces: Vec<Polynomial> = quotient::quotient(key, &runs, &classes, circuit_weight, lean)
-        .into_iter()
-        .map(|coefficients| Polynomial {
-            coefficients,
-            blind: Fp::random(&mut rng),
-            ..Polynomial::default()
-        })
-        .collect();
+    let tails = quotient::tails(key, &runs, &classes, circuit_weight);
+    for run in &mut runs {
+        run.forget_values();
+    }
+    let pieces: Vec<Polynomial> =
+        quotient::quotient(key, &runs, &classes, circuit_weight, &tails, lean)
+            .into_iter()
+            .map(|coefficients| Polynomial {
+                coefficients,
+                blind: Fp::random(&mut rng),
+                ..Polynomial::default()
+            })
+            .collect();
     let jobs: Vec<_> = pieces.iter().map(|piece| piece.terms(params)).collect();
     transcript.points(&work.commit(params.monomial(), &jobs))?;
 

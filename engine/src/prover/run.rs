@@ -158,7 +158,7 @@ impl Run {
             }
             Poly::LookupProduct(lookup) => self.lookups.get(lookup as usize).map(|l| &l.product),
             Poly::Column(ColumnKind::Fixed, _) | Poly::Sigma(_) => None,
-            Poly::First | Poly::Last | Poly::Active | Poly::Identity => None,
+            Poly::First | Poly::Last | Poly::Identity => None,
         }
     }
 
