@@ -157,10 +157,7 @@ fn nodes_text(report: &[NodeReport], style: Style) -> String {
     format!("{}\n{body}\n", style.bold(head))
 }
 
-/// What the process takes besides the proof: the program itself, the model, the plan.
-const PROCESS_BYTES: u64 = 16 << 20;
-
-/// Memory of proving one inference with as many threads as this machine has.
+/// What the engine says of the key's size, and of the memory that a limit is held against.
 fn predicted_memory(compiled: &Compiled) -> Result<Memory, Error> {
     let k = compiled.assembly.layout.shape.k;
     Ok(Memory::predict(
@@ -207,7 +204,7 @@ fn predicted_json(compiled: &Compiled, memory: &Memory) -> Value {
         "keygen_cpu_s": cost.keygen_cpu_s,
         "verify_cpu_s": cost.verify_cpu_s,
         "proof_bytes": cost.proof_bytes,
-        "peak_rss_bytes": memory.total() + PROCESS_BYTES,
+        "peak_rss_bytes": cost.memory_bytes,
         "pk_bytes": memory.key,
         "vk_bytes": cost.key_bytes,
     })
@@ -255,7 +252,7 @@ fn circuit_text(compiled: &Compiled, memory: &Memory, style: Style) -> String {
         row("proof", bytes(cost.proof_bytes as u64)),
         row("verifying key", bytes(cost.key_bytes as u64)),
         row("proving key", bytes(memory.key)),
-        row("memory", bytes(memory.total() + PROCESS_BYTES)),
+        row("memory", bytes(cost.memory_bytes as u64)),
     ]);
     format!(
         "{}\n{circuit}\n{}\n{predicted}",
