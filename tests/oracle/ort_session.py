@@ -90,6 +90,17 @@ def session(model, optimized_path=None):
     )
 
 
+def plain_session(model):
+    """One thread, no rewriting: the float form of QDQ groups."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 3
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    return ort.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+
+
 def sums_exactly():
     """Whether ONNX Runtime's u8s8 kernels are exact on this processor.
 

@@ -1,0 +1,171 @@
+#!/usr/bin/env python3
+"""Conformance of the `zkonnx` binary: cases as data, and seeded graphs.
+
+    conformance.py nodes ZKONNX              the ONNX backend node tests in the domain
+    conformance.py operators ZKONNX [N]      each operator by itself, N rounds
+    conformance.py random ZKONNX [N] [SEED]  N random graphs from SEED on, executor and mock prover
+
+Prints what was compared and what differs; exits 1 if anything fails that
+`skips.txt` (for the node tests) or `conformance.json` (differences by operator)
+does not cover.
+"""
+
+import argparse
+import fnmatch
+import json
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import ort_session
+from graphs import judge
+from node_cases import node_cases
+from random_graphs import operator_graphs, random_graph
+
+HERE = Path(__file__).parent
+SKIPS, ALLOWANCES = HERE / "skips.txt", HERE / "conformance.json"
+NEEDED_SHARE = 0.95
+OUTSIDE, LIMIT = "outside", "limit"
+
+
+def skips():
+    """`[(pattern, kind, reason)]` of the skip list."""
+    lines = [line for line in SKIPS.read_text().splitlines() if line and line[0] != "#"]
+    found = [tuple(part.strip() for part in line.split("|", 2)) for line in lines]
+    bad = [entry for entry in found if len(entry) != 3 or entry[1] not in (OUTSIDE, LIMIT)]
+    if bad:
+        sys.exit(f"{SKIPS.name}: not `pattern | {OUTSIDE} or {LIMIT} | reason`: {bad[0]}")
+    return found
+
+
+def judged(binary, graphs, mock):
+    """`(graph, verdict)` of each graph, in order; as many at once as there are processors."""
+    with ThreadPoolExecutor(os.cpu_count() or 1) as workers:
+        yield from workers.map(lambda graph: (graph, judge(binary, graph, mock(graph))), graphs)
+
+
+def failure(graph, verdict):
+    """What is wrong with a verdict, or `None`."""
+    if verdict.no_oracle:
+        return f"ONNX Runtime does not run it: {verdict.no_oracle}"
+    if verdict.refused:
+        return verdict.refused
+    if verdict.problems:
+        return "; ".join(verdict.problems)
+    if verdict.satisfied is False:
+        return "the circuit does not accept the execution"
+    if verdict.largest() > graph.tolerance:
+        return f"{verdict.differing()} elements differ, by up to {verdict.largest()}"
+    return None
+
+
+def nodes(binary):
+    """The node tests; returns whether all is as it should be."""
+    listed = subprocess.run([binary, "ops", "--json"], capture_output=True, text=True, check=True)
+    operators = json.loads(listed.stdout)["operators"]
+    table, used = skips(), set()
+    passed, limited, outside, unexplained = 0, 0, 0, []
+    exercised = set()
+    for graph, verdict in judged(binary, node_cases(operators), lambda graph: False):
+        wrong = failure(graph, verdict)
+        entry = next((e for e in table if fnmatch.fnmatchcase(graph.name, e[0])), None)
+        if wrong is None:
+            passed += 1
+            exercised.add(graph.operator)
+        elif entry is None:
+            unexplained.append(f"{graph.name}: {wrong}")
+        else:
+            used.add(entry)
+            outside += entry[1] == OUTSIDE
+            limited += entry[1] == LIMIT
+    stale = [entry[0] for entry in table if entry not in used]
+    total = passed + limited + len(unexplained)
+    share = passed / total if total else 0.0
+    print(
+        f"node tests: {passed} of {total} in the domain pass ({100 * share:.1f} %), over "
+        f"{len(exercised)} operators; {limited} are known limits, {outside} more lie outside of it"
+    )
+    for line in unexplained:
+        print(f"not on the skip list: {line}", file=sys.stderr)
+    for pattern in stale:
+        print(f"on the skip list, but nothing fails: {pattern}", file=sys.stderr)
+    return not unexplained and not stale and share >= NEEDED_SHARE
+
+
+class Tally:
+    """Differences by operator, with those of graphs full of ties apart."""
+
+    def __init__(self):
+        self.rows, self.wrong, self.graphs, self.mocked = {}, [], 0, 0
+
+    def add(self, graph, verdict):
+        self.graphs += 1
+        self.mocked += bool(verdict.satisfied)
+        # Differences are judged by operator, over all graphs.
+        wrong = failure(replace(graph, tolerance=255), verdict)
+        if wrong is not None:
+            self.wrong.append(f"{graph.name}: {wrong}")
+        for operator, elements, differing, largest in verdict.counts:
+            key = f"{operator} (ties)" if graph.ties else operator
+            row = self.rows.setdefault(key, [0, 0, 0])
+            row[0] += elements
+            row[1] += differing
+            row[2] = max(row[2], largest)
+
+    def finish(self, title):
+        """Prints the table of what differs; returns whether all of it is allowed."""
+        allowed = json.loads(ALLOWANCES.read_text())
+        elements = sum(row[0] for row in self.rows.values())
+        differing = sum(row[1] for row in self.rows.values())
+        print(
+            f"{title}: {self.graphs} graphs, {self.graphs - len(self.wrong)} executed, "
+            f"{self.mocked} accepted by the mock prover; {differing} of {elements} elements over "
+            f"{len(self.rows)} operators differ from ONNX Runtime"
+        )
+        for operator, (count, bad, largest) in sorted(self.rows.items()):
+            if not bad:
+                continue
+            limit = allowed.get(operator, {"max_ppm": 0, "max_difference": 0})
+            ppm = 1e6 * bad / count
+            print(f"  {operator}: {bad} of {count} ({ppm:.0f} ppm), by up to {largest}")
+            # One element of a short run is no rate.
+            if (bad > 1 and ppm > limit["max_ppm"]) or largest > limit["max_difference"]:
+                self.wrong.append(f"{operator}: more than the {limit['max_ppm']} ppm allowed")
+        for line in self.wrong:
+            print(line, file=sys.stderr)
+        return not self.wrong
+
+
+def tallied(binary, graphs, title, mock):
+    tally = Tally()
+    for graph, verdict in judged(binary, graphs, mock):
+        tally.add(graph, verdict)
+    return tally.finish(title)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("suite", choices=("nodes", "operators", "random"))
+    parser.add_argument("zkonnx")
+    parser.add_argument("count", nargs="?", type=int)
+    parser.add_argument("seed", nargs="?", type=int, default=1)
+    arguments = parser.parse_args()
+    if not ort_session.sums_exactly():
+        sys.exit("ONNX Runtime's u8s8 kernels saturate on this processor; they are no reference")
+    if arguments.suite == "nodes":
+        good = nodes(arguments.zkonnx)
+    elif arguments.suite == "operators":
+        graphs = operator_graphs(arguments.count or 1)
+        good = tallied(arguments.zkonnx, graphs, "operators", lambda graph: False)
+    else:
+        seeds = range(arguments.seed, arguments.seed + (arguments.count or 300))
+        graphs = (random_graph(seed) for seed in seeds)
+        good = tallied(arguments.zkonnx, graphs, "random", lambda graph: True)
+    sys.exit(0 if good else 1)
+
+
+if __name__ == "__main__":
+    main()

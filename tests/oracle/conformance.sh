@@ -1,0 +1,40 @@
+#!/bin/sh
+# Conformance of the executor and of the circuits: the directed operator cases, the
+# ONNX backend node tests, each operator by itself, and random graphs, which the mock
+# prover has to accept too.
+#
+#   tests/oracle/conformance.sh ZKONNX_BINARY [--full]
+#
+# Builds nothing. With --full, thousands of random graphs instead of some hundreds.
+set -eu
+
+if [ "$#" -lt 1 ] || [ ! -x "$1" ]; then
+    echo "usage: $0 ZKONNX_BINARY [--full]" >&2
+    exit 2
+fi
+zkonnx=$1
+case ${2-} in
+    --full) rounds=8 graphs=3000 ;;
+    "") rounds=1 graphs=300 ;;
+    *) echo "$0: unknown option $2" >&2; exit 2 ;;
+esac
+
+here=$(cd "$(dirname "$0")" && pwd)
+python=$("$here/environment.sh")
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+status=0
+echo "== the runner itself"
+(cd "$here" && "$python" -m unittest -q test_conformance) || status=1
+echo "== zkonnx on the directed operator cases"
+"$python" "$here/gen_cases.py" "$work/cases" || status=1
+"$python" "$here/check_cases.py" "$work/cases" --zkonnx "$zkonnx" || status=1
+echo "== zkonnx on the ONNX backend node tests"
+"$python" -W ignore "$here/conformance.py" nodes "$zkonnx" || status=1
+echo "== zkonnx on each operator"
+"$python" "$here/conformance.py" operators "$zkonnx" "$rounds" || status=1
+echo "== zkonnx on random graphs"
+"$python" "$here/conformance.py" random "$zkonnx" "$graphs" || status=1
+exit "$status"

@@ -1,0 +1,308 @@
+"""One operator more for a graph: every function here appends one to a `Net`.
+
+Each takes the net and a tensor of its pool, draws its attributes, constants, scales and
+zero points, and returns whether the operator fits the tensor. `OPERATORS` has them all.
+"""
+
+import numpy as np
+
+from net import F32, MICROSOFT, Quantized
+
+# Functions of one tensor, with attributes that are drawn.
+FUNCTIONS = {
+    "Abs": {}, "Ceil": {}, "Cos": {}, "Elu": {"alpha": (0.3, 1.5)}, "Erf": {}, "Exp": {}, "Floor": {},
+    "HardSigmoid": {"alpha": (0.1, 0.4), "beta": (0.3, 0.6)}, "HardSwish": {},
+    "LeakyRelu": {"alpha": (0.01, 0.4)}, "Mish": {}, "Neg": {}, "Relu": {}, "Round": {}, "Selu": {},
+    "Shrink": {"bias": (0.0, 0.5), "lambd": (0.3, 1.0)}, "Sigmoid": {}, "Sign": {}, "Sin": {},
+    "Softplus": {}, "Softsign": {}, "Tanh": {}, "ThresholdedRelu": {"alpha": (0.2, 1.0)},
+    "Celu": {"alpha": (0.5, 1.5)}, "Gelu": {},
+}  # fmt: skip
+COMPARISONS = ("Less", "LessOrEqual", "Greater", "GreaterOrEqual")
+
+
+def function(net, x):
+    op = net.choose(sorted(FUNCTIONS))
+    attributes = {key: float(net.rng.uniform(*range_)) for key, range_ in FUNCTIONS[op].items()}
+    real = net.node(op, [net.real(x)], **attributes)
+    net.quantize(real, x.shape, op, [x], net.scale())
+    return True
+
+
+def chain(net, x):
+    """Two functions before one QuantizeLinear, as quantizers leave them."""
+    first, second = (net.choose(("Sigmoid", "Tanh", "Abs", "Neg", "Softsign")) for _ in range(2))
+    real = net.node(second, [net.node(first, [net.real(x)])])
+    net.quantize(real, x.shape, "chain", [x], net.scale(0.003, 0.01))
+    return True
+
+
+def clip(net, x):
+    low, high = sorted(net.rng.uniform(-3, 3, 2))
+    real = net.node("Clip", [net.real(x), net.constant(F32(low)), net.constant(F32(high))])
+    net.quantize(real, x.shape, "Clip", [x], net.scale())
+    return True
+
+
+def with_constant(net, x):
+    op = net.choose(("Add", "Sub", "Mul", "Div", "Max", "Min", "PRelu"))
+    shape = ()
+    if len(x.shape) > 2 and net.rng.random() < 0.5:
+        shape = (x.shape[1],) + (1,) * (len(x.shape) - 2)
+    values = net.rng.uniform(0.2, 1.5, shape) * net.rng.choice([-1, 1], shape)
+    real = net.node(op, [net.real(x), net.constant(F32(values))])
+    net.quantize(real, x.shape, f"{op} constant", [x], net.scale())
+    return True
+
+
+def _weights(net, shape, channels, axis, per_channel):
+    """Integer weights with their scales, and the scales as a vector or one value."""
+    kind = net.choose((np.uint8, np.int8)) if net.kind == np.uint8 else np.int8
+    count = (channels,) if per_channel else ()
+    scales = np.exp(net.rng.uniform(np.log(0.002), np.log(0.02), count)).astype(F32)
+    # ONNX Runtime's kernels take several scales with zero points of zero only.
+    zero = np.zeros(count, kind) if per_channel else net.zero(kind)
+    integers = net.integers(shape, kind)
+    return net.constant(integers, "w"), net.constant(scales), net.constant(zero), scales
+
+
+def _bias(net, channels):
+    return net.rng.integers(-2000, 2000, channels).astype(np.int32)
+
+
+def _rectify(net, real):
+    kind = net.rng.integers(3)
+    if kind == 0:
+        return net.node("Relu", [real])
+    if kind == 1:
+        return net.node("Clip", [real, net.constant(F32(0)), net.constant(F32(6))])
+    return real
+
+
+def _weighted_real(net, op, x, weights, axis, channels, **attributes):
+    """The float form of a weighted operator: everything dequantized."""
+    w, ws, wz, scales = weights
+    more = {"axis": axis} if scales.ndim else {}
+    inputs = [net.real(x), net.node("DequantizeLinear", [w, ws, wz], **more)]
+    if op != "MatMul" and net.rng.random() < 0.7:
+        bias = net.constant(_bias(net, channels))
+        scale = np.asarray(F32(x.scale) * scales, F32)
+        zero = net.constant(np.zeros(scale.shape, np.int32))
+        more = {"axis": 0} if scale.ndim else {}
+        inputs.append(net.node("DequantizeLinear", [bias, net.constant(scale), zero], **more))
+    return net.node(op, inputs, **attributes)
+
+
+def _output_scale(net, x, weights, taps):
+    """So that the accumulators fill the output's range, more or less."""
+    return F32(x.scale * weights[3].mean() * np.sqrt(taps) * net.rng.uniform(20, 90))
+
+
+def convolution(net, x):
+    if len(x.shape) not in (3, 4):
+        return False
+    channels, spatial = x.shape[1], x.shape[2:]
+    group = channels if net.rng.random() < 0.3 else 1
+    outputs = group * int(net.rng.integers(1, 3))
+    kernel = [int(net.rng.integers(1, min(3, d) + 1)) for d in spatial]
+    pads = [int(net.rng.integers(0, k)) for k in kernel] * 2
+    strides = [int(net.rng.integers(1, 3)) for _ in kernel]
+    per_channel = bool(net.rng.random() < 0.5)
+    weights = _weights(net, [outputs, channels // group, *kernel], outputs, 0, per_channel)
+    shape = [1, outputs] + [
+        (d + 2 * p - k) // s + 1 for d, p, k, s in zip(spatial, pads, kernel, strides)
+    ]
+    scale = _output_scale(net, x, weights, int(np.prod(kernel)) * channels // group)
+    attributes = {"kernel_shape": kernel, "pads": pads, "strides": strides, "group": group}
+    if net.rng.random() < 0.5:
+        y = Quantized("", shape, scale, net.zero())
+        inputs = [*net.operands(x), *weights[:3], *net.parameters(y)]
+        inputs.append(net.constant(_bias(net, outputs)))
+        name = net.node("QLinearConv", inputs, **attributes)
+        net.done(name, shape, "QLinearConv", [x], scale, y.zero)
+    else:
+        real = _weighted_real(net, "Conv", x, weights, 0, outputs, **attributes)
+        net.quantize(_rectify(net, real), shape, "Conv", [x], scale)
+    return True
+
+
+def transposed(net, x):
+    if len(x.shape) != 4 or max(x.shape) > 5:
+        return False
+    outputs, kernel = int(net.rng.integers(1, 3)), [2, 3]
+    weights = _weights(net, [x.shape[1], outputs, *kernel], outputs, 1, False)
+    strides = [int(net.rng.integers(1, 3)) for _ in kernel]
+    shape = [1, outputs] + [(d - 1) * s + k for d, s, k in zip(x.shape[2:], strides, kernel)]
+    real = _weighted_real(net, "ConvTranspose", x, weights, 1, outputs, strides=strides)
+    scale = _output_scale(net, x, weights, 3 * x.shape[1])
+    net.quantize(real, shape, "ConvTranspose", [x], scale)
+    return True
+
+
+def dense(net, x):
+    if len(x.shape) != 2:
+        return False
+    outputs = int(net.rng.integers(1, 9))
+    op = net.choose(("Gemm", "MatMul", "QLinearMatMul", "QGemm"))
+    per_channel = bool(net.rng.random() < 0.4) and op != "QLinearMatMul"
+    weights = _weights(net, [x.shape[1], outputs], outputs, 1, per_channel)
+    shape, scale = [1, outputs], _output_scale(net, x, weights, x.shape[1])
+    y = Quantized("", shape, scale, net.zero())
+    if op == "QLinearMatMul":
+        name = net.node(op, [*net.operands(x), *weights[:3], *net.parameters(y)])
+    elif op == "QGemm":
+        inputs = [*net.operands(x), *weights[:3], net.constant(_bias(net, outputs))]
+        name = net.node(op, [*inputs, *net.parameters(y)], domain=MICROSOFT)
+    else:
+        real = _weighted_real(net, op, x, weights, 1, outputs)
+        net.quantize(_rectify(net, real), shape, op, [x], scale)
+        return True
+    net.done(name, shape, op, [x], scale, y.zero)
+    return True
+
+
+def pair(net, x):
+    """Two activations; the other one is of the pool, or a new input."""
+    others = [t for t in net.pool if t.shape == x.shape and t is not x]
+    b = net.choose(others) if others else net.input(x.shape)
+    op = net.choose(("Add", "Mul", "Sub", "Max", "Min", "QLinearAdd", "QLinearMul"))
+    scale = net.scale(0.02, 0.1)
+    if op.startswith("QLinear"):
+        y = Quantized("", x.shape, scale, net.zero())
+        inputs = [*net.operands(x), *net.operands(b), *net.parameters(y)]
+        name = net.node(op, inputs, domain=MICROSOFT)
+        net.done(name, x.shape, op, [x, b], scale, y.zero)
+    else:
+        real = net.node(op, [net.real(x), net.real(b)])
+        net.quantize(real, x.shape, op, [x, b], scale)
+    return True
+
+
+def product(net, x):
+    if len(x.shape) != 3:
+        return False
+    inner, columns = x.shape[-1], int(net.rng.integers(1, 4))
+    b = net.input([1, inner, columns])
+    real = net.node("MatMul", [net.real(x), net.real(b)])
+    shape = [*x.shape[:-1], columns]
+    scale = F32(x.scale * b.scale * np.sqrt(inner) * net.rng.uniform(30, 90))
+    net.quantize(real, shape, "MatMul of two", [x, b], scale)
+    return True
+
+
+def pool(net, x):
+    if len(x.shape) != 4 or min(x.shape[2:]) < 2:
+        return False
+    op = net.choose(("MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool"))
+    if op.startswith("Global"):
+        shape, attributes = [*x.shape[:2], 1, 1], {}
+    else:
+        strides = [int(net.rng.integers(1, 3)) for _ in range(2)]
+        attributes = {"kernel_shape": [2, 2], "strides": strides}
+        shape = [*x.shape[:2], *((d - 2) // s + 1 for d, s in zip(x.shape[2:], strides))]
+    if op == "MaxPool" and net.rng.random() < 0.5:
+        name = net.node(op, [x.name], **attributes)
+        net.done(name, shape, op, [x], x.scale, x.zero)
+        return True
+    keeps = "Max" in op
+    real = net.node(op, [net.real(x)], **attributes)
+    scale = x.scale if keeps else F32(x.scale * net.rng.uniform(0.4, 1.1))
+    net.quantize(real, shape, op, [x], scale, x.zero if keeps else None)
+    return True
+
+
+def reduction(net, x):
+    if len(x.shape) < 3:
+        return False
+    op = net.choose(("ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin"))
+    axis, keep = int(net.rng.integers(1, len(x.shape))), int(net.rng.integers(2))
+    shape = list(x.shape)
+    shape[axis : axis + 1] = [1] * keep
+    axes = net.constant(np.array([axis], np.int64))
+    real = net.node(op, [net.real(x), axes], keepdims=keep)
+    net.quantize(real, shape, op, [x], F32(x.scale * net.rng.uniform(0.4, 2)))
+    return True
+
+
+def concat(net, x):
+    others = [t for t in net.pool if t.shape[2:] == x.shape[2:] and t is not x]
+    b = net.choose(others) if others else net.input(x.shape)
+    if len(b.shape) != len(x.shape):
+        return False
+    shape, scale = [1, x.shape[1] + b.shape[1], *x.shape[2:]], net.scale()
+    if net.rng.random() < 0.5:
+        y = Quantized("", shape, scale, net.zero())
+        inputs = [*net.parameters(y), *net.operands(x), *net.operands(b)]
+        name = net.node("QLinearConcat", inputs, domain=MICROSOFT, axis=1)
+        net.done(name, shape, "QLinearConcat", [x, b], scale, y.zero)
+    else:
+        real = net.node("Concat", [net.real(x), net.real(b)], axis=1)
+        net.quantize(real, shape, "Concat", [x, b], scale)
+    return True
+
+
+def _moves(net, x):
+    """`(operator, further inputs, attributes, shape)` of each data movement that fits."""
+    numbers = lambda *values: net.constant(np.array(values, np.int64))  # noqa: E731
+    rank, last = len(x.shape), x.shape[-1]
+    perm = [0, *(1 + net.rng.permutation(rank - 1))]
+    yield "Transpose", [], {"perm": [int(p) for p in perm]}, [x.shape[p] for p in perm]
+    yield "Reshape", [numbers(1, -1)], {}, [1, int(np.prod(x.shape))]
+    yield "Flatten", [], {}, [1, int(np.prod(x.shape))]
+    yield "Unsqueeze", [numbers(1)], {}, [1, 1, *x.shape[1:]]
+    ends = [numbers(0), numbers(max(1, last - 1)), numbers(-1)]
+    yield "Slice", ends, {}, [*x.shape[:-1], max(1, last - 1)]
+    picked = net.rng.integers(0, last, 3)
+    yield "Gather", [numbers(*picked)], {"axis": rank - 1}, [*x.shape[:-1], 3]
+    yield "Tile", [numbers(*[1] * (rank - 1), 2)], {}, [*x.shape[:-1], 2 * last]
+    pads = [0] * (2 * rank)
+    pads[rank - 1], pads[-1] = 1, 1
+    mode = net.choose(("edge", "reflect" if last > 1 else "edge"))
+    yield "Pad", [numbers(*pads)], {"mode": mode}, [*x.shape[:-1], last + 2]
+
+
+def movement(net, x):
+    if len(x.shape) > 4:
+        return False
+    op, more, attributes, shape = net.choose(list(_moves(net, x)))
+    if net.rng.random() < 0.5:
+        name = net.node(op, [x.name, *more], **attributes)
+        net.done(name, shape, op, [x], x.scale, x.zero)
+    else:
+        real = net.node(op, [net.real(x), *more], **attributes)
+        net.quantize(real, shape, op, [x], x.scale, x.zero)
+    return True
+
+
+def resize(net, x):
+    if len(x.shape) != 4 or max(x.shape) > 4:
+        return False
+    factors = [net.choose((1.0, 2.0, 1.5, 0.6)) for _ in range(2)]
+    shape = [*x.shape[:2], *(int(np.floor(F32(d) * F32(f))) for d, f in zip(x.shape[2:], factors))]
+    if min(shape) < 1:
+        return False
+    scales = net.constant(np.array([1, 1, *factors], F32))
+    mode = net.choose(("half_pixel", "asymmetric", "align_corners"))
+    name = net.node(
+        "Resize", [x.name, "", scales], coordinate_transformation_mode=mode,
+        nearest_mode=net.choose(("floor", "round_prefer_floor")),
+    )  # fmt: skip
+    net.done(name, shape, "Resize", [x], x.scale, x.zero)
+    return True
+
+
+def choice(net, x):
+    """A comparison with a constant, and Where by it."""
+    others = [t for t in net.pool if t.shape == x.shape and t is not x]
+    b = net.choose(others) if others else net.input(x.shape)
+    op = net.choose(COMPARISONS)
+    limit = net.constant(F32(net.rng.uniform(-1, 1)))
+    condition = net.boolean(net.node(op, [net.real(x), limit]), op, [x])
+    real = net.node("Where", [condition, net.real(x), net.real(b)])
+    net.quantize(real, x.shape, "Where", [x, b], net.scale())
+    return True
+
+
+OPERATORS = (
+    function, function, chain, clip, with_constant, convolution, convolution, transposed, dense,
+    dense, pair, pair, product, pool, pool, reduction, concat, movement, movement, resize, choice,
+)  # fmt: skip
