@@ -71,6 +71,50 @@ fn rejects_bad_model_files() {
     }
 }
 
+/// A model in which operators have other names of the same lengths.
+fn renamed(folder: &Folder, name: &str, pairs: &[(&str, &str)]) -> std::path::PathBuf {
+    let mut bytes = std::fs::read(model(name)).unwrap();
+    // The field `op_type` of a node: tag 4, length, text.
+    let field = |text: &str| [&[0x22, text.len() as u8], text.as_bytes()].concat();
+    for (from, to) in pairs {
+        let (from, to) = (field(from), field(to));
+        for at in 0..bytes.len() - from.len() {
+            if bytes[at..].starts_with(&from) {
+                bytes[at..at + from.len()].copy_from_slice(&to);
+            }
+        }
+    }
+    folder.write("renamed.onnx", bytes)
+}
+
+#[test]
+fn rejects_all_unsupported_nodes_at_once() {
+    let folder = Folder::new();
+    let name = "two_io/qoperator_u8s8_per_tensor.onnx";
+    let pairs = [("QLinearMatMul", "QLinearMatMad"), ("QGemm", "QGems")];
+    let bad = renamed(&folder, name, &pairs);
+    let answer = zkonnx!("check", &bad).expect(2);
+    let json = zkonnx!("check", &bad, "--json").expect(2).json();
+    assert_eq!(json["supported"], false);
+    let problems = json["problems"].as_array().unwrap();
+    for (_, op) in pairs {
+        assert!(answer.out.contains(op), "{}", answer.out);
+        let problem = problems.iter().find(|problem| problem["op"] == op);
+        let problem = problem.unwrap_or_else(|| panic!("{op} is not in {json}"));
+        assert!(problem["node"].is_string() && problem["opset"].is_number());
+        assert!(problem["reason"].is_string(), "{problem}");
+    }
+    let receipt = folder.join("receipt");
+    let input = model("two_io/input.json");
+    let proved = zkonnx!("prove", &bad, "--input", input, "-o", &receipt).expect(2);
+    assert!(
+        pairs.iter().all(|(_, op)| proved.err.contains(op)),
+        "{}",
+        proved.err
+    );
+    assert!(!receipt.exists());
+}
+
 #[test]
 fn rejects_bad_input_files() {
     let folder = Folder::new();
