@@ -14,6 +14,7 @@ mod close;
 mod constant;
 mod error;
 mod expr;
+mod facts;
 mod graph;
 mod importer;
 mod input;
@@ -26,6 +27,7 @@ mod registry;
 mod tests;
 
 pub use error::{ImportError, InputProblem, NodeError, NodeProblem, TensorProblem};
+pub use facts::Exactness;
 pub use input::{InputError, quantize_input};
 
 use crate::program::{Program, TensorId};
@@ -112,18 +114,27 @@ pub struct Supported {
     pub min_opset: i64,
     /// Last supported opset of the domain.
     pub max_opset: i64,
+    /// Types of the activations, in one line.
+    pub types: &'static str,
+    /// What is refused, in one line.
+    pub limits: &'static str,
+    /// Relation to the kernel of ONNX Runtime.
+    pub exactness: Exactness,
 }
 
 /// The operators that are imported, ordered by domain and name.
 pub fn supported() -> Vec<Supported> {
     let mut all: Vec<Supported> = registry::list()
         // It is known only to be refused with the reason.
-        .filter(|(_, name, _, _)| *name != "DynamicQuantizeLinear")
-        .map(|(domain, name, min_opset, max_opset)| Supported {
-            domain,
-            name,
-            min_opset,
-            max_opset,
+        .filter(|entry| entry.name != "DynamicQuantizeLinear")
+        .map(|entry| Supported {
+            domain: entry.domain,
+            name: entry.name,
+            min_opset: entry.min,
+            max_opset: entry.max,
+            types: entry.facts.types,
+            limits: entry.facts.limits,
+            exactness: entry.facts.exactness,
         })
         .collect();
     all.sort_unstable();

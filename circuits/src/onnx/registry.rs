@@ -1,11 +1,12 @@
 //! The ONNX operators that are imported, by domain and name.
 
 use super::error::NodeError;
+use super::facts::{self, Facts};
 use super::graph::{MICROSOFT, STANDARD};
 use super::importer::{Done, Importer};
 use super::node::NodeView;
 use super::ops::{
-    activation, elementwise, fold, linear, logic, movement, pool, quantization, reduction, resize,
+    activation, elementwise, fold, linear, logic, movement, pool, quantization, ranking, reduction, resize,
     selection, transposed,
 };
 
@@ -25,13 +26,13 @@ pub(crate) struct Entry {
     /// Whether, after the last quantization, it may also stay outside the proof.
     pub(crate) optional: bool,
     pub(crate) import: Import,
+    /// What is said of it in the list of operators.
+    pub(crate) facts: &'static Facts,
 }
 
-/// All operators: domain, name, first and last supported opset.
-pub(crate) fn list() -> impl Iterator<Item = (&'static str, &'static str, i64, i64)> {
-    ENTRIES
-        .iter()
-        .map(|entry| (entry.domain, entry.name, entry.min, entry.max))
+/// All operators.
+pub(crate) fn list() -> impl Iterator<Item = &'static Entry> {
+    ENTRIES.iter()
 }
 
 /// The operator of this identity.
@@ -41,7 +42,7 @@ pub(crate) fn find(domain: &str, name: &str) -> Option<&'static Entry> {
         .find(|entry| entry.domain == domain && entry.name == name)
 }
 
-const fn onnx(name: &'static str, import: Import) -> Entry {
+const fn onnx(name: &'static str, import: Import, facts: &'static Facts) -> Entry {
     Entry {
         domain: STANDARD,
         name,
@@ -50,6 +51,7 @@ const fn onnx(name: &'static str, import: Import) -> Entry {
         closes: false,
         optional: false,
         import,
+        facts,
     }
 }
 
@@ -72,7 +74,7 @@ const fn deciding(entry: Entry) -> Entry {
     }
 }
 
-const fn microsoft(name: &'static str, import: Import) -> Entry {
+const fn microsoft(name: &'static str, import: Import, facts: &'static Facts) -> Entry {
     Entry {
         domain: MICROSOFT,
         name,
@@ -81,6 +83,7 @@ const fn microsoft(name: &'static str, import: Import) -> Entry {
         closes: true,
         optional: false,
         import,
+        facts,
     }
 }
 
@@ -92,110 +95,180 @@ const fn pending(entry: Entry) -> Entry {
 }
 
 const ENTRIES: &[Entry] = &[
-    deciding(onnx("Equal", logic::compare)),
-    deciding(onnx("Greater", logic::compare)),
-    deciding(onnx("Less", logic::compare)),
-    deciding(since(12, onnx("GreaterOrEqual", logic::compare))),
-    deciding(since(12, onnx("LessOrEqual", logic::compare))),
-    onnx("And", logic::boolean),
-    onnx("Not", logic::boolean),
-    onnx("Or", logic::boolean),
-    onnx("Where", logic::choose),
-    microsoft("QLinearWhere", logic::qlinear_where),
-    onnx("Abs", activation::activation),
-    onnx("Add", elementwise::arithmetic),
-    onnx("AveragePool", pool::average_pool),
-    onnx("BatchNormalization", elementwise::batch_normalization),
-    onnx("Cast", fold::cast),
-    onnx("Ceil", activation::activation),
-    since(12, onnx("Celu", activation::activation)),
-    onnx("Clip", elementwise::clip),
-    onnx("Concat", selection::concat),
-    onnx("Constant", movement::constant),
-    onnx("ConstantOfShape", fold::constant_of_shape),
-    closing(onnx("Conv", linear::conv)),
-    closing(onnx("ConvTranspose", transposed::conv_transpose)),
-    closing(onnx("ConvInteger", linear::conv_integer)),
-    onnx("Cos", activation::activation),
-    onnx("DepthToSpace", selection::depth_space),
-    closing(onnx("DequantizeLinear", quantization::dequantize_linear)),
-    onnx("Div", elementwise::arithmetic),
-    onnx("Dropout", movement::dropout),
-    onnx("DynamicQuantizeLinear", quantization::dynamic),
-    onnx("Elu", activation::activation),
-    onnx("Erf", activation::activation),
-    onnx("Exp", activation::activation),
-    onnx("Expand", selection::expand),
-    onnx("Flatten", movement::flatten),
-    onnx("Floor", activation::activation),
-    onnx("Gather", selection::gather),
-    since(20, onnx("Gelu", activation::activation)),
-    closing(onnx("Gemm", linear::gemm)),
-    onnx("GlobalAveragePool", pool::global_average_pool),
-    onnx("GlobalMaxPool", pool::global_max_pool),
-    onnx("HardSigmoid", activation::activation),
-    since(14, onnx("HardSwish", activation::activation)),
-    onnx("Identity", movement::identity),
-    onnx("LeakyRelu", activation::activation),
-    onnx("Log", activation::activation),
-    closing(onnx("MatMul", linear::matmul)),
-    closing(onnx("MatMulInteger", linear::matmul_integer)),
-    onnx("Max", elementwise::extreme),
-    onnx("MaxPool", pool::max_pool),
-    onnx("Min", elementwise::extreme),
-    since(18, onnx("Mish", activation::activation)),
-    onnx("Mul", elementwise::arithmetic),
-    onnx("Neg", activation::activation),
-    onnx("PRelu", elementwise::arithmetic),
-    onnx("Pad", selection::pad),
-    onnx("Pow", elementwise::arithmetic),
-    closing(onnx("QLinearConv", linear::qlinear_conv)),
-    closing(onnx("QLinearMatMul", linear::qlinear_matmul)),
-    closing(onnx("QuantizeLinear", quantization::quantize_linear)),
-    since(11, onnx("Range", fold::range)),
-    onnx("Reciprocal", activation::activation),
-    onnx("ReduceMax", reduction::reduce_extreme),
-    onnx("ReduceMean", reduction::reduce_sum),
-    onnx("ReduceMin", reduction::reduce_extreme),
-    onnx("ReduceSum", reduction::reduce_sum),
-    onnx("Relu", activation::activation),
-    onnx("Reshape", movement::reshape),
-    onnx("Resize", resize::resize),
-    since(11, onnx("Round", activation::activation)),
-    onnx("Selu", activation::activation),
-    onnx("Shape", fold::shape),
-    onnx("Shrink", activation::activation),
-    onnx("Sigmoid", activation::activation),
-    onnx("Sign", activation::activation),
-    onnx("Sin", activation::activation),
-    onnx("Size", fold::shape),
-    onnx("Slice", selection::slice),
-    onnx("Softplus", activation::activation),
-    onnx("Softsign", activation::activation),
-    onnx("SpaceToDepth", selection::depth_space),
-    onnx("Split", selection::split),
-    onnx("Sqrt", activation::activation),
-    onnx("Squeeze", movement::squeeze),
-    onnx("Sub", elementwise::arithmetic),
-    since(24, onnx("Swish", activation::activation)),
-    onnx("Tanh", activation::activation),
-    onnx("ThresholdedRelu", activation::activation),
-    onnx("Tile", selection::tile),
-    onnx("Transpose", movement::transpose),
-    onnx("Unsqueeze", movement::unsqueeze),
-    microsoft("DequantizeLinear", quantization::dequantize_linear),
-    pending(microsoft("Gelu", activation::activation)),
-    microsoft("QGemm", linear::qgemm),
-    microsoft("QLinearAdd", elementwise::qlinear),
-    microsoft("QLinearAveragePool", pool::qlinear_average_pool),
-    microsoft("QLinearConcat", selection::qlinear_concat),
+    deciding(onnx("Equal", logic::compare, &facts::COMPARISON)),
+    deciding(onnx("Greater", logic::compare, &facts::COMPARISON)),
+    deciding(onnx("Less", logic::compare, &facts::COMPARISON)),
+    deciding(since(
+        12,
+        onnx("GreaterOrEqual", logic::compare, &facts::COMPARISON),
+    )),
+    deciding(since(
+        12,
+        onnx("LessOrEqual", logic::compare, &facts::COMPARISON),
+    )),
+    onnx("And", logic::boolean, &facts::BOOLEAN),
+    onnx("Not", logic::boolean, &facts::BOOLEAN),
+    onnx("Or", logic::boolean, &facts::BOOLEAN),
+    onnx("Where", logic::choose, &facts::CHOICE),
+    microsoft("QLinearWhere", logic::qlinear_where, &facts::CHOICE),
+    onnx("Abs", activation::activation, &facts::FUNCTION),
+    onnx("Add", elementwise::arithmetic, &facts::PAIR),
+    onnx("AveragePool", pool::average_pool, &facts::AVERAGE),
+    onnx(
+        "BatchNormalization",
+        elementwise::batch_normalization,
+        &facts::NORMALIZATION,
+    ),
+    onnx("Cast", fold::cast, &facts::CONVERSION),
+    onnx("Ceil", activation::activation, &facts::FUNCTION),
+    since(12, onnx("Celu", activation::activation, &facts::FUNCTION)),
+    onnx("Clip", elementwise::clip, &facts::CLAMP),
+    onnx("Concat", selection::concat, &facts::JOINED),
+    onnx("Constant", movement::constant, &facts::SHAPES),
+    onnx("ConstantOfShape", fold::constant_of_shape, &facts::SHAPES),
+    closing(onnx("Conv", linear::conv, &facts::WEIGHTED)),
+    closing(onnx(
+        "ConvTranspose",
+        transposed::conv_transpose,
+        &facts::WEIGHTED,
+    )),
+    closing(onnx(
+        "ConvInteger",
+        linear::conv_integer,
+        &facts::ACCUMULATED,
+    )),
+    onnx("Cos", activation::activation, &facts::FUNCTION),
+    onnx("DepthToSpace", selection::depth_space, &facts::MOVEMENT),
+    closing(onnx(
+        "DequantizeLinear",
+        quantization::dequantize_linear,
+        &facts::QUANTIZATION,
+    )),
+    onnx("Div", elementwise::arithmetic, &facts::WITH_CONSTANT),
+    onnx("Dropout", movement::dropout, &facts::MOVEMENT),
+    onnx(
+        "DynamicQuantizeLinear",
+        quantization::dynamic,
+        &facts::REFUSED,
+    ),
+    onnx("Elu", activation::activation, &facts::FUNCTION),
+    onnx("Erf", activation::activation, &facts::FUNCTION),
+    onnx("Exp", activation::activation, &facts::FUNCTION),
+    onnx("Expand", selection::expand, &facts::MOVEMENT),
+    onnx("Flatten", movement::flatten, &facts::MOVEMENT),
+    onnx("Floor", activation::activation, &facts::FUNCTION),
+    onnx("Gather", selection::gather, &facts::MOVEMENT),
+    since(20, onnx("Gelu", activation::activation, &facts::FUNCTION)),
+    closing(onnx("Gemm", linear::gemm, &facts::WEIGHTED)),
+    onnx(
+        "GlobalAveragePool",
+        pool::global_average_pool,
+        &facts::GLOBAL_AVERAGE,
+    ),
+    onnx("GlobalMaxPool", pool::global_max_pool, &facts::MAXIMUM),
+    onnx("HardSigmoid", activation::activation, &facts::FUNCTION),
+    since(
+        14,
+        onnx("HardSwish", activation::activation, &facts::FUNCTION),
+    ),
+    onnx("Identity", movement::identity, &facts::MOVEMENT),
+    onnx("LeakyRelu", activation::activation, &facts::FUNCTION),
+    onnx("Log", activation::activation, &facts::FUNCTION),
+    closing(onnx("MatMul", linear::matmul, &facts::PRODUCT_OF_MATRICES)),
+    closing(onnx(
+        "MatMulInteger",
+        linear::matmul_integer,
+        &facts::ACCUMULATED,
+    )),
+    onnx("Max", elementwise::extreme, &facts::EXTREME),
+    onnx("MaxPool", pool::max_pool, &facts::MAXIMUM),
+    onnx("Min", elementwise::extreme, &facts::EXTREME),
+    since(18, onnx("Mish", activation::activation, &facts::FUNCTION)),
+    onnx("Mul", elementwise::arithmetic, &facts::PRODUCT),
+    onnx("Neg", activation::activation, &facts::FUNCTION),
+    onnx("PRelu", elementwise::arithmetic, &facts::WITH_CONSTANT),
+    onnx("Pad", selection::pad, &facts::PADDING),
+    onnx("Pow", elementwise::arithmetic, &facts::WITH_CONSTANT),
+    closing(onnx("QLinearConv", linear::qlinear_conv, &facts::WEIGHTED)),
+    closing(onnx(
+        "QLinearMatMul",
+        linear::qlinear_matmul,
+        &facts::PRODUCT_OF_MATRICES,
+    )),
+    closing(onnx(
+        "QuantizeLinear",
+        quantization::quantize_linear,
+        &facts::QUANTIZATION,
+    )),
+    since(11, onnx("Range", fold::range, &facts::SHAPES)),
+    onnx("Reciprocal", activation::activation, &facts::FUNCTION),
+    onnx(
+        "ReduceMax",
+        reduction::reduce_extreme,
+        &facts::EXTREME_ALONG,
+    ),
+    onnx("ReduceMean", reduction::reduce_sum, &facts::SUM),
+    onnx(
+        "ReduceMin",
+        reduction::reduce_extreme,
+        &facts::EXTREME_ALONG,
+    ),
+    onnx("ReduceSum", reduction::reduce_sum, &facts::SUM),
+    onnx("Relu", activation::activation, &facts::CLAMP),
+    onnx("Reshape", movement::reshape, &facts::MOVEMENT),
+    onnx("Resize", resize::resize, &facts::NEAREST),
+    since(11, onnx("Round", activation::activation, &facts::FUNCTION)),
+    onnx("Selu", activation::activation, &facts::FUNCTION),
+    onnx("Shape", fold::shape, &facts::SHAPES),
+    onnx("Shrink", activation::activation, &facts::FUNCTION),
+    onnx("Sigmoid", activation::activation, &facts::FUNCTION),
+    onnx("Sign", activation::activation, &facts::FUNCTION),
+    onnx("Sin", activation::activation, &facts::FUNCTION),
+    onnx("Size", fold::shape, &facts::SHAPES),
+    onnx("Slice", selection::slice, &facts::MOVEMENT),
+    onnx("Softplus", activation::activation, &facts::FUNCTION),
+    onnx("Softsign", activation::activation, &facts::FUNCTION),
+    onnx("SpaceToDepth", selection::depth_space, &facts::MOVEMENT),
+    onnx("Split", selection::split, &facts::MOVEMENT),
+    onnx("Sqrt", activation::activation, &facts::FUNCTION),
+    onnx("Squeeze", movement::squeeze, &facts::MOVEMENT),
+    onnx("Sub", elementwise::arithmetic, &facts::PAIR),
+    since(24, onnx("Swish", activation::activation, &facts::FUNCTION)),
+    onnx("Tanh", activation::activation, &facts::FUNCTION),
+    onnx("ThresholdedRelu", activation::activation, &facts::FUNCTION),
+    onnx("Tile", selection::tile, &facts::MOVEMENT),
+    onnx("Transpose", movement::transpose, &facts::MOVEMENT),
+    onnx("Unsqueeze", movement::unsqueeze, &facts::MOVEMENT),
+    microsoft(
+        "DequantizeLinear",
+        quantization::dequantize_linear,
+        &facts::QUANTIZATION,
+    ),
+    pending(microsoft("Gelu", activation::activation, &facts::FUNCTION)),
+    microsoft("QGemm", linear::qgemm, &facts::WEIGHTED),
+    microsoft("QLinearAdd", elementwise::qlinear, &facts::PAIR),
+    microsoft(
+        "QLinearAveragePool",
+        pool::qlinear_average_pool,
+        &facts::AVERAGE,
+    ),
+    microsoft("QLinearConcat", selection::qlinear_concat, &facts::JOINED),
     microsoft(
         "QLinearGlobalAveragePool",
         pool::qlinear_global_average_pool,
+        &facts::GLOBAL_AVERAGE,
     ),
-    microsoft("QLinearLeakyRelu", activation::qlinear),
-    microsoft("QLinearMul", elementwise::qlinear),
-    microsoft("QLinearSigmoid", activation::qlinear),
-    microsoft("QuantizeLinear", quantization::quantize_linear),
-    pending(microsoft("QuickGelu", activation::activation)),
+    microsoft("QLinearLeakyRelu", activation::qlinear, &facts::FUNCTION),
+    microsoft("QLinearMul", elementwise::qlinear, &facts::PRODUCT),
+    microsoft("QLinearSigmoid", activation::qlinear, &facts::FUNCTION),
+    microsoft(
+        "QuantizeLinear",
+        quantization::quantize_linear,
+        &facts::QUANTIZATION,
+    ),
+    pending(microsoft(
+        "QuickGelu",
+        activation::activation,
+        &facts::FUNCTION,
+    )),
 ];

@@ -106,6 +106,8 @@ Example: zkonnx inspect receipt")]
     Inspect(InspectArgs),
     /// Prove and verify a handwritten digit with a small model that is built in
     Demo(DemoArgs),
+    /// List the ONNX operators that can be proved, with opsets, types, limits and exactness
+    Ops(OpsArgs),
 }
 
 /// Whether a claim states the input.
@@ -242,6 +244,13 @@ pub(crate) struct ProveArgs {
     /// Who makes the proof
     #[arg(long, value_enum, default_value = "own")]
     pub(crate) engine: EngineArg,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct OpsArgs {
+    /// As a page of Markdown
+    #[arg(long)]
+    pub(crate) markdown: bool,
 }
 
 #[derive(Debug, Args)]

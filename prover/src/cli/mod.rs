@@ -9,6 +9,7 @@ mod check;
 mod demo;
 mod inspect;
 mod mock;
+mod ops;
 mod prove;
 mod run;
 mod setup;
@@ -101,6 +102,7 @@ fn execute(command: &Command, session: &Session) -> Result<Answer, Error> {
         Command::Mock(args) => mock::mock(args, session),
         Command::Inspect(args) => inspect::inspect(args, session),
         Command::Demo(args) => demo::demo(args, session),
+        Command::Ops(args) => Ok(ops::ops(args)),
     }
 }
 

@@ -12,7 +12,7 @@ use super::fold;
 use super::linear::scalar;
 use super::pool::quantized;
 use super::quantization::dequantize;
-use crate::ops::{Constant, Lanes, Table, broadcast};
+use crate::ops::{Constant, Lanes, Maximum, Table, broadcast};
 use crate::program::{Range, TensorId};
 
 /// Appends a function of each element.
@@ -331,9 +331,13 @@ fn one_real(
         return Ok(Done::pending(real));
     }
     let (values, of) = match other {
-        Value::Const(c) => match c.as_floats() {
-            Some(values) => (values.to_vec(), c.shape.clone()),
-            None => {
+        Value::Const(c) => match (c.as_floats(), c.as_ints()) {
+            (Some(values), _) => (values.to_vec(), c.shape.clone()),
+            // Only an exponent may be of another type than the base.
+            (None, Some(ints)) if f == Binary::Pow => {
+                (ints.iter().map(|&v| v as f32).collect(), c.shape.clone())
+            }
+            _ => {
                 return Err(NodeError::Input {
                     input,
                     what: "the constant",
@@ -414,6 +418,9 @@ pub(crate) fn extreme(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done
         .collect();
     match (values.as_slice(), reals.as_slice()) {
         ([_], _) => super::movement::identity(cx, node),
+        (all, []) if all.iter().any(|v| matches!(v, Value::Int(_))) => {
+            extreme_integers(cx, node, all, largest)
+        }
         ([_, _], [_] | []) => binary(cx, node, f),
         _ if reals.len() == values.len() => {
             let mut shape = Vec::new();
@@ -432,6 +439,46 @@ pub(crate) fn extreme(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done
             reason: "it mixes several activations with constants",
         }),
     }
+}
+
+/// `Max` and `Min` of integers.
+fn extreme_integers(
+    cx: &mut Importer<'_>,
+    node: &NodeView<'_>,
+    values: &[Value],
+    largest: bool,
+) -> Result<Done, NodeError> {
+    let mut tensors = Vec::with_capacity(values.len());
+    for (input, value) in values.iter().enumerate() {
+        let bad = |reason| NodeError::Input {
+            input,
+            what: "x",
+            reason,
+        };
+        let tensor = match value {
+            Value::Int(tensor) => *tensor,
+            Value::Const(c) => {
+                let (Some(dtype), Some(data)) = (c.dtype(), c.as_ints()) else {
+                    return Err(bad("it is not an integer"));
+                };
+                let constant = Constant::new(dtype, c.shape.clone(), data.to_vec())?;
+                cx.push(node, constant, &[])?
+            }
+            _ => return Err(bad("it is not an integer")),
+        };
+        if cx.builder.fact(tensor).dtype.width() > 16 {
+            return Err(bad("only 8-bit and 16-bit integers are supported"));
+        }
+        tensors.push(match largest {
+            true => tensor,
+            false => cx.mirror(node, tensor)?,
+        });
+    }
+    let tensor = cx.push(node, Maximum, &tensors)?;
+    Ok(Done::int(match largest {
+        true => tensor,
+        false => cx.mirror(node, tensor)?,
+    }))
 }
 
 /// `com.microsoft.QLinearAdd` and `com.microsoft.QLinearMul`.

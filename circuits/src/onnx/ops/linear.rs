@@ -13,7 +13,7 @@ use super::super::real::{
     Acc, Base, Params, Quantized, QuantizedConstant, Real, Value, rebias_matmul,
 };
 use super::pool::window;
-use super::quantization::Place;
+use super::quantization::{Place, dequantize};
 use crate::ops::{Conv, MatMul, Move, Product, Transpose};
 use crate::program::{DataType, TensorId};
 
@@ -378,14 +378,7 @@ pub(crate) fn matmul_integer(
 pub(crate) fn gemm(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, NodeError> {
     let x = cx.activation(node, 0)?;
     let weights = cx.weights(node, 1)?;
-    let bias = cx.maybe(node, 2);
-    if bias.is_some() && node.float("beta", 1.0)? != 1.0 {
-        return Err(NodeError::Attribute {
-            name: "beta",
-            reason: "only 1 is supported",
-        });
-    }
-    node.float("beta", 1.0)?;
+    let bias = scaled_bias(cx.maybe(node, 2), node.float("beta", 1.0)?);
     let (x, transposed) = gemm_operands(cx, node, x)?;
     Ok(Done::pending(cx.product(
         node,
@@ -394,6 +387,24 @@ pub(crate) fn gemm(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, N
         transposed,
         (bias, 2),
     )?))
+}
+
+/// A bias multiplied by `beta`, which makes it a float one unless `beta` is 1.
+fn scaled_bias(bias: Option<Value>, beta: f32) -> Option<Value> {
+    let floats = match &bias {
+        Some(Value::Const(c)) if beta != 1.0 => {
+            c.as_floats().map(|v| (v.to_vec(), c.shape.clone()))
+        }
+        Some(Value::Weights(w)) if beta != 1.0 => Some((dequantize(w), w.data.shape.clone())),
+        _ => None,
+    };
+    match floats {
+        Some((values, shape)) => Some(Value::Const(Arc::new(Constant::floats(
+            shape,
+            values.iter().map(|v| v * beta).collect(),
+        )))),
+        None => bias,
+    }
 }
 
 /// `com.microsoft.QGemm` with a constant right operand.

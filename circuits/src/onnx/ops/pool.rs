@@ -124,7 +124,7 @@ pub(crate) fn window(
     Ok(window)
 }
 
-fn kernel_shape(node: &NodeView<'_>, rank: usize) -> Result<Vec<usize>, NodeError> {
+pub(crate) fn kernel_shape(node: &NodeView<'_>, rank: usize) -> Result<Vec<usize>, NodeError> {
     if node.maybe_ints("kernel_shape")?.is_none() {
         return Err(NodeError::Attribute {
             name: "kernel_shape",
@@ -262,6 +262,14 @@ fn sums(
     } else {
         let kernel = kernel_shape(node, spatial.len())?;
         let window = window(node, spatial, &kernel, true)?;
+        let spread = window.dilations.iter().any(|d| *d > 1);
+        if spread && node.flag("ceil_mode", false)? && node.flag("count_include_pad", false)? {
+            // No quantized kernel has dilations, and the float one counts fewer elements here.
+            return Err(NodeError::Attribute {
+                name: "count_include_pad",
+                reason: "it is not supported together with dilations and ceil_mode",
+            });
+        }
         let counts = if node.flag("count_include_pad", false)? {
             // The kernel divides by the size of the window, also where the ceiling mode leaves part of it outside.
             vec![u32::try_from(elements(&kernel)).unwrap_or(u32::MAX)]

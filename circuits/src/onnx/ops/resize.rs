@@ -30,14 +30,6 @@ pub(crate) fn resize(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done,
         "nearest_mode",
         if old { "floor" } else { "round_prefer_floor" },
     )?;
-    if node.maybe_ints("axes")?.is_some()
-        || node.text("keep_aspect_ratio_policy", "stretch")? != "stretch"
-    {
-        return Err(NodeError::Attribute {
-            name: "axes",
-            reason: "only all axes are supported",
-        });
-    }
     let scales = cx.maybe_constant(node, if old { 1 } else { 2 }, "the scales")?;
     let scales = scales
         .as_ref()
@@ -53,19 +45,25 @@ pub(crate) fn resize(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done,
         what: "the scales",
         reason,
     };
-    let rank = shape.len();
-    for axis in 0..rank {
+    let axes = match node.maybe_ints("axes")? {
+        None => (0..shape.len()).collect(),
+        Some(axes) => axes
+            .iter()
+            .map(|&axis| node.axis("axes", axis, shape.len()))
+            .collect::<Result<Vec<_>, _>>()?,
+    };
+    let extents: Vec<usize> = axes.iter().map(|&axis| shape[axis]).collect();
+    let targets = match (scales, &sizes) {
+        (Some(s), _) if s.len() == axes.len() => extents
+            .iter()
+            .zip(s)
+            .map(|(&extent, &scale)| ((extent as f32 * scale).floor() as usize, scale))
+            .collect(),
+        (None, Some(s)) if s.len() == axes.len() => sized(node, &extents, s)?,
+        _ => return Err(bad("there is not one for each axis")),
+    };
+    for (&axis, (size, scale)) in axes.iter().zip(targets) {
         let extent = shape[axis];
-        let (size, scale) = match (scales, &sizes) {
-            (Some(s), _) if s.len() == rank => {
-                ((extent as f32 * s[axis]).floor() as usize, s[axis])
-            }
-            (None, Some(s)) if s.len() == rank => {
-                let size = usize::try_from(s[axis]).unwrap_or(0);
-                (size, size as f32 / extent as f32)
-            }
-            _ => return Err(bad("there is not one for each axis")),
-        };
         if size == 0 || size > MAX_ELEMENTS || !scale.is_normal() || scale < 0.0 {
             return Err(bad(
                 "a scale is not positive, or the result is empty or too large",
@@ -80,6 +78,32 @@ pub(crate) fn resize(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done,
         value = cx.apply(node, value, Gather { axis, indices })?;
     }
     Ok(Done::new(value.clone(), status(&value)))
+}
+
+/// Size and scale of each axis where the sizes are given.
+fn sized(
+    node: &NodeView<'_>,
+    extents: &[usize],
+    sizes: &[i64],
+) -> Result<Vec<(usize, f32)>, NodeError> {
+    let scale = |(&size, &extent): (&i64, &usize)| size as f32 / extent as f32;
+    let scales = sizes.iter().zip(extents).map(scale);
+    let common = match node.text("keep_aspect_ratio_policy", "stretch")? {
+        "stretch" => {
+            let size = |&size: &i64| usize::try_from(size).unwrap_or(0);
+            return Ok(sizes.iter().map(size).zip(scales).collect());
+        }
+        "not_larger" => scales.fold(f32::INFINITY, f32::min),
+        "not_smaller" => scales.fold(0.0, f32::max),
+        _ => {
+            return Err(NodeError::Attribute {
+                name: "keep_aspect_ratio_policy",
+                reason: "the value is not known",
+            });
+        }
+    };
+    let size = |&extent: &usize| ((common * extent as f32).round() as usize, common);
+    Ok(extents.iter().map(size).collect())
 }
 
 /// The index of the input nearest to index `i` of the output.

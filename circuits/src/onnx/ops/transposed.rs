@@ -25,7 +25,7 @@ fn borders(
     strides: &[usize],
 ) -> Result<Borders, NodeError> {
     let rank = input.len();
-    let extra = list(node, "output_padding", rank, 0)?;
+    let mut extra = list(node, "output_padding", rank, 0)?;
     let pads = list(node, "pads", 2 * rank, 0)?;
     let (mut begin, mut end) = (pads[..rank].to_vec(), pads[rank..].to_vec());
     let auto = node.text("auto_pad", "NOTSET")?;
@@ -40,6 +40,8 @@ fn borders(
         for d in 0..rank {
             let full = strides[d] * (input[d] - 1) + extra[d] + reach[d];
             let total = full.saturating_sub(wanted[d]);
+            // What the kernel does not reach is added at the end, where only the bias remains.
+            extra[d] += wanted[d].saturating_sub(full);
             let small = total / 2;
             (begin[d], end[d]) = match auto {
                 "SAME_UPPER" => (small, total - small),
@@ -53,7 +55,7 @@ fn borders(
 }
 
 /// The window of the convolution that slides over the spread input, and the strides that spread it.
-fn turned_window(
+pub(crate) fn turned_window(
     node: &NodeView<'_>,
     input: &[usize],
     kernel: &[usize],
@@ -182,7 +184,13 @@ pub(crate) fn conv_transpose(
 }
 
 /// Weights `[inputs, outputs, …taps]` of each group as `[outputs, inputs, …taps]` with the taps in reverse order.
-fn turn(values: &[i64], inputs: usize, outputs: usize, taps: usize, groups: usize) -> Vec<i64> {
+pub(crate) fn turn<T: Copy>(
+    values: &[T],
+    inputs: usize,
+    outputs: usize,
+    taps: usize,
+    groups: usize,
+) -> Vec<T> {
     let mut turned = Vec::with_capacity(values.len());
     for group in 0..groups {
         for output in 0..outputs {
