@@ -165,6 +165,9 @@ impl Assembly {
     }
 }
 
+/// Cells that equal a public element, by the element's row.
+type PublicCells = Vec<(u32, AssignedCell<Fp, Fp>)>;
+
 /// One inference as a halo2 circuit. To be used inside [`with_chips`].
 #[derive(Clone, Debug)]
 pub struct ModelCircuit {
@@ -200,7 +203,7 @@ impl ModelCircuit {
         &self,
         columns: &Columns,
         region: &mut Region<'_, Fp>,
-    ) -> Result<Vec<(u32, AssignedCell<Fp, Fp>)>, Error> {
+    ) -> Result<PublicCells, Error> {
         let assembly = &self.assembly;
         for (column, values) in columns.fixed.iter().zip(&assembly.fixed) {
             for (row, value) in values.iter().enumerate() {

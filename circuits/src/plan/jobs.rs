@@ -28,6 +28,9 @@ pub(super) struct StepJob<'a> {
     pooled: bool,
 }
 
+/// Tables by usable rows, widest step and number of banks.
+type Chosen = HashMap<(usize, u64, usize), Option<Rc<Tables>>>;
+
 /// A model, prepared for the search.
 pub(super) struct Jobs<'a> {
     lowering: &'a Lowering,
@@ -38,7 +41,7 @@ pub(super) struct Jobs<'a> {
     maxima: Vec<(u32, usize)>,
     public: &'a [PublicElement],
     /// Chosen tables, by what they depend on: rows, widest step, banks.
-    chosen: RefCell<HashMap<(usize, u64, usize), Option<Rc<Tables>>>>,
+    chosen: RefCell<Chosen>,
 }
 /// A form for each step block, and the bank of each table.
 pub(super) struct Tables {

@@ -291,7 +291,7 @@ fn multipliers(rules: &[Arc<StepRule>], bits: u32) -> Vec<i64> {
                 -100..0 => (m + (1 << (-shift - 1))) >> -shift,
                 _ => 1,
             };
-            (scaled.max(1)).min(1 << 40) as i64
+            scaled.clamp(1, 1 << 40) as i64
         })
         .collect()
 }

@@ -1,6 +1,9 @@
 //! Random models made of equations, without ONNX: what the planner and the circuit must take.
 #![allow(
     dead_code,
+    unreachable_pub,
+    missing_docs,
+    missing_debug_implementations,
     clippy::unwrap_used,
     clippy::expect_used,
     reason = "each test file uses its part"

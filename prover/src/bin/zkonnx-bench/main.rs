@@ -2,7 +2,11 @@
 //!
 //! `zkonnx-bench suite MODEL…` runs `zkonnx setup`, `prove` and `verify` of each model as processes of their own and
 //! prints what they took beside what the planner predicted. `zkonnx-bench mutants MODEL…` lies about whole models and
-//! prints how many lies were caught, and by which constraints.
+//! prints how many lies were caught, and by which constraints. `zkonnx-bench verifier MODEL…` compares the verifier
+//! with the stock one (set `RAYON_NUM_THREADS=1` for one thread), and `zkonnx-bench plot` draws a suite.
+
+mod plot;
+mod verifier;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -45,6 +49,29 @@ enum Task {
         #[arg(long, default_value = "")]
         commit: String,
     },
+    /// Compare verification with the stock verifier, and a batch with single verifications
+    Verifier {
+        /// Models
+        #[arg(required = true)]
+        models: Vec<PathBuf>,
+        /// Receipts in the batch, over all models
+        #[arg(long, default_value_t = 64)]
+        batch: usize,
+        /// Write the result as JSON
+        #[arg(long)]
+        json: Option<PathBuf>,
+    },
+    /// Draw a suite: CPU time of proofs over multiply-accumulates
+    Plot {
+        /// What `suite --json` wrote
+        suite: PathBuf,
+        /// The manifest that states the multiply-accumulates of each model
+        #[arg(long, default_value = "models/bench.json")]
+        manifest: PathBuf,
+        /// The drawing, SVG
+        #[arg(short, long)]
+        output: PathBuf,
+    },
     /// Lie about each model and count the lies that are rejected
     Mutants {
         /// Models
@@ -73,6 +100,16 @@ fn main() -> ExitCode {
             json,
             commit,
         } => suite(&models, runs, json.as_deref(), &commit),
+        Task::Verifier {
+            models,
+            batch,
+            json,
+        } => verifier::run(&models, batch, json.as_deref()),
+        Task::Plot {
+            suite,
+            manifest,
+            output,
+        } => plot::run(&suite, &manifest, &output),
         Task::Mutants {
             models,
             stride,
