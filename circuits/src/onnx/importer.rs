@@ -78,6 +78,29 @@ pub(crate) fn import(graph: &Graph) -> Result<Imported, ImportError> {
     importer.finish()
 }
 
+/// The results of one node whose inputs are all known: the rules that fold constants, applied to any values.
+pub(crate) fn evaluate<'a>(
+    graph: &'a Graph,
+    node: &'a NodeProto,
+    inputs: impl Iterator<Item = (&'a str, Arc<Constant>)>,
+) -> Result<Vec<Value>, NodeError> {
+    let domain = domain_name(&node.domain);
+    let entry = registry::find(domain, &node.op_type).ok_or(NodeError::Unknown)?;
+    let mut importer = Importer {
+        graph,
+        builder: Builder::new(),
+        values: inputs.map(|(name, c)| (name, Value::Const(c))).collect(),
+        quantized_inputs: HashMap::new(),
+        report: Vec::new(),
+        problems: Vec::new(),
+        names: Vec::new(),
+        tail: Vec::new(),
+        folded: 0,
+    };
+    let view = NodeView::new(node, graph.opset(&node.domain).unwrap_or(0));
+    Ok((entry.import)(&mut importer, &view)?.values)
+}
+
 /// For each node, whether its results reach a QuantizeLinear.
 fn feeds_quantizer(graph: &Graph) -> Vec<bool> {
     let mut needed: HashSet<&str> = HashSet::new();

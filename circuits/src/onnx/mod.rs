@@ -21,6 +21,7 @@ mod input;
 mod math;
 mod node;
 mod ops;
+pub mod quantize;
 mod real;
 mod registry;
 #[cfg(test)]

@@ -19,7 +19,7 @@ const MISMATCH: NodeError = NodeError::Input {
 };
 
 /// Elements of a constant broadcast to a shape.
-fn places(of: &[usize], shape: &[usize]) -> Result<Vec<usize>, NodeError> {
+pub(crate) fn places(of: &[usize], shape: &[usize]) -> Result<Vec<usize>, NodeError> {
     let expand = Expand {
         shape: shape.to_vec(),
     };

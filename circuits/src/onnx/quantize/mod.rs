@@ -1,0 +1,316 @@
+//! Static quantization: a float model and samples become a QDQ model that this project proves without a float island.
+//!
+//! Every operator that the importer knows gets QuantizeLinear and DequantizeLinear around it, also those that other
+//! tools leave in float. Weights are symmetric int8 by default, for the tensor or for each output channel; activations
+//! are asymmetric uint8 with one scale; a bias is int32 with the product of both scales. Relu and Clip are absorbed by
+//! the operator before them, movement and maxima keep the scale of their input. Operators after the last one that is
+//! known (a Softmax, an ArgMax) stay float and outside the proof.
+//!
+//! Nothing here is trusted: the result is an ordinary ONNX file that the importer reads like any other, and the last
+//! step here is to import it, so that a model is either provable or refused with the nodes that stand in the way.
+
+mod emit;
+mod eval;
+mod kernels;
+mod layers;
+mod ranges;
+mod reduction;
+mod report;
+mod rewrite;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use prost::Message;
+use rayon::prelude::*;
+use tract_onnx::pb::{ModelProto, NodeProto};
+
+use super::constant::Constant;
+use super::error::{ImportError, NodeError};
+use super::graph::{Graph, InputType};
+use super::{Imported, registry};
+use crate::program::{DataType, elements};
+use eval::{Evaluator, Values};
+use layers::Layers;
+pub use report::{LayerError, OutputError};
+
+/// How ranges are found.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Method {
+    /// The smallest and the largest value.
+    #[default]
+    MinMax,
+    /// The values that this percentage (between 50 and 100) of all lie below, and above.
+    Percentile(f64),
+}
+
+/// An 8-bit type of quantized tensors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Byte {
+    /// 0 to 255.
+    U8,
+    /// −128 to 127.
+    I8,
+}
+
+impl Byte {
+    fn dtype(self) -> DataType {
+        match self {
+            Self::U8 => DataType::U8,
+            Self::I8 => DataType::I8,
+        }
+    }
+}
+
+/// What to make.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Options {
+    /// A scale for each output channel of weights instead of one.
+    pub per_channel: bool,
+    /// How the ranges of activations are found.
+    pub method: Method,
+    /// Type of activations, which are asymmetric.
+    pub activations: Byte,
+    /// Type of weights: symmetric as int8, asymmetric as uint8.
+    pub weights: Byte,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            per_channel: false,
+            method: Method::MinMax,
+            activations: Byte::U8,
+            weights: Byte::I8,
+        }
+    }
+}
+
+/// An input of a model, as samples have to give it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModelInput {
+    /// Name.
+    pub name: String,
+    /// Shape of one sample; an open batch is one.
+    pub shape: Vec<usize>,
+    /// The type of integers, or `None` for binary32.
+    pub integers: Option<DataType>,
+}
+
+/// The elements of one input of one sample.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Feed {
+    /// For a float input.
+    Floats(Vec<f32>),
+    /// For an integer input.
+    Integers(Vec<i64>),
+}
+
+/// A quantized model and how far it is from the float one on the samples.
+#[derive(Clone, Debug)]
+pub struct Quantized {
+    /// The ONNX file.
+    pub model: Vec<u8>,
+    /// The model as it is proved.
+    pub imported: Imported,
+    /// Error of each quantized tensor, in order of execution.
+    pub layers: Vec<LayerError>,
+    /// Error of each output of the model.
+    pub outputs: Vec<OutputError>,
+}
+
+/// Why a model is not quantized.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum QuantizeError {
+    /// The file is not a model that can be read.
+    #[error(transparent)]
+    Model(ImportError),
+    /// It is quantized already.
+    #[error(
+        "the model is quantized already: node `{0}`; give the float model that it was made from"
+    )]
+    AlreadyQuantized(String),
+    /// A percentile that is none.
+    #[error("the percentile is {0}; between 50 and 100 is meant, such as 99.9")]
+    Percentile(f64),
+    /// Scales for each channel need a later opset.
+    #[error(
+        "a scale for each channel needs opset 13, the model has {0}; convert it, or leave out --per-channel"
+    )]
+    PerChannel(i64),
+    /// No sample.
+    #[error("there is not a single sample to calibrate with")]
+    NoSample,
+    /// A sample that does not fit the inputs.
+    #[error(
+        "sample {sample}: input `{input}` of shape {shape:?} needs {expected} {kind}, the sample has {got}"
+    )]
+    Sample {
+        /// Number of the sample.
+        sample: usize,
+        /// The input.
+        input: String,
+        /// Its shape.
+        shape: Vec<usize>,
+        /// Its number of elements.
+        expected: usize,
+        /// Floats or integers.
+        kind: &'static str,
+        /// How many the sample has, or what else.
+        got: usize,
+    },
+    /// A node that cannot be evaluated.
+    #[error("node `{node}` ({op}): {source}")]
+    Evaluate {
+        /// The node.
+        node: String,
+        /// Operator.
+        op: String,
+        /// Why.
+        source: Box<NodeError>,
+    },
+    /// An operator that is not proved and whose result is computed with.
+    #[error(
+        "node `{node}` ({op}) is not an operator that is proved (`zkonnx ops`), and node `{before}` ({before_op}) computes with its result; split the model there, or express it by other operators"
+    )]
+    Island {
+        /// The node.
+        node: String,
+        /// Its operator.
+        op: String,
+        /// The node that needs its result.
+        before: String,
+        /// Its operator.
+        before_op: String,
+    },
+    /// Nothing in the model can be quantized.
+    #[error(
+        "no node of the model computes with the floats of its input in a way that is proved (`zkonnx ops`)"
+    )]
+    Nothing,
+    /// The quantized model is not provable.
+    #[error("the quantized model would not be provable: {0}")]
+    NotProvable(ImportError),
+}
+
+/// The inputs of a float model.
+pub fn model_inputs(bytes: &[u8]) -> Result<Vec<ModelInput>, QuantizeError> {
+    let graph = Graph::read(bytes).map_err(QuantizeError::Model)?;
+    Ok(inputs_of(&graph))
+}
+
+fn inputs_of(graph: &Graph) -> Vec<ModelInput> {
+    let input = |i: &super::graph::Input| ModelInput {
+        name: i.name.clone(),
+        shape: i.shape.clone(),
+        integers: match i.dtype {
+            InputType::Float => None,
+            InputType::Int(dtype) => Some(dtype),
+        },
+    };
+    graph.inputs.iter().map(input).collect()
+}
+
+/// Quantizes a float model. Each sample gives every input, in the order of [`model_inputs`].
+///
+/// Samples are run three times or four (ranges, the distribution for percentiles, both models for the report), in
+/// parallel. The result has been imported, so it can be proved.
+pub fn quantize(
+    bytes: &[u8],
+    samples: &[Vec<Feed>],
+    options: &Options,
+) -> Result<Quantized, QuantizeError> {
+    if let Method::Percentile(p) = options.method
+        && !(p > 50.0 && p <= 100.0)
+    {
+        return Err(QuantizeError::Percentile(p));
+    }
+    let proto = ModelProto::decode(bytes)
+        .map_err(|e| QuantizeError::Model(ImportError::NotOnnx(e.to_string())))?;
+    let mut graph = Graph::read(bytes).map_err(QuantizeError::Model)?;
+    if let Some(node) = graph.nodes.iter().find(|n| is_quantized(n)) {
+        return Err(QuantizeError::AlreadyQuantized(super::graph::node_name(
+            node,
+        )));
+    }
+    let opset = graph.opset("").unwrap_or(0);
+    if options.per_channel && opset < 13 {
+        return Err(QuantizeError::PerChannel(opset));
+    }
+    let samples = feed(&graph, samples)?;
+    let first = samples.first().ok_or(QuantizeError::NoSample)?;
+    rewrite::rewrite(&mut graph, first)?;
+
+    let evaluator = Evaluator::new(&graph);
+    let values = evaluator.run(first.clone(), proved)?;
+    let layers = Layers::new(&graph, &values)?;
+    let ranges = ranges::find(&evaluator, &layers, &samples, options.method)?;
+    let emitted = emit::emit(&graph, &proto, &values, &layers, &ranges, options)?;
+    let model = emitted.model.encode_to_vec();
+    let imported = super::import(&model).map_err(QuantizeError::NotProvable)?;
+
+    let quantized = Graph::check(emitted.model).map_err(QuantizeError::Model)?;
+    let (layers, outputs) = report::compare(
+        &evaluator,
+        &Evaluator::new(&quantized),
+        &emitted.tensors,
+        &graph.outputs,
+        &samples,
+    )?;
+    Ok(Quantized {
+        model,
+        imported,
+        layers,
+        outputs,
+    })
+}
+
+fn is_quantized(node: &NodeProto) -> bool {
+    ["QuantizeLinear", "DequantizeLinear"].contains(&node.op_type.as_str())
+        || node.op_type.starts_with("QLinear")
+        || node.op_type.starts_with("DynamicQuantize")
+        || node.op_type.ends_with("Integer")
+}
+
+/// Whether an operator is one that is proved.
+fn proved(node: &NodeProto) -> bool {
+    registry::find(super::graph::domain_name(&node.domain), &node.op_type).is_some()
+}
+
+/// Samples as values of the graph's inputs.
+fn feed(graph: &Graph, samples: &[Vec<Feed>]) -> Result<Vec<Values>, QuantizeError> {
+    let inputs = inputs_of(graph);
+    let one = |(number, sample): (usize, &Vec<Feed>)| {
+        let mut values: Values = HashMap::new();
+        for (i, input) in inputs.iter().enumerate() {
+            let expected = elements(&input.shape);
+            let wrong = |kind, got| QuantizeError::Sample {
+                sample: number,
+                input: input.name.clone(),
+                shape: input.shape.clone(),
+                expected,
+                kind,
+                got,
+            };
+            let shape = input.shape.clone();
+            let value = match (sample.get(i), input.integers) {
+                (Some(Feed::Floats(v)), None) if v.len() == expected => {
+                    Constant::floats(shape, v.clone())
+                }
+                (Some(Feed::Integers(v)), Some(dtype)) if v.len() == expected => {
+                    Constant::ints(dtype, shape, v.clone())
+                }
+                (Some(Feed::Floats(v)), None) => return Err(wrong("floats", v.len())),
+                (Some(Feed::Integers(v)), Some(_)) => return Err(wrong("integers", v.len())),
+                (_, None) => return Err(wrong("floats", 0)),
+                (_, Some(_)) => return Err(wrong("integers", 0)),
+            };
+            values.insert(input.name.clone(), Arc::new(value));
+        }
+        Ok(values)
+    };
+    samples.par_iter().enumerate().map(one).collect()
+}
