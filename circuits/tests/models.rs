@@ -11,7 +11,7 @@ use std::sync::Arc;
 use halo2_proofs::dev::MockProver;
 use zkonnx_circuits::circuit::with_chips;
 use zkonnx_circuits::compile::{Compiled, Inference, compile};
-use zkonnx_circuits::onnx::import;
+use zkonnx_circuits::onnx::{ImportError, import};
 use zkonnx_circuits::plan::PlanOptions;
 use zkonnx_circuits::program::Tensor;
 use zkonnx_circuits::testing::Mutator;
@@ -134,4 +134,29 @@ fn private_inputs_with_the_same_output_make_the_same_claim() {
     assert_eq!(a.claim, b.claim);
     assert_eq!(a.claim.digest(), b.claim.digest());
     assert_eq!(a.instance, b.instance);
+}
+
+/// Both pooling nodes, one behind the other, are of an operator that nobody knows: both are named.
+#[test]
+fn rejects_unknown_operators_behind_each_other_in_one_report() {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("../models/digits_cnn/qoperator_u8s8_per_tensor.onnx");
+    let mut bytes = std::fs::read(path).expect("the model is committed");
+    let known = b"MaxPool";
+    let places: Vec<usize> = bytes
+        .windows(known.len())
+        .enumerate()
+        .filter_map(|(at, window)| (window == known).then_some(at))
+        .collect();
+    assert_eq!(places.len(), 2);
+    for at in places {
+        bytes[at..at + known.len()].copy_from_slice(b"MaxPoof");
+    }
+    match import(&bytes) {
+        Err(ImportError::Unsupported(problems)) => {
+            let nodes: Vec<&str> = problems.iter().map(|p| p.node.as_str()).collect();
+            assert_eq!(nodes.len(), 2, "{nodes:?}");
+        }
+        other => panic!("{other:?}"),
+    }
 }
