@@ -96,7 +96,12 @@ def _compare(tensors, expected, computed, verdict):
             inherited |= wrong.get(parent, False)
         original = difference[~inherited]
         verdict.counts.append(
-            (tensor.operator, original.size, int((original != 0).sum()), int(original.max(initial=0)))
+            (
+                tensor.operator,
+                original.size,
+                int((original != 0).sum()),
+                int(original.max(initial=0)),
+            )
         )
         wrong[tensor.name] = inherited | (difference != 0).any(axis=1)
 

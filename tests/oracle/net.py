@@ -124,14 +124,10 @@ class Net:
         """The finished graph; its outputs are the tensors that nothing uses."""
         names = [t.name for t in self._tensors if t.name not in self._used]
         outputs = [helper.make_empty_tensor_value_info(name) for name in names]
-        graph = helper.make_graph(
-            self._nodes, self.name, self._inputs, outputs, self._constants
-        )
+        graph = helper.make_graph(self._nodes, self.name, self._inputs, outputs, self._constants)
         opsets = [helper.make_opsetid("", self.opset)]
         if any(node.domain == MICROSOFT for node in self._nodes):
             opsets.append(helper.make_opsetid(MICROSOFT, 1))
         model = helper.make_model(graph, opset_imports=opsets, ir_version=10)
         operator = operator or self._tensors[-1].operator
-        return Graph(
-            self.name, operator, model, self._feeds, tensors=self._tensors, several=True
-        )
+        return Graph(self.name, operator, model, self._feeds, tensors=self._tensors, several=True)

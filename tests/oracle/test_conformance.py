@@ -1,5 +1,7 @@
 """Tests of the conformance runner: it sees what is wrong, and its graphs are reproducible."""
 
+import contextlib
+import io
 import unittest
 
 import numpy as np
@@ -48,7 +50,8 @@ class Tallying(unittest.TestCase):
     def tally(self, verdict, ties=False):
         tally = conformance.Tally()
         tally.add(graphs.Graph("g", "Unlisted", None, {}, ties=ties), verdict)
-        return tally.finish("test")
+        with contextlib.redirect_stdout(None), contextlib.redirect_stderr(io.StringIO()):
+            return tally.finish("test")
 
     def test_rejects_differences_that_no_allowance_covers(self):
         self.assertTrue(self.tally(graphs.Verdict(counts=[("Unlisted", 9, 0, 0)])))

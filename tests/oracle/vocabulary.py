@@ -242,7 +242,10 @@ def concat(net, x):
 
 def _moves(net, x):
     """`(operator, further inputs, attributes, shape)` of each data movement that fits."""
-    numbers = lambda *values: net.constant(np.array(values, np.int64))  # noqa: E731
+
+    def numbers(*values):
+        return net.constant(np.array(values, np.int64))
+
     rank, last = len(x.shape), x.shape[-1]
     perm = [0, *(1 + net.rng.permutation(rank - 1))]
     yield "Transpose", [], {"perm": [int(p) for p in perm]}, [x.shape[p] for p in perm]
@@ -256,7 +259,7 @@ def _moves(net, x):
     yield "Tile", [numbers(*[1] * (rank - 1), 2)], {}, [*x.shape[:-1], 2 * last]
     pads = [0] * (2 * rank)
     pads[rank - 1], pads[-1] = 1, 1
-    mode = net.choose(("edge", "reflect" if last > 1 else "edge"))
+    mode = net.choose(("edge", "reflect" if last > 1 else "edge", "constant"))
     yield "Pad", [numbers(*pads)], {"mode": mode}, [*x.shape[:-1], last + 2]
 
 
@@ -302,7 +305,120 @@ def choice(net, x):
     return True
 
 
+def qlinear_function(net, x):
+    op = net.choose(("QLinearSigmoid", "QLinearLeakyRelu"))
+    attributes = {} if op == "QLinearSigmoid" else {"alpha": float(net.rng.uniform(0.01, 0.5))}
+    y = Quantized("", x.shape, net.scale(), net.zero())
+    inputs = [*net.operands(x), *net.parameters(y)]
+    name = net.node(op, inputs, domain=MICROSOFT, **attributes)
+    net.done(name, x.shape, op, [x], y.scale, y.zero)
+    return True
+
+
+def qlinear_pool(net, x):
+    if len(x.shape) != 4 or min(x.shape[2:]) < 2:
+        return False
+    op = net.choose(("QLinearAveragePool", "QLinearGlobalAveragePool"))
+    shape = [*x.shape[:2], 1, 1]
+    attributes = {"channels_last": 0}
+    if op == "QLinearAveragePool":
+        shape = [*x.shape[:2], *(d - 1 for d in x.shape[2:])]
+        attributes = {"kernel_shape": [2, 2]}
+    y = Quantized("", shape, F32(x.scale * net.rng.uniform(0.4, 1.1)), net.zero())
+    inputs = [*net.operands(x), *net.parameters(y)]
+    name = net.node(op, inputs, domain=MICROSOFT, **attributes)
+    net.done(name, shape, op, [x], y.scale, y.zero)
+    return True
+
+
+def qlinear_choice(net, x):
+    others = [t for t in net.pool if t.shape == x.shape and t is not x]
+    b = net.choose(others) if others else net.input(x.shape)
+    op = net.choose(COMPARISONS)
+    condition = net.boolean(net.node(op, [net.real(x), net.real(b)]), f"{op} of two", [x, b])
+    y = Quantized("", x.shape, net.scale(), net.zero())
+    inputs = [condition, *net.operands(x), *net.operands(b), *net.parameters(y)]
+    name = net.node("QLinearWhere", inputs, domain=MICROSOFT)
+    net.done(name, x.shape, "QLinearWhere", [x, b], y.scale, y.zero)
+    return True
+
+
+def logic(net, x):
+    """Functions of booleans, cast to a number and quantized."""
+    limits = [net.constant(F32(v)) for v in net.rng.uniform(-1, 1, 2)]
+    a = net.node("Less", [net.real(x), limits[0]])
+    b = net.node("Not", [net.node("Greater", [net.real(x), limits[1]])])
+    op = net.choose(("And", "Or"))
+    result = net.boolean(net.node(op, [a, b]), op, [x])
+    number = net.node("Cast", [result], to=1)
+    real = net.node("Mul", [number, net.constant(F32(net.rng.uniform(0.5, 2)))])
+    net.quantize(real, x.shape, "Cast", [x], net.scale())
+    return True
+
+
+def gated(net, x):
+    """The product of a tensor and a function of it, as Swish is exported."""
+    real = net.node("Mul", [net.real(x), net.node("Sigmoid", [net.real(x)])])
+    net.quantize(real, x.shape, "x * Sigmoid", [x], net.scale())
+    return True
+
+
+def of_positive(net, x):
+    """Functions that are real for positive numbers only, on a constant more than the magnitude."""
+    op = net.choose(("Sqrt", "Log", "Reciprocal", "Pow"))
+    real = net.node("Abs", [net.real(x)])
+    real = net.node("Add", [real, net.constant(F32(net.rng.uniform(0.05, 0.5)))])
+    more = [net.constant(F32(net.choose((2.0, 3.0, 0.5, -1.0))))] if op == "Pow" else []
+    net.quantize(net.node(op, [real, *more]), x.shape, op, [x], net.scale())
+    return True
+
+
+def normalization(net, x):
+    if len(x.shape) < 3:
+        return False
+
+    def draw(low, high):
+        return net.constant(F32(net.rng.uniform(low, high, x.shape[1])))
+
+    statistics = [draw(0.3, 1.5), draw(-0.5, 0.5), draw(-1, 1), draw(0.2, 2)]
+    real = net.node("BatchNormalization", [net.real(x), *statistics])
+    net.quantize(real, x.shape, "BatchNormalization", [x], net.scale())
+    return True
+
+
+def split(net, x):
+    last = x.shape[-1]
+    if last < 2:
+        return False
+    sizes = [1, last - 1]
+    inputs = [x.name, net.constant(np.array(sizes, np.int64))]
+    names = net.node("Split", inputs, outputs=2, axis=len(x.shape) - 1)
+    for name, size in zip(names, sizes):
+        net.done(name, [*x.shape[:-1], size], "Split", [x], x.scale, x.zero)
+    return True
+
+
+def blocks(net, x):
+    if len(x.shape) != 4:
+        return False
+    n, c, h, w = x.shape
+    if c % 4 == 0:
+        mode = net.choose(("DCR", "CRD"))
+        name = net.node("DepthToSpace", [x.name], blocksize=2, mode=mode)
+        net.done(name, [n, c // 4, 2 * h, 2 * w], "DepthToSpace", [x], x.scale, x.zero)
+    elif h % 2 == 0 and w % 2 == 0:
+        # ONNX Runtime has it for floats only.
+        real = net.node("SpaceToDepth", [net.real(x)], blocksize=2)
+        shape = [n, 4 * c, h // 2, w // 2]
+        net.quantize(real, shape, "SpaceToDepth", [x], x.scale, x.zero)
+    else:
+        return False
+    return True
+
+
 OPERATORS = (
     function, function, chain, clip, with_constant, convolution, convolution, transposed, dense,
     dense, pair, pair, product, pool, pool, reduction, concat, movement, movement, resize, choice,
+    qlinear_function, qlinear_pool, qlinear_choice, logic, gated, of_positive, normalization, split,
+    blocks,
 )  # fmt: skip
