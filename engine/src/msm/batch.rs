@@ -14,6 +14,9 @@ use super::Digit;
 /// Additions that share an inversion. What they need stays within the caches.
 const BATCH: usize = 256;
 
+/// Points that are gathered and added before the next ones are. They stay within the second-level cache.
+const CHUNK: usize = 4096;
+
 /// A point of the curve in affine coordinates; the identity is `(0, 0)`, and no point has `y = 0` because the order of
 /// the group is odd.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,23 +79,52 @@ pub(super) fn sum_buckets(
         }
         start = *end;
     }
-    let mut batch = Batch::default();
-    let mut points = vec![Point::IDENTITY; halved(&counts)];
-    // Gathered before they are added, so that the loads, which miss the caches, overlap.
-    let load = |reference: &u32| table[(reference >> 1) as usize].signed(reference & 1 == 1);
-    let gathered: Vec<Point> = sorted.iter().map(load).collect();
-    add_pairs(&gathered, &mut counts, &mut points, &mut batch);
-    while counts.iter().any(|(_, count)| *count > 1) {
-        let mut next = vec![Point::IDENTITY; halved(&counts)];
-        add_pairs(&points, &mut counts, &mut next, &mut batch);
-        points = next;
+    let mut adder = Adder::default();
+    let mut sums = Vec::with_capacity(counts.len());
+    let (mut rest, mut references) = (&mut counts[..], &sorted[..]);
+    while !rest.is_empty() {
+        let (mut buckets, mut points) = (0, 0);
+        while buckets < rest.len() && (buckets == 0 || points < CHUNK) {
+            points += rest[buckets].1 as usize;
+            buckets += 1;
+        }
+        let (own, others) = rest.split_at_mut(buckets);
+        adder.sum(table, &references[..points], own, &mut sums);
+        (rest, references) = (others, &references[points..]);
     }
-    counts
-        .iter()
-        .zip(points)
-        .filter(|(_, point)| !point.is_identity())
-        .map(|((bucket, _), point)| (*bucket as usize, point))
-        .collect()
+    sums
+}
+
+/// Buffers of a chunk of buckets.
+#[derive(Debug, Default)]
+struct Adder {
+    batch: Batch,
+    points: Vec<Point>,
+    next: Vec<Point>,
+}
+
+impl Adder {
+    /// Appends the sums of some buckets, which hold the points that are referred to.
+    fn sum(
+        &mut self,
+        table: &[Point],
+        references: &[u32],
+        counts: &mut [(u32, u32)],
+        sums: &mut Vec<(usize, Point)>,
+    ) {
+        // Gathered before they are added, so that the loads, which miss the caches, overlap.
+        let load = |reference: &u32| table[(reference >> 1) as usize].signed(reference & 1 == 1);
+        self.points.clear();
+        self.points.extend(references.iter().map(load));
+        while counts.iter().any(|(_, count)| *count > 1) {
+            self.next.resize(halved(counts), Point::IDENTITY);
+            add_pairs(&self.points, counts, &mut self.next, &mut self.batch);
+            std::mem::swap(&mut self.points, &mut self.next);
+        }
+        let buckets = counts.iter().map(|(bucket, _)| *bucket as usize);
+        let own = buckets.zip(self.points.iter().copied());
+        sums.extend(own.filter(|(_, point)| !point.is_identity()));
+    }
 }
 
 /// Number of points after a round.
