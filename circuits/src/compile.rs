@@ -227,7 +227,7 @@ impl Lowered {
                 elements.push(PublicElement {
                     row,
                     bits: spec.dtype().width(),
-                    offset: spec.dtype().offset() as i64,
+                    offset: spec.dtype().offset(),
                     values: values.to_vec(),
                 });
                 row += 1;

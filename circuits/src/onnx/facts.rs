@@ -118,6 +118,11 @@ pub(crate) const SUM: Facts = facts(
     "constant axes; one scale for the input",
     Exactness::Documented("Averages"),
 );
+pub(crate) const RANKING: Facts = facts(
+    NARROW,
+    "one scale; at most 4096 elements along the axis; k constant",
+    Exactness::Exact,
+);
 pub(crate) const EXTREME_ALONG: Facts = facts(
     BYTES,
     "constant axes; one scale for the input",

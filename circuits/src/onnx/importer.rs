@@ -7,6 +7,7 @@ use tract_onnx::pb::NodeProto;
 
 use super::constant::Constant;
 use super::error::{ImportError, NodeError, NodeProblem, TensorProblem};
+use super::extension::{Extension, Registry};
 use super::graph::{Graph, InputType, MAX_CONSTANT_ELEMENTS, domain_name, node_name};
 use super::node::NodeView;
 use super::real::{Acc, Base, Params, Quantized, QuantizedConstant, Real, Value};
@@ -42,9 +43,12 @@ impl Done {
     }
 }
 
+static NO_EXTENSIONS: Registry = Registry::new();
+
 /// State of an import.
 pub(crate) struct Importer<'a> {
     graph: &'a Graph,
+    registry: &'a Registry,
     pub(crate) builder: Builder,
     values: HashMap<&'a str, Value>,
     /// Program inputs made from float inputs of the graph, with their quantization.
@@ -58,9 +62,10 @@ pub(crate) struct Importer<'a> {
 }
 
 /// Imports a checked graph.
-pub(crate) fn import(graph: &Graph) -> Result<Imported, ImportError> {
+pub(crate) fn import(graph: &Graph, registry: &Registry) -> Result<Imported, ImportError> {
     let mut importer = Importer {
         graph,
+        registry,
         builder: Builder::new(),
         values: HashMap::new(),
         quantized_inputs: HashMap::new(),
@@ -88,6 +93,7 @@ pub(crate) fn evaluate<'a>(
     let entry = registry::find(domain, &node.op_type).ok_or(NodeError::Unknown)?;
     let mut importer = Importer {
         graph,
+        registry: &NO_EXTENSIONS,
         builder: Builder::new(),
         values: inputs.map(|(name, c)| (name, Value::Const(c))).collect(),
         quantized_inputs: HashMap::new(),
@@ -212,7 +218,10 @@ impl<'a> Importer<'a> {
             .filter_map(|n| self.values.get(n))
             .collect();
         if inputs.iter().any(|v| matches!(v, Value::Broken)) {
-            return Err(None);
+            // Nothing can be said of what it computes, but an operator that is unknown is a problem of its own.
+            let known = registry::find(domain, node.op()).is_some()
+                || self.registry.find(domain, node.op()).is_some();
+            return Err((feeds && !known).then_some(NodeError::Unknown));
         }
         let outside = inputs.iter().any(|v| matches!(v, Value::Outside));
         let raw = |v: &&Value| matches!(v, Value::Real(r) if matches!(r.base, Base::Input(_)));
@@ -225,6 +234,9 @@ impl<'a> Importer<'a> {
             } else {
                 Ok(outside_done())
             };
+        }
+        if let Some(extension) = self.registry.find(domain, node.op()) {
+            return self.import_extension(&extension, node, untouched);
         }
         let entry = registry::find(domain, node.op());
         // A scale that depends on the data is named as the cause, wherever it stands.
@@ -260,6 +272,27 @@ impl<'a> Importer<'a> {
         if folded > 0 && self.folded > MAX_CONSTANT_ELEMENTS {
             return Err(Some(TensorProblem::TooLarge(MAX_CONSTANT_ELEMENTS).into()));
         }
+        Ok(done)
+    }
+
+    /// A node of an operator that another crate defines.
+    fn import_extension(
+        &mut self,
+        extension: &Extension,
+        node: &NodeView<'_>,
+        untouched: bool,
+    ) -> Result<Done, Option<NodeError>> {
+        let (min, max) = (extension.min_opset, extension.max_opset);
+        if !(min..=max).contains(&node.opset) {
+            return Err(Some(NodeError::Opset { min, max }));
+        }
+        if untouched {
+            return Err(Some(NodeError::Island {
+                reason: "an input of it is not quantized",
+            }));
+        }
+        let done = extension.run(self, node).map_err(Some)?;
+        node.check_attributes().map_err(Some)?;
         Ok(done)
     }
 

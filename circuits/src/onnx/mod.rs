@@ -14,6 +14,7 @@ mod close;
 mod constant;
 mod error;
 mod expr;
+mod extension;
 mod facts;
 mod graph;
 mod importer;
@@ -28,8 +29,10 @@ mod registry;
 mod tests;
 
 pub use error::{ImportError, InputProblem, NodeError, NodeProblem, TensorProblem};
+pub use extension::{Activation, Context, Extension, ImportNode, Output, Registry};
 pub use facts::Exactness;
 pub use input::{InputError, quantize_input};
+pub use node::NodeView;
 
 use crate::program::{Program, TensorId};
 
@@ -101,7 +104,12 @@ pub struct Imported {
 
 /// Imports a model. Never panics, whatever the bytes; all unsupported nodes are reported at once.
 pub fn import(bytes: &[u8]) -> Result<Imported, ImportError> {
-    importer::import(&graph::Graph::read(bytes)?)
+    import_with(bytes, &Registry::new())
+}
+
+/// As [`import`], with operators of other crates.
+pub fn import_with(bytes: &[u8], registry: &Registry) -> Result<Imported, ImportError> {
+    importer::import(&graph::Graph::read(bytes)?, registry)
 }
 
 /// An ONNX operator that is imported.

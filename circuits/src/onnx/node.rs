@@ -12,10 +12,10 @@ use super::graph::node_name;
 /// A node of the graph. Attributes that were asked for are remembered, so that others can be reported: an attribute
 /// that nobody looked at might change the node's meaning.
 #[derive(Debug)]
-pub(crate) struct NodeView<'a> {
+pub struct NodeView<'a> {
     proto: &'a NodeProto,
     /// Opset of the node's domain.
-    pub(crate) opset: i64,
+    pub opset: i64,
     seen: RefCell<HashSet<&'static str>>,
 }
 
@@ -28,16 +28,18 @@ impl<'a> NodeView<'a> {
         }
     }
 
-    pub(crate) fn name(&self) -> String {
+    /// Name of the node, or of its first output.
+    pub fn name(&self) -> String {
         node_name(self.proto)
     }
 
-    pub(crate) fn op(&self) -> &'a str {
+    /// Name of the operator.
+    pub fn op(&self) -> &'a str {
         &self.proto.op_type
     }
 
     /// Name of an input; `None` if it is left out.
-    pub(crate) fn input(&self, index: usize) -> Option<&'a str> {
+    pub fn input(&self, index: usize) -> Option<&'a str> {
         self.proto
             .input
             .get(index)
@@ -45,11 +47,13 @@ impl<'a> NodeView<'a> {
             .filter(|name| !name.is_empty())
     }
 
-    pub(crate) fn inputs(&self) -> usize {
+    /// Number of inputs, those left out included.
+    pub fn inputs(&self) -> usize {
         self.proto.input.len()
     }
 
-    pub(crate) fn outputs(&self) -> &'a [String] {
+    /// Names of the outputs.
+    pub fn outputs(&self) -> &'a [String] {
         &self.proto.output
     }
 
@@ -78,48 +82,51 @@ impl<'a> NodeView<'a> {
         }
     }
 
-    pub(crate) fn int(&self, name: &'static str, default: i64) -> Result<i64, NodeError> {
+    /// An integer attribute.
+    pub fn int(&self, name: &'static str, default: i64) -> Result<i64, NodeError> {
         Ok(self
             .attribute(name, AttributeType::Int)?
             .map_or(default, |a| a.i))
     }
 
-    pub(crate) fn maybe_int(&self, name: &'static str) -> Result<Option<i64>, NodeError> {
+    /// An integer attribute, if it is there.
+    pub fn maybe_int(&self, name: &'static str) -> Result<Option<i64>, NodeError> {
         Ok(self.attribute(name, AttributeType::Int)?.map(|a| a.i))
     }
 
     /// An integer attribute that is a flag.
-    pub(crate) fn flag(&self, name: &'static str, default: bool) -> Result<bool, NodeError> {
+    pub fn flag(&self, name: &'static str, default: bool) -> Result<bool, NodeError> {
         Ok(self.int(name, i64::from(default))? != 0)
     }
 
-    pub(crate) fn float(&self, name: &'static str, default: f32) -> Result<f32, NodeError> {
+    /// A float attribute.
+    pub fn float(&self, name: &'static str, default: f32) -> Result<f32, NodeError> {
         Ok(self
             .attribute(name, AttributeType::Float)?
             .map_or(default, |a| a.f))
     }
 
-    pub(crate) fn maybe_float(&self, name: &'static str) -> Result<Option<f32>, NodeError> {
+    /// A float attribute, if it is there.
+    pub fn maybe_float(&self, name: &'static str) -> Result<Option<f32>, NodeError> {
         Ok(self.attribute(name, AttributeType::Float)?.map(|a| a.f))
     }
 
-    pub(crate) fn maybe_floats(&self, name: &'static str) -> Result<Option<&'a [f32]>, NodeError> {
+    /// A list of floats, if it is there.
+    pub fn maybe_floats(&self, name: &'static str) -> Result<Option<&'a [f32]>, NodeError> {
         Ok(self
             .attribute(name, AttributeType::Floats)?
             .map(|a| a.floats.as_slice()))
     }
 
-    pub(crate) fn maybe_ints(&self, name: &'static str) -> Result<Option<&'a [i64]>, NodeError> {
+    /// A list of integers, if it is there.
+    pub fn maybe_ints(&self, name: &'static str) -> Result<Option<&'a [i64]>, NodeError> {
         Ok(self
             .attribute(name, AttributeType::Ints)?
             .map(|a| a.ints.as_slice()))
     }
 
-    pub(crate) fn text(
-        &self,
-        name: &'static str,
-        default: &'static str,
-    ) -> Result<&'a str, NodeError> {
+    /// A text attribute.
+    pub fn text(&self, name: &'static str, default: &'static str) -> Result<&'a str, NodeError> {
         match self.attribute(name, AttributeType::String)? {
             None => Ok(default),
             Some(a) => std::str::from_utf8(&a.s).map_err(|_| NodeError::Attribute {
@@ -152,12 +159,7 @@ impl<'a> NodeView<'a> {
     }
 
     /// An axis attribute or input as an index below `rank`.
-    pub(crate) fn axis(
-        &self,
-        name: &'static str,
-        axis: i64,
-        rank: usize,
-    ) -> Result<usize, NodeError> {
+    pub fn axis(&self, name: &'static str, axis: i64, rank: usize) -> Result<usize, NodeError> {
         let rank = rank as i64;
         let axis = if axis < 0 { axis + rank } else { axis };
         if (0..rank).contains(&axis) {

@@ -6,8 +6,8 @@ use super::graph::{MICROSOFT, STANDARD};
 use super::importer::{Done, Importer};
 use super::node::NodeView;
 use super::ops::{
-    activation, elementwise, fold, linear, logic, movement, pool, quantization, ranking, reduction, resize,
-    selection, transposed,
+    activation, elementwise, fold, linear, logic, movement, pool, quantization, ranking, reduction,
+    resize, selection, transposed,
 };
 
 /// From a node to values.
@@ -113,6 +113,9 @@ const ENTRIES: &[Entry] = &[
     microsoft("QLinearWhere", logic::qlinear_where, &facts::CHOICE),
     onnx("Abs", activation::activation, &facts::FUNCTION),
     onnx("Add", elementwise::arithmetic, &facts::PAIR),
+    deciding(onnx("ArgMax", ranking::arg_extreme, &facts::RANKING)),
+    deciding(onnx("ArgMin", ranking::arg_extreme, &facts::RANKING)),
+    deciding(onnx("TopK", ranking::top_k, &facts::RANKING)),
     onnx("AveragePool", pool::average_pool, &facts::AVERAGE),
     onnx(
         "BatchNormalization",

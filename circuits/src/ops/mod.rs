@@ -4,6 +4,7 @@
 //! (`encode`) and its circuit (`lower`): linear forms, steps and maxima, nothing else. Floats do not occur here: a
 //! float32 multiplier is a mantissa and an exponent, and its IEEE arithmetic is done on integers ([`ScaleRule`]).
 
+mod arg_max;
 mod constant;
 mod conv;
 mod lanes;
@@ -18,10 +19,12 @@ mod select;
 mod table;
 #[cfg(test)]
 pub(crate) mod testing;
+mod top_k;
 mod weighted_sum;
 mod window;
 mod window_sum;
 
+pub use arg_max::ArgMax;
 pub use constant::Constant;
 pub use conv::Conv;
 pub use lanes::Lanes;
@@ -36,6 +39,7 @@ pub use requantize::{Requantize, Rule, Steps};
 pub use scale::ScaleRule;
 pub use select::Select;
 pub use table::Table;
+pub use top_k::TopK;
 pub use weighted_sum::WeightedSum;
 pub(crate) use weighted_sum::broadcast;
 pub use window::Window;
@@ -59,6 +63,7 @@ pub(crate) const fn id(name: &'static str) -> OpId {
 /// All operators of this crate.
 pub fn registry() -> Registry {
     let mut registry = Registry::empty();
+    registry.register(arg_max::ID, ArgMax::decode);
     registry.register(constant::ID, Constant::decode);
     registry.register(conv::ID, Conv::decode);
     registry.register(matmul::ID, MatMul::decode);
@@ -68,6 +73,7 @@ pub fn registry() -> Registry {
     registry.register(requantize::ID, Requantize::decode);
     registry.register(select::ID, Select::decode);
     registry.register(table::ID, Table::decode);
+    registry.register(top_k::ID, TopK::decode);
     registry.register(weighted_sum::ID, WeightedSum::decode);
     registry.register(window_sum::ID, WindowSum::decode);
     movement::register(&mut registry);
@@ -134,4 +140,15 @@ pub(crate) fn wire_range(cx: &Lowering, op: &'static str, wire: Wire) -> Result<
         });
     }
     Ok(Range::new(lo as i64, hi as i64))
+}
+
+/// The smallest interval that holds the bounds which the circuit enforces on all of these elements: the domain of a
+/// step function that is applied to them. `op` is named in the error.
+pub fn reach(cx: &Lowering, op: &'static str, wires: &[Wire]) -> Result<Range, LowerError> {
+    let mut all: Option<Range> = None;
+    for wire in wires {
+        let of = wire_range(cx, op, *wire)?;
+        all = Some(all.map_or(of, |r| r.union(&of)));
+    }
+    Ok(all.unwrap_or(Range::new(0, 0)))
 }

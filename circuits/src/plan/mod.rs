@@ -76,7 +76,7 @@ pub struct PublicElement {
     /// Bits of a value.
     pub bits: u32,
     /// What is added to a value to get its digit.
-    pub offset: i64,
+    pub offset: u64,
     /// The values, least significant digit first.
     pub values: Vec<Wire>,
 }

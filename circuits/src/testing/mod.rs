@@ -1,9 +1,11 @@
-//! Tools to test a circuit: a checker for single cells and a mutation harness.
+//! Tools to test a circuit: a checker for single cells, a mutation harness, and both applied to one operator.
 //!
 //! They are public, so that an operator of another crate is tested the way the operators here are.
 
 mod checker;
 mod mutate;
+mod operator;
 
 pub use checker::Checker;
 pub use mutate::{Mutant, Mutator, Score, Told};
+pub use operator::{Rng, check_operator, mutate_operator};

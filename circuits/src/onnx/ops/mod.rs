@@ -10,6 +10,7 @@ pub(crate) mod movement;
 pub(crate) mod pair;
 pub(crate) mod pool;
 pub(crate) mod quantization;
+pub(crate) mod ranking;
 pub(crate) mod reduction;
 pub(crate) mod resize;
 pub(crate) mod selection;

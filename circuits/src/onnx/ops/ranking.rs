@@ -1,0 +1,101 @@
+//! Where the largest and smallest elements stand: ArgMax, ArgMin, TopK.
+
+use std::sync::Arc;
+
+use super::super::Status;
+use super::super::error::NodeError;
+use super::super::importer::{Done, Importer};
+use super::super::node::NodeView;
+use super::super::real::{Base, Params, Quantized, Real, Value};
+use super::pool::summand;
+use crate::ops::{ArgMax, Move, Reshape, TopK};
+use crate::program::TensorId;
+
+/// Integers whose order is that of input 0, which is integer or quantized with one scale.
+///
+/// Scales are positive and normal, and binary32 keeps the order of `f32(q − z) · s` for types of at most 16 bits, ties
+/// included: the order of the reals is the order of the integers.
+fn ordered(
+    cx: &Importer<'_>,
+    node: &NodeView<'_>,
+) -> Result<(TensorId, Option<Params>), NodeError> {
+    match cx.value(node, 0)? {
+        Value::Int(tensor) => Ok((tensor, None)),
+        _ => {
+            let x = summand(cx, node)?;
+            Ok((x.tensor, Some(x.params)))
+        }
+    }
+}
+
+/// `ArgMax` and `ArgMin` of integers or of a quantized tensor.
+pub(crate) fn arg_extreme(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, NodeError> {
+    let (tensor, _) = ordered(cx, node)?;
+    let mut shape = cx.builder.fact(tensor).shape.clone();
+    let axis = node.axis("axis", node.int("axis", 0)?, shape.len())?;
+    let keep = node.flag("keepdims", true)?;
+    // Introduced in opset 12; before, the first one was meant.
+    let last = node.flag("select_last_index", false)?;
+    let tensor = match node.op() {
+        "ArgMin" => cx.mirror(node, tensor)?,
+        _ => tensor,
+    };
+    let place = cx.push(node, ArgMax::new(axis, last), &[tensor])?;
+    if keep {
+        return Ok(Done::int(place));
+    }
+    shape.remove(axis);
+    Ok(Done::int(cx.push(
+        node,
+        Move(Reshape { shape }),
+        &[place],
+    )?))
+}
+
+/// `TopK` of integers or of a quantized tensor; always sorted.
+pub(crate) fn top_k(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, NodeError> {
+    let (tensor, params) = ordered(cx, node)?;
+    let shape = cx.builder.fact(tensor).shape.clone();
+    let axis = node.axis("axis", node.int("axis", -1)?, shape.len())?;
+    let largest = node.flag("largest", true)?;
+    // Without it any order is allowed, and the sorted one is that of ONNX Runtime's results too.
+    node.flag("sorted", true)?;
+    let bad = NodeError::Input {
+        input: 1,
+        what: "k",
+        reason: "it is not one number from 1 to the extent of the axis",
+    };
+    let k = cx.constant(node, 1, "k")?.as_int();
+    let k = k.and_then(|k| usize::try_from(k).ok()).ok_or(bad)?;
+    let tensor = if largest {
+        tensor
+    } else {
+        cx.mirror(node, tensor)?
+    };
+    let outputs = cx
+        .builder
+        .push(&node.name(), Arc::new(TopK::new(axis, k)), &[tensor])?;
+    let &[values, indices] = outputs.as_slice() else {
+        return Err(NodeError::Unknown);
+    };
+    let values = if largest {
+        values
+    } else {
+        cx.mirror(node, values)?
+    };
+    let shape = cx.builder.fact(values).shape.clone();
+    let values = match params {
+        None => Value::Int(values),
+        Some(params) => {
+            let base = Base::Quantized(Quantized {
+                tensor: values,
+                params,
+            });
+            Value::Real(Arc::new(Real::new(base, shape)))
+        }
+    };
+    Ok(Done {
+        values: vec![values, Value::Int(indices)],
+        status: Status::Exact,
+    })
+}

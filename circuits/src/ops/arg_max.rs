@@ -1,0 +1,359 @@
+//! `arg_max`: where the largest element along an axis stands.
+//!
+//! `y = min { i : x[i] = max_j x[j] }` along `axis`, which keeps extent one; the largest such `i` if `last` is set.
+//! The result is int64. Inputs have at most 16 bits.
+//!
+//! # Circuit
+//!
+//! For each line `x_0 … x_{N−1}` along the axis:
+//!
+//! | cell  | equation                              | block                     |
+//! | ----- | ------------------------------------- | ------------------------- |
+//! | `m`   | `max_i x_i`                           | maximum                   |
+//! | `k_i` | `N − i` if `m − x_i ≤ 0`, otherwise 0 | step of two pieces        |
+//! | `t`   | `max_i k_i`                           | maximum                   |
+//! | `y`   | `N − t`                               | linear form, needs no cell |
+//!
+//! **Assumes** nothing but the bounds of the cells `x_i`. **Guarantees** one `y` for each line: the maximum forces
+//! `m`, so every difference is at least zero and `k_i` is positive exactly where `x_i` is largest; the keys `N − i` are
+//! distinct and fall with `i`, so their maximum names the first such place. With `last` the keys are `i + 1`, and
+//! `y = t − 1`. **Needs** the maximum `m` to be attained: then some key is positive and `y` lies in `0..N`.
+
+use std::sync::Arc;
+
+use super::{only, reach};
+use crate::lower::{LinearForms, LowerError, Lowering, StepRule, Wire, Wires};
+use crate::program::{
+    DataType, DecodeError, Decoder, Encoder, Fact, OpError, OpId, Operator, Range, Tensor, elements,
+};
+
+pub(super) const ID: OpId = super::id("arg_max");
+const NAME: &str = ID.name;
+
+/// Largest extent of the axis: each place takes two rows of a table.
+pub(super) const MAX_EXTENT: usize = 4096;
+
+/// The place of the largest element along an axis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ArgMax {
+    axis: usize,
+    last: bool,
+}
+
+impl ArgMax {
+    /// The first place of the largest element along `axis`, or the `last` one.
+    pub fn new(axis: usize, last: bool) -> Self {
+        Self { axis, last }
+    }
+
+    /// The axis (count), then the flag.
+    pub fn decode(reader: &mut Decoder<'_>) -> Result<Arc<dyn Operator>, DecodeError> {
+        Ok(Arc::new(Self::new(reader.count()?, reader.flag()?)))
+    }
+
+    fn line(&self, shape: &[usize]) -> Result<Lines, OpError> {
+        Lines::new(NAME, shape, self.axis)
+    }
+}
+
+/// The lines of a tensor along an axis.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lines {
+    pub(super) outer: usize,
+    pub(super) extent: usize,
+    pub(super) inner: usize,
+}
+
+impl Lines {
+    pub(super) fn new(op: &'static str, shape: &[usize], axis: usize) -> Result<Self, OpError> {
+        match shape.get(axis) {
+            Some(&extent) if (1..=MAX_EXTENT).contains(&extent) => Ok(Self {
+                outer: elements(&shape[..axis]),
+                extent,
+                inner: elements(&shape[axis + 1..]),
+            }),
+            _ => Err(OpError::Shape {
+                op,
+                expected: "the axis exists and has at most 4096 elements",
+                got: shape.to_vec(),
+            }),
+        }
+    }
+
+    /// The elements of each line, by place in the tensor.
+    pub(super) fn places(self) -> impl Iterator<Item = Vec<usize>> {
+        (0..self.outer * self.inner).map(move |line| {
+            let (outer, inner) = (line / self.inner, line % self.inner);
+            let first = outer * self.extent * self.inner + inner;
+            (0..self.extent).map(|i| first + i * self.inner).collect()
+        })
+    }
+}
+
+/// The shape with another extent of the axis.
+pub(super) fn resized(shape: &[usize], axis: usize, extent: usize) -> Vec<usize> {
+    let of = |(d, &n): (usize, &usize)| if d == axis { extent } else { n };
+    shape.iter().enumerate().map(of).collect()
+}
+
+/// Fails for types whose values are too wide for the comparisons of the circuit.
+pub(super) fn check_narrow(op: &'static str, dtype: DataType) -> Result<(), OpError> {
+    match dtype.width() {
+        0..=16 => Ok(()),
+        _ => Err(OpError::Type { op, got: dtype }),
+    }
+}
+
+/// The largest element of each line, the key of each element, and the largest key of each line, all as cells.
+pub(super) struct Leaders {
+    pub(super) largest: Wires,
+    pub(super) keys: Vec<Wires>,
+    pub(super) best: Wires,
+}
+
+/// Equations of the module's table, for lines of cells (or of constants only) that have more than one element.
+pub(super) fn leaders(
+    cx: &mut Lowering,
+    op: &'static str,
+    lines: &[Wires],
+    last: bool,
+) -> Result<Leaders, LowerError> {
+    let largest = cx.max(op, lines.to_vec())?;
+    let pairs: Wires = lines
+        .iter()
+        .zip(&largest)
+        .flat_map(|(line, &m)| line.iter().flat_map(move |&x| [m, x]))
+        .collect();
+    let forms = Differences {
+        len: pairs.len() / 2,
+        sign: 1,
+        constant: 0,
+    };
+    let differences = cx.linear(op, &pairs, Arc::new(forms))?;
+    let domain = reach(cx, op, &differences)?;
+    let extent = lines.first().map_or(1, Vec::len);
+    let rule = |i: usize| {
+        let key = if last { i + 1 } else { extent - i } as i64;
+        let of = |d: i64| if d <= 0 { key } else { 0 };
+        Arc::new(StepRule::monotone(domain, None, of))
+    };
+    let rules = (0..extent).map(rule).collect();
+    let keys = cx.steps(&differences, rules, |i| i % extent)?;
+    let keys: Vec<Wires> = keys.chunks(extent).map(<[Wire]>::to_vec).collect();
+    let best = cx.max(op, keys.clone())?;
+    Ok(Leaders {
+        largest,
+        keys,
+        best,
+    })
+}
+
+/// Places from the largest keys: a linear form of each.
+pub(super) fn places_of(
+    cx: &mut Lowering,
+    op: &'static str,
+    best: &[Wire],
+    extent: usize,
+    last: bool,
+) -> Result<Wires, LowerError> {
+    let (sign, constant) = if last { (1, -1) } else { (-1, extent as i64) };
+    let len = best.len();
+    cx.linear(
+        op,
+        best,
+        Arc::new(Affine {
+            len,
+            sign,
+            constant,
+        }),
+    )
+}
+
+impl Operator for ArgMax {
+    fn id(&self) -> OpId {
+        ID
+    }
+
+    fn facts(&self, inputs: &[&Fact]) -> Result<Vec<Fact>, OpError> {
+        let x = only(NAME, inputs)?;
+        check_narrow(NAME, x.dtype)?;
+        let lines = self.line(&x.shape)?;
+        Ok(vec![Fact {
+            dtype: DataType::I64,
+            shape: resized(&x.shape, self.axis, 1),
+            range: Range::new(0, lines.extent as i64 - 1),
+        }])
+    }
+
+    fn eval(&self, inputs: &[&Tensor]) -> Result<Vec<Tensor>, OpError> {
+        let x = only(NAME, inputs)?;
+        let place = |line: Vec<usize>| {
+            let mut best = 0;
+            for (i, &at) in line.iter().enumerate() {
+                let (value, least) = (x.data[at], x.data[line[best]]);
+                if value > least || (self.last && value == least) {
+                    best = i;
+                }
+            }
+            best as i64
+        };
+        let data = self.line(&x.shape)?.places().map(place).collect();
+        Ok(vec![Tensor::new(
+            DataType::I64,
+            resized(&x.shape, self.axis, 1),
+            data,
+        )])
+    }
+
+    fn describe(&self) -> String {
+        let which = if self.last { "last" } else { "first" };
+        format!("{which} along axis {}", self.axis)
+    }
+
+    fn encode(&self, out: &mut Encoder) {
+        out.count(self.axis);
+        out.flag(self.last);
+    }
+
+    fn lower(
+        &self,
+        cx: &mut Lowering,
+        inputs: &[Wires],
+        facts: &[&Fact],
+    ) -> Result<Vec<Wires>, LowerError> {
+        // `facts` has accepted the axis.
+        let Ok(lines) = self.line(&facts[0].shape) else {
+            return Ok(vec![Wires::new()]);
+        };
+        if lines.extent == 1 {
+            return Ok(vec![vec![Wire::Const(0); inputs[0].len()]]);
+        }
+        let wires: Vec<Wires> = lines
+            .places()
+            .map(|line| line.iter().map(|&i| inputs[0][i]).collect())
+            .collect();
+        let leaders = leaders(cx, NAME, &wires, self.last)?;
+        Ok(vec![places_of(
+            cx,
+            NAME,
+            &leaders.best,
+            lines.extent,
+            self.last,
+        )?])
+    }
+}
+
+/// `x[2i] − sign · x[2i + 1] + constant`.
+#[derive(Debug)]
+pub(super) struct Differences {
+    pub(super) len: usize,
+    pub(super) sign: i64,
+    pub(super) constant: i64,
+}
+
+impl LinearForms for Differences {
+    fn grid(&self) -> Vec<usize> {
+        vec![self.len]
+    }
+
+    fn terms(&self, out: usize, f: &mut dyn FnMut(usize, i64)) {
+        f(2 * out, 1);
+        f(2 * out + 1, -self.sign);
+    }
+
+    fn constant(&self, _: usize) -> i64 {
+        self.constant
+    }
+}
+
+/// `sign · x[i] + constant`.
+#[derive(Debug)]
+struct Affine {
+    len: usize,
+    sign: i64,
+    constant: i64,
+}
+
+impl LinearForms for Affine {
+    fn grid(&self) -> Vec<usize> {
+        vec![self.len]
+    }
+
+    fn terms(&self, out: usize, f: &mut dyn FnMut(usize, i64)) {
+        f(out, self.sign);
+    }
+
+    fn constant(&self, _: usize) -> i64 {
+        self.constant
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+
+    fn narrow(shape: Vec<usize>, hi: i64) -> Fact {
+        Fact {
+            dtype: DataType::I8,
+            shape,
+            range: Range::new(-1, hi),
+        }
+    }
+
+    #[test]
+    fn accepts_every_axis_and_ties() {
+        for last in [false, true] {
+            for (axis, shape) in [
+                (0, vec![5]),
+                (1, vec![2, 7, 3]),
+                (2, vec![2, 1, 4]),
+                (1, vec![2, 1]),
+            ] {
+                // A range of three values makes ties the rule.
+                for hi in [1, 127] {
+                    let op = ArgMax::new(axis, last);
+                    testing::check_operator(&op, &[narrow(shape.clone(), hi)], ArgMax::decode, 12);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn accepts_all_lines_of_three_small_values() {
+        for code in 0..64 {
+            let data: Vec<i64> = (0..3).map(|i| (code >> (2 * i)) & 3).collect();
+            let x = Tensor::new(DataType::U8, vec![3], data.clone());
+            let max = data.iter().max().unwrap();
+            let first = data.iter().position(|v| v == max).unwrap() as i64;
+            let last = data.iter().rposition(|v| v == max).unwrap() as i64;
+            assert_eq!(ArgMax::new(0, false).eval(&[&x]).unwrap()[0].data, [first]);
+            assert_eq!(ArgMax::new(0, true).eval(&[&x]).unwrap()[0].data, [last]);
+        }
+    }
+
+    #[test]
+    fn rejects_every_lie() {
+        for last in [false, true] {
+            let score = testing::mutate_operator(
+                Arc::new(ArgMax::new(1, last)),
+                &[narrow(vec![1, 6], 2)],
+                3,
+            );
+            assert!(score.survivors.is_empty(), "{:?}", score.survivors.first());
+            assert!(score.mutants > 100, "{}", score.mutants);
+        }
+    }
+
+    #[test]
+    fn rejects_missing_axes_and_wide_types() {
+        let op = ArgMax::new(1, false);
+        assert!(op.facts(&[&Fact::any(DataType::I8, vec![4])]).is_err());
+        assert!(
+            op.facts(&[&Fact::any(DataType::I8, vec![1, 5000])])
+                .is_err()
+        );
+        assert!(op.facts(&[&Fact::any(DataType::I32, vec![1, 5])]).is_err());
+        assert!(op.facts(&[]).is_err());
+    }
+}
