@@ -3,6 +3,7 @@
 
     conformance.py nodes ZKONNX              the ONNX backend node tests in the domain
     conformance.py operators ZKONNX [N]      each operator by itself, N rounds
+    conformance.py tool ZKONNX               what ONNX Runtime's quantizer makes of small networks
     conformance.py random ZKONNX [N] [SEED]  N random graphs from SEED on, executor and mock prover
 
 Prints what was compared and what differs; exits 1 if anything fails that
@@ -24,6 +25,7 @@ import ort_session
 from graphs import judge
 from node_cases import node_cases
 from random_graphs import operator_graphs, random_graph
+from tool_graphs import tool_graphs
 
 HERE = Path(__file__).parent
 SKIPS, ALLOWANCES = HERE / "skips.txt", HERE / "conformance.json"
@@ -148,7 +150,7 @@ def tallied(binary, graphs, title, mock):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("suite", choices=("nodes", "operators", "random"))
+    parser.add_argument("suite", choices=("nodes", "operators", "tool", "random"))
     parser.add_argument("zkonnx")
     parser.add_argument("count", nargs="?", type=int)
     parser.add_argument("seed", nargs="?", type=int, default=1)
@@ -160,6 +162,8 @@ def main():
     elif arguments.suite == "operators":
         graphs = operator_graphs(arguments.count or 1)
         good = tallied(arguments.zkonnx, graphs, "operators", lambda graph: False)
+    elif arguments.suite == "tool":
+        good = tallied(arguments.zkonnx, tool_graphs(), "quantize_static", lambda graph: True)
     else:
         seeds = range(arguments.seed, arguments.seed + (arguments.count or 300))
         graphs = (random_graph(seed) for seed in seeds)

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Conformance of the executor and of the circuits: the directed operator cases, the
-# ONNX backend node tests, each operator by itself, and random graphs, which the mock
-# prover has to accept too.
+# ONNX backend node tests, each operator by itself, networks that ONNX Runtime's tool
+# quantized, and random graphs; the mock prover has to accept the last two as well.
 #
 #   tests/oracle/conformance.sh ZKONNX_BINARY [--full]
 #
@@ -35,6 +35,8 @@ echo "== zkonnx on the ONNX backend node tests"
 "$python" -W ignore "$here/conformance.py" nodes "$zkonnx" || status=1
 echo "== zkonnx on each operator"
 "$python" "$here/conformance.py" operators "$zkonnx" "$rounds" || status=1
+echo "== zkonnx on what ONNX Runtime's quantizer makes"
+"$python" -W ignore "$here/conformance.py" tool "$zkonnx" || status=1
 echo "== zkonnx on random graphs"
 "$python" "$here/conformance.py" random "$zkonnx" "$graphs" || status=1
 exit "$status"
