@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use halo2_proofs::dev::MockProver;
 use zkonnx_circuits::circuit::with_chips;
-use zkonnx_circuits::compile::{Compiled, Inference, compile};
+use zkonnx_circuits::compile::{Compiled, Inference, compile, compile_with_shape};
 use zkonnx_circuits::onnx::{ImportError, import};
 use zkonnx_circuits::plan::PlanOptions;
 use zkonnx_circuits::program::Tensor;
@@ -104,6 +104,18 @@ fn rejects_a_sample_of_lies_about_every_model() {
         }
     }
     println!("{total} mutants, all rejected");
+}
+
+/// Stored keys keep the shape, so that loading them does not repeat the search.
+#[test]
+fn the_shape_alone_gives_the_same_circuit() {
+    for name in MODELS {
+        let searched = compiled(name, InputVisibility::Public);
+        let shape = &searched.assembly.layout.shape;
+        let program = searched.program.clone();
+        let placed = compile_with_shape(program, InputVisibility::Public, shape).unwrap();
+        assert_eq!(searched.assembly.layout, placed.assembly.layout, "{name}");
+    }
 }
 
 #[test]

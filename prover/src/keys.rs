@@ -16,7 +16,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use zkonnx_circuits::compile::{Compiled, compile};
+use zkonnx_circuits::chips::Shape;
+use zkonnx_circuits::compile::{Compiled, compile, compile_with_shape};
 use zkonnx_circuits::plan::PlanOptions;
 use zkonnx_circuits::program::Program;
 use zkonnx_engine::{self as engine, ProvingKey, Tag};
@@ -63,11 +64,12 @@ impl Keys {
     pub fn generate(
         program: Arc<Program>,
         visibility: InputVisibility,
+        options: &PlanOptions,
         cache: &Cache,
         progress: &Progress,
     ) -> Result<Self, Error> {
         progress.step("planning the circuit");
-        let compiled = compile(program, visibility, &PlanOptions::default())?;
+        let compiled = compile(program, visibility, options)?;
         let k = compiled.assembly.layout.shape.k;
         let params = cache.prover(k, progress)?;
         progress.step(format!("generating keys for 2^{k} rows"));
@@ -120,6 +122,7 @@ impl Keys {
             vk_id: hex(self.verifying.id()),
             input: visibility_name(layout.visibility()).to_owned(),
             k: self.verifying.circuit().k(),
+            shape: ManifestShape::new(&self.compiled.assembly.layout.shape),
             inputs: names(self.compiled.program.inputs(), layout.inputs()),
             outputs: names(self.compiled.program.outputs(), layout.outputs()),
             program_bytes: program.len() as u64,
@@ -151,7 +154,9 @@ impl Keys {
         let input: BufReader<File> = BufReader::with_capacity(1 << 20, files::open(&path)?);
         let proving = ProvingKey::read(input, Some(&Tag(program_id))).map_err(failed)?;
         let visibility = verifying.layout().visibility();
-        let compiled = compile(Arc::new(program), visibility, &PlanOptions::default())?;
+        // The planner's choice is known: only its placement is repeated.
+        let shape = manifest.shape.shape().ok_or(mismatch(MANIFEST))?;
+        let compiled = compile_with_shape(Arc::new(program), visibility, &shape)?;
         let derived = backend::verifying_key(&proving, &compiled)?;
         if derived != verifying || *proving.circuit().cs() != compiled.assembly.chips.cs {
             return Err(mismatch(PROVING_KEY));
@@ -217,6 +222,8 @@ pub struct Manifest {
     pub input: String,
     /// The circuit has 2^k rows.
     pub k: u32,
+    /// The columns that the planner chose.
+    pub shape: ManifestShape,
     /// The inputs.
     pub inputs: Vec<ManifestPort>,
     /// The outputs.
@@ -231,6 +238,75 @@ pub struct Manifest {
     pub vk_bytes: u64,
     /// BLAKE2b-256 of `vk`.
     pub vk_digest: String,
+}
+
+/// The columns of a circuit in a manifest; see [`Shape`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "each field is the one of `Shape`")]
+pub struct ManifestShape {
+    pub k: u32,
+    pub range_bits: u32,
+    pub limbs: usize,
+    pub unit_banks: Vec<usize>,
+    pub banks: usize,
+    pub maxima: usize,
+    pub max_limbs: usize,
+    pub max_top: bool,
+    pub max_base: usize,
+    pub bytes: usize,
+    pub plain: usize,
+    pub accumulators: usize,
+}
+
+impl ManifestShape {
+    fn new(shape: &Shape) -> Self {
+        Self {
+            k: shape.k,
+            range_bits: shape.range_bits,
+            limbs: shape.limbs,
+            unit_banks: shape.unit_banks.clone(),
+            banks: shape.banks,
+            maxima: shape.maxima,
+            max_limbs: shape.max_limbs,
+            max_top: shape.max_top,
+            max_base: shape.max_base,
+            bytes: shape.bytes,
+            plain: shape.plain,
+            accumulators: shape.accumulators,
+        }
+    }
+
+    /// The shape, if it is one that the planner could have chosen.
+    fn shape(&self) -> Option<Shape> {
+        let units = self.unit_banks.len();
+        let plausible = (9..=20).contains(&self.k)
+            && (8..self.k).contains(&self.range_bits)
+            && (1..=6).contains(&self.limbs)
+            && (1..=64).contains(&units)
+            && (1..=units).contains(&self.banks)
+            && self.unit_banks.iter().all(|&bank| bank < self.banks)
+            && self.maxima <= 64
+            && (1..=8).contains(&self.max_limbs)
+            && [0, 2 * units * self.limbs].contains(&self.max_base)
+            && self.bytes <= 1024
+            && self.plain <= 1024
+            && (1..=256).contains(&self.accumulators);
+        plausible.then(|| Shape {
+            k: self.k,
+            range_bits: self.range_bits,
+            limbs: self.limbs,
+            unit_banks: self.unit_banks.clone(),
+            banks: self.banks,
+            maxima: self.maxima,
+            max_limbs: self.max_limbs,
+            max_top: self.max_top,
+            max_base: self.max_base,
+            bytes: self.bytes,
+            plain: self.plain,
+            accumulators: self.accumulators,
+        })
+    }
 }
 
 /// An input or output in a manifest.

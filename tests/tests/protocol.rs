@@ -15,7 +15,14 @@ use zkonnx_verifier::InputVisibility::{self, Private, Public};
 fn check(name: &str, samples: &str, visibility: InputVisibility, count: usize) {
     let (cache, progress) = (Cache::none(), Progress::hidden());
     let imported = Model::load(&model(name)).unwrap();
-    let keys = Keys::generate(imported.program.clone(), visibility, &cache, &progress).unwrap();
+    let keys = Keys::generate(
+        imported.program.clone(),
+        visibility,
+        &zkonnx_circuits::plan::PlanOptions::default(),
+        &cache,
+        &progress,
+    )
+    .unwrap();
     let names: Vec<&str> = imported
         .program
         .inputs()

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use zkonnx_circuits::plan::{Objective, PlanOptions};
 use zkonnx_verifier::InputVisibility;
 
 use crate::artifact::parse_hex32;
@@ -104,6 +105,13 @@ operator with its parameters.
 
 Example: zkonnx inspect receipt")]
     Inspect(InspectArgs),
+    /// Make a quantized model that can be proved from a float one
+    #[command(after_help = "\
+Every operator that can be proved is quantized, so nothing in between stays float; the report says how far each tensor is \
+from the float model on the samples. The result is a standard ONNX model, which ONNX Runtime runs as well.
+
+Example: zkonnx quantize float.onnx --calibrate samples.npz -o model.onnx")]
+    Quantize(super::quantize::QuantizeArgs),
     /// Prove and verify a handwritten digit with a small model that is built in
     Demo(DemoArgs),
     /// List the ONNX operators that can be proved, with opsets, types, limits and exactness
@@ -124,6 +132,46 @@ impl VisibilityArgs {
             InputVisibility::Private
         } else {
             InputVisibility::Public
+        }
+    }
+}
+
+/// What the planner makes small.
+#[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
+pub(crate) enum OptimizeArg {
+    /// CPU time of the prover
+    #[default]
+    Prover,
+    /// CPU time of the verifier
+    Verifier,
+    /// Bytes of the proof
+    ProofSize,
+    /// Memory of the prover
+    Memory,
+}
+
+/// How the circuit is planned.
+#[derive(Debug, Args)]
+pub(crate) struct PlanArgs {
+    /// What the planner makes small; another choice is another circuit, with other keys
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) optimize: OptimizeArg,
+    /// Longest proof of one inference
+    #[arg(long, value_name = "BYTES", default_value_t = PlanOptions::default().max_proof_bytes)]
+    pub(crate) max_proof_bytes: usize,
+}
+
+impl PlanArgs {
+    pub(crate) fn options(&self) -> PlanOptions {
+        PlanOptions {
+            objective: match self.optimize {
+                OptimizeArg::Prover => Objective::Prover,
+                OptimizeArg::Verifier => Objective::Verifier,
+                OptimizeArg::ProofSize => Objective::ProofSize,
+                OptimizeArg::Memory => Objective::Memory,
+            },
+            max_proof_bytes: self.max_proof_bytes,
+            ..PlanOptions::default()
         }
     }
 }
@@ -193,6 +241,8 @@ pub(crate) struct CheckArgs {
     pub(crate) html: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) visibility: VisibilityArgs,
+    #[command(flatten)]
+    pub(crate) plan: PlanArgs,
 }
 
 #[derive(Debug, Args)]
@@ -237,6 +287,8 @@ pub(crate) struct ProveArgs {
     #[command(flatten)]
     pub(crate) visibility: VisibilityArgs,
     #[command(flatten)]
+    pub(crate) plan: PlanArgs,
+    #[command(flatten)]
     pub(crate) context: ContextArgs,
     /// Memory that proving must not exceed, such as 200MB; slower where that asks for it
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
@@ -262,6 +314,8 @@ pub(crate) struct SetupArgs {
     pub(crate) output: PathBuf,
     #[command(flatten)]
     pub(crate) visibility: VisibilityArgs,
+    #[command(flatten)]
+    pub(crate) plan: PlanArgs,
 }
 
 #[derive(Debug, Args)]
@@ -275,6 +329,8 @@ pub(crate) struct VerifyArgs {
     /// Models to derive the verifying keys from
     #[arg(long, value_name = "MODEL")]
     pub(crate) model: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) plan: PlanArgs,
     /// Reject unless every receipt is under the verifying key with this id
     #[arg(long, value_name = "HEX", value_parser = parse_hex32)]
     pub(crate) expect_vk: Option<[u8; 32]>,
@@ -297,6 +353,8 @@ pub(crate) struct MockArgs {
     pub(crate) claim: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) visibility: VisibilityArgs,
+    #[command(flatten)]
+    pub(crate) plan: PlanArgs,
     #[command(flatten)]
     pub(crate) context: ContextArgs,
 }

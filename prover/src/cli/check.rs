@@ -4,7 +4,6 @@ use serde_json::{Value, json};
 use zkonnx_circuits::chips::Shape;
 use zkonnx_circuits::compile::{Compiled, compile};
 use zkonnx_circuits::onnx::{ImportError, NodeProblem, NodeReport, Status};
-use zkonnx_circuits::plan::PlanOptions;
 use zkonnx_engine::Memory;
 
 use super::args::CheckArgs;
@@ -36,7 +35,7 @@ pub(super) fn check(args: &CheckArgs, session: &Session) -> Result<Answer, Error
     let compiled = compile(
         model.program.clone(),
         args.visibility.visibility(),
-        &PlanOptions::default(),
+        &args.plan.options(),
     )?;
     if let Some(path) = &args.html {
         let title = args.model.display().to_string();

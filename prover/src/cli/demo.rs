@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
+use zkonnx_circuits::plan::PlanOptions;
 use zkonnx_circuits::program::Tensor;
 use zkonnx_verifier::{InputVisibility, Receipt, VerifyingKey, verify};
 
@@ -42,6 +43,7 @@ pub(super) fn demo(args: &DemoArgs, session: &Session) -> Result<Answer, Error> 
     let keys = Keys::generate(
         model.program.clone(),
         InputVisibility::Public,
+        &PlanOptions::default(),
         &session.cache,
         &session.progress,
     )?;

@@ -4,7 +4,6 @@ use halo2_proofs::dev::{FailureLocation, MockProver, VerifyFailure};
 use serde_json::json;
 use zkonnx_circuits::circuit::with_chips;
 use zkonnx_circuits::compile::{Compiled, Inference, InferenceError, compile};
-use zkonnx_circuits::plan::PlanOptions;
 
 use super::args::MockArgs;
 use super::values::{contexts, load_model, load_samples};
@@ -23,7 +22,7 @@ pub(super) fn mock(args: &MockArgs, session: &Session) -> Result<Answer, Error> 
     let compiled = compile(
         model.program.clone(),
         args.visibility.visibility(),
-        &PlanOptions::default(),
+        &args.plan.options(),
     )?;
     let claim = args.claim.as_deref().map(read_claim).transpose()?;
     let mut failures = Vec::new();

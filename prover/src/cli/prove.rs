@@ -89,6 +89,7 @@ fn keys(args: &ProveArgs, model: &Model, session: &Session) -> Result<Keys, Erro
         return Keys::generate(
             model.program.clone(),
             visibility,
+            &args.plan.options(),
             &session.cache,
             &session.progress,
         );

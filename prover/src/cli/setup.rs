@@ -14,7 +14,13 @@ pub(super) fn setup(args: &SetupArgs, session: &Session) -> Result<Answer, Error
     session.progress.step("importing");
     let model = load_model(&args.model)?;
     let visibility = args.visibility.visibility();
-    let keys = Keys::generate(model.program, visibility, &session.cache, &session.progress)?;
+    let keys = Keys::generate(
+        model.program,
+        visibility,
+        &args.plan.options(),
+        &session.cache,
+        &session.progress,
+    )?;
     let manifest = keys.store(&args.output, &session.progress)?;
     let text = format!(
         "{} {}\nprogram        {}\nverifying key  {} ({})\nproving key    {}\nrows           2^{}, {} input, {} CPU\n",

@@ -131,6 +131,7 @@ fn candidates(
                 let keys = Keys::generate(
                     model.program.clone(),
                     visibility,
+                    &args.plan.options(),
                     &session.cache,
                     &session.progress,
                 )?;
