@@ -223,6 +223,27 @@ def reduction(net, x):
     return True
 
 
+def ranking(net, x):
+    """Places of extremes; a coarse scale before them makes ties, where only a rule decides."""
+    coarse = F32(x.scale * net.rng.uniform(10, 60))
+    tied = net.quantize(net.real(x), x.shape, "requantization", [x], coarse, 128 * (net.kind == np.uint8))
+    if net.rng.random() < 0.3:
+        tied = x
+    axis = int(net.rng.integers(1, len(x.shape)))
+    op = net.choose(("ArgMax", "ArgMin", "TopK"))
+    if op != "TopK":
+        flags = {"keepdims": int(net.rng.integers(2)), "select_last_index": int(net.rng.integers(2))}
+        net.boolean(net.node(op, [net.real(tied)], axis=axis, **flags), op, [tied])
+        return True
+    k = int(net.rng.integers(1, min(x.shape[axis], 4) + 1))
+    inputs = [net.real(tied), net.constant(np.array([k], np.int64))]
+    real, places = net.node(op, inputs, outputs=2, axis=axis, largest=int(net.rng.integers(2)))
+    net.boolean(places, "TopK indices", [tied])
+    shape = [*x.shape[:axis], k, *x.shape[axis + 1 :]]
+    net.quantize(real, shape, "TopK values", [tied], tied.scale, tied.zero)
+    return True
+
+
 def concat(net, x):
     others = [t for t in net.pool if t.shape[2:] == x.shape[2:] and t is not x]
     b = net.choose(others) if others else net.input(x.shape)
@@ -418,7 +439,7 @@ def blocks(net, x):
 
 OPERATORS = (
     function, function, chain, clip, with_constant, convolution, convolution, transposed, dense,
-    dense, pair, pair, product, pool, pool, reduction, concat, movement, movement, resize, choice,
+    dense, pair, pair, product, pool, pool, reduction, ranking, concat, movement, movement, resize, choice,
     qlinear_function, qlinear_pool, qlinear_choice, logic, gated, of_positive, normalization, split,
     blocks,
 )  # fmt: skip
