@@ -43,6 +43,14 @@ pub enum Error {
         /// Why; names all nodes that are not supported.
         source: Box<zkonnx_circuits::onnx::ImportError>,
     },
+    /// A float model that is not quantized.
+    #[error("{}: {source}", path.display())]
+    Quantize {
+        /// The model.
+        path: PathBuf,
+        /// Why not.
+        source: Box<zkonnx_circuits::onnx::quantize::QuantizeError>,
+    },
     /// A file that should be a program and is not.
     #[error("{}: {source}", path.display())]
     Program {

@@ -83,8 +83,8 @@ pub enum ImportError {
     },
     /// No part of the model is quantized.
     #[error(
-        "this is a float model: nothing in it is quantized; make a quantized one first (`zkonnx quantize`, or \
-         onnxruntime.quantization.quantize_static)"
+        "this is a float model: nothing in it is quantized; make a quantized one first: \
+         zkonnx quantize MODEL --calibrate SAMPLES.npz -o OUT.onnx"
     )]
     FloatModel,
     /// Nodes that are not supported; all of them.
@@ -256,7 +256,8 @@ pub enum NodeError {
     },
     /// Float weights or activations where quantized ones are needed.
     #[error(
-        "input {input} ({what}) is float; quantize it (QuantizeLinear and DequantizeLinear before this node)"
+        "input {input} ({what}) is float; quantize it (QuantizeLinear and DequantizeLinear before this node), as `zkonnx \
+         quantize MODEL --calibrate SAMPLES.npz -o OUT.onnx` does for the float model"
     )]
     Float {
         /// The input.
@@ -265,7 +266,8 @@ pub enum NodeError {
         what: &'static str,
     },
     /// A float value that no integer rule is known for.
-    #[error("{reason}; put QuantizeLinear and DequantizeLinear around it (`zkonnx quantize` does)")]
+    #[error("{reason}; put QuantizeLinear and DequantizeLinear around it, as `zkonnx quantize MODEL --calibrate SAMPLES.npz -o \
+         OUT.onnx` does for the float model")]
     Island {
         /// Why it cannot be expressed.
         reason: &'static str,

@@ -11,6 +11,7 @@ mod inspect;
 mod mock;
 mod ops;
 mod prove;
+mod quantize;
 mod run;
 mod setup;
 mod style;
@@ -101,6 +102,7 @@ fn execute(command: &Command, session: &Session) -> Result<Answer, Error> {
         Command::Verify(args) => verify::verify(args, session),
         Command::Mock(args) => mock::mock(args, session),
         Command::Inspect(args) => inspect::inspect(args, session),
+        Command::Quantize(args) => quantize::quantize(args, session),
         Command::Demo(args) => demo::demo(args, session),
         Command::Ops(args) => Ok(ops::ops(args)),
     }
