@@ -9,18 +9,27 @@
 #[path = "../tests/common/wide.rs"]
 mod wide;
 
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufReader, BufWriter};
 use std::process::Command;
 use std::sync::Mutex;
 use std::time::Instant;
 
+use ff::Field;
 use halo2_proofs::plonk::{ProvingKey as StockKey, create_proof, keygen_pk, keygen_vk};
 use halo2_proofs::poly::commitment::{Blind, Params as StockParams, create_proof as stock_opening};
+use halo2_proofs::poly::multiopen::{ProverQuery, create_proof as stock_multiopening};
 use halo2_proofs::transcript::{Blake2bWrite, Challenge255};
 use pasta_curves::{EqAffine, Fp};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use wide::{Wide, WideCircuit};
-use zkonnx_engine::{Options, Params, ProvingKey, Stage, Tag, constraint_system, keygen, prove};
+use zkonnx_engine::{
+    AdviceColumn, Memory, Options, Params, ProvingKey, Stage, Tag, constraint_system, keygen,
+    prove, prove_witness,
+};
+use zkonnx_verifier::cs::ColumnKind;
 
 fn cpu() -> f64 {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
@@ -29,10 +38,15 @@ fn cpu() -> f64 {
 
 /// The peak of resident memory, in MiB.
 fn peak() -> f64 {
+    memory("VmHWM:")
+}
+
+/// A figure of this process' memory, in MiB.
+fn memory(name: &str) -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status
         .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))
+        .find_map(|line| line.strip_prefix(name))
         .unwrap();
     line.trim()
         .trim_end_matches("kB")
@@ -132,6 +146,72 @@ fn stock_opening_cpu(params: &StockParams<EqAffine>, key: &StockKey<EqAffine>) -
     cpu() - start
 }
 
+/// CPU seconds of the stock opening of as many polynomials at the same points as a proof of the circuit opens.
+///
+/// The coefficients do not matter to it, so they are the same ones, rotated.
+fn stock_multiopening_cpu(
+    params: &StockParams<EqAffine>,
+    key: &StockKey<EqAffine>,
+    engine: &ProvingKey,
+) -> f64 {
+    let (cs, shape) = (engine.circuit().cs(), engine.shape());
+    let n = shape.n;
+    let mut coefficients: Vec<Fp> = (0..n as u64)
+        .map(|i| Fp::from(i + 3).square().square().square().square())
+        .collect();
+    let x = Fp::from(5).square().square().square();
+    let omega = key.get_vk().get_domain().get_omega();
+    let inverse = omega.invert().unwrap();
+    let last = inverse.pow_vartime([shape.blinding_factors as u64 + 1]);
+    // The rotations at which each polynomial is opened, as the engine's proof does.
+    let mut rotations: BTreeMap<(ColumnKind, u32), Vec<Fp>> = BTreeMap::new();
+    for query in [&cs.instance_queries, &cs.advice_queries, &cs.fixed_queries]
+        .into_iter()
+        .flatten()
+    {
+        let base = if query.rotation < 0 { inverse } else { omega };
+        let point = x * base.pow_vartime([u64::from(query.rotation.unsigned_abs())]);
+        let column = (query.column.kind, query.column.index);
+        rotations.entry(column).or_default().push(point);
+    }
+    let mut sets: Vec<Vec<Fp>> = rotations.into_values().collect();
+    let chunks = cs.permutation.len().div_ceil(shape.chunk);
+    sets.extend((0..chunks).map(|chunk| {
+        let linked = (chunk + 1 < chunks).then_some(x * last);
+        [x, x * omega].into_iter().chain(linked).collect()
+    }));
+    for _ in &cs.lookups {
+        sets.extend([vec![x, x * omega], vec![x, x * inverse], vec![x]]);
+    }
+    sets.extend((0..cs.permutation.len() + 2).map(|_| vec![x]));
+    let polynomials: Vec<_> = sets
+        .iter()
+        .map(|_| {
+            coefficients.rotate_left(1);
+            key.get_vk()
+                .get_domain()
+                .coeff_from_vec(coefficients.clone())
+        })
+        .collect();
+    let queries: Vec<ProverQuery<'_, EqAffine>> = polynomials
+        .iter()
+        .zip(&sets)
+        .flat_map(|(poly, points)| {
+            let blind = Blind(Fp::from(3));
+            points.iter().map(move |point| ProverQuery {
+                point: *point,
+                poly,
+                blind,
+            })
+        })
+        .collect();
+    let mut transcript = Blake2bWrite::<_, EqAffine, Challenge255<_>>::init(vec![]);
+    let rng = StdRng::seed_from_u64(2);
+    let start = cpu();
+    stock_multiopening(params, rng, &mut transcript, queries).unwrap();
+    cpu() - start
+}
+
 /// The speed-up of two threads on one proof, and of two proofs side by side with one thread each, in wall time.
 fn speed_ups(rounds: usize, proof: impl Fn() + Sync) -> (f64, f64) {
     let pool = |threads| {
@@ -156,6 +236,54 @@ fn speed_ups(rounds: usize, proof: impl Fn() + Sync) -> (f64, f64) {
         });
     });
     (single / double, 2.0 * single / aside)
+}
+
+/// Where the parent process leaves the key and the parameters.
+fn stored(name: &str) -> std::path::PathBuf {
+    let parent = std::os::unix::process::parent_id();
+    std::env::temp_dir().join(format!("zkonnx-bench-{parent}.{name}"))
+}
+
+/// The memory that a proof takes in a process that reads key and parameters, beyond what the circuit itself takes.
+fn proving_peak(circuit: &WideCircuit) -> f64 {
+    let open = |name| BufReader::new(File::open(stored(name)).unwrap());
+    let before = memory("VmRSS:");
+    let params = Params::read(open("params")).unwrap();
+    let key = ProvingKey::read(open("key"), None).unwrap();
+    let columns = circuit
+        .advice()
+        .map(|column| AdviceColumn::Full(column.clone()));
+    let witness = vec![columns.collect()];
+    let rng = StdRng::seed_from_u64(1);
+    prove_witness(
+        &params,
+        &key,
+        witness,
+        &instances(),
+        rng,
+        Options::default(),
+    )
+    .unwrap();
+    peak() - before
+}
+
+/// Measured and predicted memory of a proof, in MiB.
+fn proving_memory(params: &Params, key: &ProvingKey, numbers: &[usize]) -> (f64, f64) {
+    let own = |name: &str| {
+        let id = std::process::id();
+        std::env::temp_dir().join(format!("zkonnx-bench-{id}.{name}"))
+    };
+    let create = |name| BufWriter::new(File::create(own(name)).unwrap());
+    params.write(create("params")).unwrap();
+    key.write(create("key")).unwrap();
+    let measured = peak_of("peak-of-proving", numbers);
+    for name in ["params", "key"] {
+        std::fs::remove_file(own(name)).unwrap();
+    }
+    let threads = rayon::current_num_threads();
+    let cs = key.circuit().cs();
+    let predicted = Memory::predict(cs, params.k(), 1, threads).unwrap();
+    (measured, predicted.total() as f64 / f64::from(1 << 20))
 }
 
 /// Runs this program again to measure the memory of one prover.
@@ -209,6 +337,7 @@ fn main() {
             engine_proof(&params, &engine_key(), &circuit, Options::default());
             return println!("{}", peak());
         }
+        Some("peak-of-proving") => return println!("{}", proving_peak(&circuit)),
         Some("peak-of-stock") => {
             let (stock_params, key) = stock_setup();
             stock_proof(&stock_params, &key, &circuit);
@@ -263,6 +392,11 @@ fn main() {
         stored.len(),
         cpu() - start
     );
+    let (measured, predicted) = proving_memory(&params, &key, &numbers);
+    println!(
+        "  \"proving_mib\": {measured:.1}, \"predicted_mib\": {predicted:.1}, \"predicted_to_measured\": {:.2},",
+        predicted / measured
+    );
     if std::env::var_os("ENGINE_ONLY").is_some() {
         return println!("  \"engine_cpu\": {engine:.4}\n}}");
     }
@@ -285,10 +419,15 @@ fn main() {
         "  \"engine_cpu\": {engine:.4}, \"stock_cpu\": {stock:.4}, \"cpu_ratio\": {:.3},",
         engine / stock
     );
-    let openings = (0..rounds).map(|_| stock_opening_cpu(&stock_params, &stock_key));
-    let stock_opening = openings.fold(f64::INFINITY, f64::min);
+    let best = |f: &dyn Fn() -> f64| (0..rounds).map(|_| f()).fold(f64::INFINITY, f64::min);
+    let stock_opening = best(&|| stock_opening_cpu(&stock_params, &stock_key));
+    let stock_multiopening = best(&|| stock_multiopening_cpu(&stock_params, &stock_key, &key));
     println!(
-        "  \"engine_multiopening_cpu\": {opening:.4}, \"stock_opening_cpu\": {stock_opening:.4}, \"opening_ratio\": {:.3},",
+        "  \"engine_multiopening_cpu\": {opening:.4}, \"stock_multiopening_cpu\": {stock_multiopening:.4}, \"multiopening_ratio\": {:.3},",
+        opening / stock_multiopening
+    );
+    println!(
+        "  \"stock_single_opening_cpu\": {stock_opening:.4}, \"engine_multiopening_to_stock_single_opening\": {:.3},",
         opening / stock_opening
     );
     let (own, other) = (

@@ -13,8 +13,12 @@ use crate::shape::Shape;
 /// Bytes of a field element.
 const ELEMENT: u64 = 32;
 
-/// Bytes for each digit of a multi-scalar multiplication: digit, order, point, and the points after a round.
-const DIGIT: u64 = 16 + 64 + 48;
+/// Bytes for each digit of a multi-scalar multiplication: the digit, twice because lists grow by doubling, its place in
+/// the order, and what an allocator keeps of lists that were freed, which is measured and varies.
+const DIGIT: u64 = 16 + 4 + 108;
+
+/// Bytes that do not depend on the circuit: code, stacks, the points that are added at a time.
+const PROCESS: u64 = 1 << 20;
 
 /// Witness polynomials that the lean way holds on a coset at a time.
 pub(crate) const LEAN_POLYNOMIALS: usize = 24;
@@ -65,9 +69,10 @@ impl Memory {
         Ok(Self {
             key: key_columns as u64 * column + 4 * cells,
             params: 2 * 64 * layout.points() as u64,
-            proving: (witness + labels + threads * scratch).max(quotient(polynomials)),
-            lean: (witness + labels + scratch)
-                .max(quotient(polynomials.min(LEAN_POLYNOMIALS as u64 + 8))),
+            proving: PROCESS + (witness + labels + threads * scratch).max(quotient(polynomials)),
+            lean: PROCESS
+                + (witness + labels + scratch)
+                    .max(quotient(polynomials.min(LEAN_POLYNOMIALS as u64 + 8))),
         })
     }
 
