@@ -46,8 +46,9 @@ def clip(net, x):
 def with_constant(net, x):
     op = net.choose(("Add", "Sub", "Mul", "Div", "Max", "Min", "PRelu"))
     shape = ()
-    if len(x.shape) > 2 and net.rng.random() < 0.5:
-        shape = (x.shape[1],) + (1,) * (len(x.shape) - 2)
+    if len(x.shape) > 2:
+        along_channels = (x.shape[1],) + (1,) * (len(x.shape) - 2)
+        shape = net.choose((shape, along_channels, tuple(x.shape[1:])))
     values = net.rng.uniform(0.2, 1.5, shape) * net.rng.choice([-1, 1], shape)
     real = net.node(op, [net.real(x), net.constant(F32(values))])
     net.quantize(real, x.shape, f"{op} constant", [x], net.scale())

@@ -79,17 +79,17 @@ pub(crate) const CLAMP: Facts = facts(
 );
 pub(crate) const PAIR: Facts = facts(
     BYTES,
-    "two activations of one scale each, or a constant that is a scalar or follows one axis",
+    "two activations of one scale each, or a constant: one axis, or at most 1024 elements",
     Exactness::Documented("Two inputs"),
 );
 pub(crate) const PRODUCT: Facts = facts(
     BYTES,
-    "two activations of one scale each, or a constant that is a scalar or follows one axis",
+    "two activations of one scale each, or a constant: one axis, or at most 1024 elements",
     Exactness::Exact,
 );
 pub(crate) const WITH_CONSTANT: Facts = facts(
     NARROW,
-    "one input constant, a scalar or along one axis; or both made of one tensor",
+    "one input constant: one axis, or at most 1024 elements; or both made of one tensor",
     Exactness::RoundedFunctions,
 );
 pub(crate) const EXTREME: Facts = facts(

@@ -12,8 +12,8 @@ use super::fold;
 use super::linear::scalar;
 use super::pool::quantized;
 use super::quantization::dequantize;
-use crate::ops::{Constant, Lanes, Maximum, Table, broadcast};
-use crate::program::{Range, TensorId};
+use crate::ops::{Constant, Lanes, Maximum, Move, Reshape, Table, broadcast};
+use crate::program::{Range, TensorId, elements};
 
 /// Appends a function of each element.
 fn append(real: &Real, f: Unary) -> Result<Real, NodeError> {
@@ -377,12 +377,66 @@ fn one_real(
             });
         }
     };
+    if let (Some(a), true) = (x.as_quantized(), several_axes(&of, &x.shape)) {
+        return Ok(Done::pending(each_element(
+            cx, node, a, f, &values, &of, first,
+        )?));
+    }
     Ok(Done::pending(with_operand(
         x,
         f,
         operand(&values, &of, &x.shape)?,
         first,
     )?))
+}
+
+/// Most elements of a tensor that is combined with a constant of its own for each: each costs a table.
+const MAX_TABLES: usize = 1024;
+
+/// Whether a constant that differs along several axes can be combined element by element.
+fn several_axes(of: &[usize], shape: &[usize]) -> bool {
+    of.iter().filter(|extent| **extent > 1).count() > 1
+        && elements(shape) <= MAX_TABLES
+        && broadcast(shape, of).as_deref() == Some(shape)
+}
+
+/// Combines each element with a constant of its own: on the flattened tensor, whose only axis the constants follow.
+fn each_element(
+    cx: &mut Importer<'_>,
+    node: &NodeView<'_>,
+    a: &Quantized,
+    f: Binary,
+    values: &[f32],
+    of: &[usize],
+    first: bool,
+) -> Result<Real, NodeError> {
+    let shape = cx.builder.fact(a.tensor).shape.clone();
+    if a.params.axis.is_some() {
+        return Err(NodeError::Island {
+            reason: "a constant differs along several axes",
+        });
+    }
+    if values.iter().any(|v| v.is_nan()) {
+        return Err(NodeError::Island {
+            reason: "a constant is not a number",
+        });
+    }
+    let count = elements(&shape);
+    let flat = Move(Reshape { shape: vec![count] });
+    let tensor = cx.push(node, flat, &[a.tensor])?;
+    let flat = Quantized {
+        tensor,
+        params: a.params.clone(),
+    };
+    let places = fold::places(of, &shape)?;
+    let each = places.into_iter().map(|place| values[place]).collect();
+    let real = Real::new(Base::Quantized(flat), vec![count]);
+    let mut real = with_operand(&real, f, Operand::Axis(0, each), first)?;
+    real.after.push(Deferred::Move(Arc::new(Move(Reshape {
+        shape: shape.clone(),
+    }))));
+    real.shape = shape;
+    real.grown(1)
 }
 
 /// `Add`, `Sub`, `Mul`, `Div`, `Pow`, `PRelu`.

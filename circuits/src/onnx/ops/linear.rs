@@ -14,7 +14,7 @@ use super::super::real::{
 };
 use super::pool::window;
 use super::quantization::{Place, dequantize};
-use crate::ops::{Conv, MatMul, Move, Product, Transpose};
+use crate::ops::{Conv, MatMul, Move, Product, Reshape, Transpose};
 use crate::program::{DataType, TensorId};
 
 /// The integers of a linear operator's activation.
@@ -252,6 +252,20 @@ impl Importer<'_> {
         Ok(Real::new(Base::Acc(acc), shape))
     }
 
+    /// A vector as the matrix that `shaped` makes of its length; anything else as it is.
+    fn matrix(
+        &mut self,
+        node: &NodeView<'_>,
+        tensor: TensorId,
+        shape: &[usize],
+        shaped: impl Fn(usize) -> Vec<usize>,
+    ) -> Result<TensorId, NodeError> {
+        match shape {
+            &[k] => self.push(node, Move(Reshape { shape: shaped(k) }), &[tensor]),
+            _ => Ok(tensor),
+        }
+    }
+
     /// The matrix product of two activations.
     fn two_activations(
         &mut self,
@@ -260,14 +274,30 @@ impl Importer<'_> {
         b: &Activation,
     ) -> Result<Real, NodeError> {
         let product = Product::new(a.zero, b.zero)?;
-        let tensor = self.push(node, product, &[a.tensor, b.tensor])?;
-        let shape = self.shape_of(tensor);
+        // A vector is a row on the left and a column on the right, and its axis of one is dropped from the result.
+        let (left, right) = (self.shape_of(a.tensor), self.shape_of(b.tensor));
+        let row = self.matrix(node, a.tensor, &left, |k| vec![1, k])?;
+        let column = self.matrix(node, b.tensor, &right, |k| vec![k, 1])?;
+        let mut tensor = self.push(node, product, &[row, column])?;
+        let mut shape = self.shape_of(tensor);
+        if right.len() == 1 {
+            shape.pop();
+        }
+        if left.len() == 1 {
+            shape.remove(shape.len() - usize::from(right.len() > 1) - 1);
+        }
+        if shape != self.shape_of(tensor) {
+            let reshape = Reshape {
+                shape: shape.clone(),
+            };
+            tensor = self.push(node, Move(reshape), &[tensor])?;
+        }
         let acc = Acc {
             tensor,
             x: a.tensor,
             x_scale: a.scale,
             w_scale: vec![b.scale],
-            axis: shape.len() - 1,
+            axis: shape.len().saturating_sub(1),
             rebias: None,
         };
         Ok(Real::new(Base::Acc(acc), shape))
