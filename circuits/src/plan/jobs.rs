@@ -122,6 +122,24 @@ impl<'a> Jobs<'a> {
         (top || self.steps.iter().any(|job| job.pooled), top)
     }
 
+    /// Bits of the widest value that a maximum is taken over, counted from the offset of the result: a limb holds it.
+    pub(super) fn widest_maximum(&self) -> u32 {
+        let vars = &self.lowering.vars;
+        let windows = self.lowering.blocks.iter().filter_map(|block| match block {
+            Block::Max { windows, .. } => Some(windows),
+            _ => None,
+        });
+        let spans = windows.flatten().flat_map(|(inputs, out)| {
+            let offset = vars[out.0 as usize].offset;
+            inputs
+                .iter()
+                .map(move |input| vars[input.0 as usize].range.hi - offset)
+        });
+        spans
+            .max()
+            .map_or(0, |span| i64::BITS - span.max(0).leading_zeros())
+    }
+
     /// The limbs that the distances of the chosen forms need.
     pub(super) fn max_limbs(&self, shape: &Shape, forms: &[usize]) -> usize {
         let pooled = self.steps.iter().zip(forms).filter(|(job, _)| job.pooled);

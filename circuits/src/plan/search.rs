@@ -90,11 +90,13 @@ impl Jobs<'_> {
         let score = |cost: &Cost| options.objective.score(cost);
         let mut found: Vec<Candidate> = Vec::new();
         let mut best = f64::INFINITY;
+        let widest = self.widest_maximum();
         for k in 4..=options.max_k {
             let mut of_k: Vec<Candidate> = Vec::new();
             for shape in skeletons(k, self.needs_slots()) {
                 if shape.usable_rows() < public_elements
                     || 1 << shape.range_bits > shape.usable_rows()
+                    || shape.range_bits < widest
                 {
                     continue;
                 }
