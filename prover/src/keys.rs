@@ -31,7 +31,7 @@ use crate::progress::Progress;
 use crate::{backend, files, model};
 
 /// Version of the folder's format, and of everything that the keys depend on.
-pub const SETUP_VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "/1");
+pub const SETUP_VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "/2");
 
 /// Names of the files in the folder.
 pub const PROGRAM: &str = "program";
