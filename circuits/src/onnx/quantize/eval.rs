@@ -217,6 +217,7 @@ fn together(inputs: &Inputs, which: &[usize]) -> Result<(Vec<usize>, Vec<Vec<usi
     for &input in which {
         shape = broadcast(&shape, &inputs.get(input)?.shape).ok_or_else(|| mismatch.clone())?;
     }
+    kernels::count(&shape)?;
     let places = which
         .iter()
         .map(|&input| fold::places(&inputs.get(input)?.shape, &shape))
@@ -372,6 +373,7 @@ fn pad(
     let extent = |d: usize| usize::try_from(x.shape[d] as i64 + pads[d] + pads[rank + d]).ok();
     let shape: Option<Vec<usize>> = (0..rank).map(extent).collect();
     let shape = shape.ok_or(NodeError::Unknown)?;
+    let count = kernels::count(&shape)?;
     let data = inputs.floats(0)?;
     let at = |i: usize| {
         let (mut rest, mut place, mut step) = (i, 0, 1);
@@ -387,6 +389,6 @@ fn pad(
         }
         data[place]
     };
-    let padded = (0..elements(&shape)).map(at).collect();
+    let padded = (0..count).map(at).collect();
     Ok(Constant::floats(shape, padded))
 }

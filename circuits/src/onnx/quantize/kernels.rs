@@ -9,7 +9,7 @@ use super::super::ops::pool::{kernel_shape, window};
 use super::super::ops::transposed::{turn, turned_window};
 use super::eval::Inputs;
 use crate::ops::Window;
-use crate::program::elements;
+use crate::program::{MAX_ELEMENTS, elements};
 
 /// Why a kernel refuses its inputs.
 const fn bad(input: usize, what: &'static str, reason: &'static str) -> NodeError {
@@ -25,6 +25,14 @@ fn image(shape: &[usize]) -> Result<(usize, usize, &[usize]), NodeError> {
     match shape {
         [n, c, spatial @ ..] if !spatial.is_empty() => Ok((*n, *c, spatial)),
         _ => Err(bad(0, "x", "it has no spatial axes")),
+    }
+}
+
+/// The number of elements of a result, unless there are too many.
+pub(super) fn count(shape: &[usize]) -> Result<usize, NodeError> {
+    match elements(shape) {
+        n if n <= MAX_ELEMENTS => Ok(n),
+        _ => Err(bad(0, "x", "the result has too many elements")),
     }
 }
 
@@ -50,7 +58,7 @@ fn convolve(
     let taps = window.taps("Conv", x.spatial)?;
     let (size, positions) = (elements(x.spatial), taps.len());
     let (inputs, kernel) = (x.channels / groups, elements(&window.kernel));
-    let mut y = Vec::with_capacity(x.batch * outputs * positions);
+    let mut y = Vec::with_capacity(count(&[x.batch, outputs, positions])?);
     for image in 0..x.batch {
         for output in 0..outputs {
             let first = output / (outputs / groups) * inputs;
@@ -138,7 +146,7 @@ pub(super) fn conv_transpose(node: &NodeView<'_>, inputs: &Inputs) -> Result<Con
         .map(|(n, s)| (n.max(&1) - 1) * s + 1)
         .collect();
     let (size, wide_size) = (elements(spatial), elements(&wide));
-    let mut spread = vec![0.0; batch * channels * wide_size];
+    let mut spread = vec![0.0; count(&[batch, channels, wide_size])?];
     for (i, v) in inputs.floats(0)?.iter().enumerate() {
         let (plane, mut rest) = (i / size, i % size);
         let (mut place, mut step) = (0, 1);
@@ -197,6 +205,7 @@ pub(super) fn gemm(node: &NodeView<'_>, inputs: &Inputs) -> Result<Constant, Nod
     if rows != k {
         return Err(WEIGHTS);
     }
+    count(&[m, n])?;
     let (alpha, beta) = (node.float("alpha", 1.0)?, node.float("beta", 1.0)?);
     let mut y = product(&a, &b, (m, k, n));
     y.iter_mut().for_each(|v| *v *= alpha);
@@ -242,7 +251,7 @@ pub(super) fn matmul(inputs: &Inputs) -> Result<Constant, NodeError> {
         place
     };
     let (xs, ys) = (inputs.floats(0)?, inputs.floats(1)?);
-    let mut out = Vec::with_capacity(elements(&lead) * m * n);
+    let mut out = Vec::with_capacity(count(&[elements(&lead), *m, *n])?);
     for index in 0..elements(&lead) {
         let x = &xs[at(lead_a, index) * m * k..][..m * k];
         let y = &ys[at(lead_b, index) * k * n..][..k * n];
@@ -284,7 +293,7 @@ pub(super) fn pool(
         .ok_or(bad(0, "x", "the window does not fit"))?;
     let taps = window.taps("MaxPool", spatial)?;
     let size = elements(spatial).max(1);
-    let mut y = Vec::with_capacity(batch * channels * taps.len());
+    let mut y = Vec::with_capacity(count(&[batch, channels, taps.len()])?);
     for plane in inputs.floats(0)?.chunks(size) {
         for position in 0..taps.len() {
             let values = taps.of(position).iter().map(|&(_, e)| plane[e as usize]);
