@@ -41,7 +41,7 @@ impl Affine {
         let range = Range::of(byte.dtype());
         let span = (f64::from(hi) - f64::from(lo)) / (range.hi - range.lo) as f64;
         let scale = if span > 0.0 {
-            (span as f32).max(MIN_SCALE).min(1e30)
+            (span as f32).clamp(MIN_SCALE, 1e30)
         } else {
             1.0
         };
@@ -484,7 +484,7 @@ fn tensor(name: &str, constant: &Constant) -> TensorProto {
         name: name.into(),
         dims: constant.shape.iter().map(|&d| d as i64).collect(),
         data_type: data_type as i32,
-        raw_data: raw.into(),
+        raw_data: raw,
         ..Default::default()
     }
 }

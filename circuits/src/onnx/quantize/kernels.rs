@@ -89,7 +89,7 @@ fn groups(node: &NodeView<'_>, channels: usize) -> Result<usize, NodeError> {
     })
 }
 
-fn checked_bias<'a>(inputs: &'a Inputs, n: usize) -> Result<Option<&'a [f32]>, NodeError> {
+fn checked_bias(inputs: &Inputs, n: usize) -> Result<Option<&[f32]>, NodeError> {
     match inputs.maybe_floats(2)? {
         Some(b) if b.len() != n => Err(bad(2, "the bias", "it has not one value for each channel")),
         other => Ok(other),
