@@ -251,7 +251,7 @@ impl<'a> Importer<'a> {
             max,
             optional,
             ..
-        } = entry.ok_or(Some(NodeError::Unknown))?;
+        } = entry.ok_or_else(|| Some(unknown(node.op())))?;
         if domain == super::graph::STANDARD && !(*min..=*max).contains(&node.opset) {
             return Err(Some(NodeError::Opset {
                 min: *min,
@@ -464,6 +464,19 @@ impl<'a> Importer<'a> {
             opset,
             reason,
         });
+    }
+}
+
+/// Why an operator without an entry is refused.
+fn unknown(op: &str) -> NodeError {
+    match op {
+        "Softmax" | "LogSoftmax" | "QLinearSoftmax" => NodeError::Input {
+            input: 0,
+            what: "x",
+            reason: "a quotient of two values that depend on the input has no integer rule; leave the operator after \
+                     the last DequantizeLinear, where it stays outside the proof (ArgMax of its input is proved)",
+        },
+        _ => NodeError::Unknown,
     }
 }
 

@@ -173,6 +173,41 @@ fn accepts_comparisons_as_outputs_and_leaves_others_outside() {
 }
 
 #[test]
+fn accepts_places_of_extremes_as_outputs() {
+    for (op, expected) in [
+        ("ArgMax", vec!["arg_max"]),
+        ("ArgMin", vec!["table", "arg_max"]),
+    ] {
+        let model = Model::quantized_input(13, &[1, 5])
+            .node_with(
+                op,
+                &["xf"],
+                "y",
+                vec![int("axis", -1), int("select_last_index", 1)],
+            )
+            .output("y");
+        let imported = accepted(&model);
+        assert_eq!(names(&imported), expected);
+        assert!(imported.tail.is_empty());
+    }
+    let mut model = Model::quantized_input(13, &[1, 5])
+        .ints("k", DataType::Int64, &[1], &[2])
+        .node("TopK", &["xf", "k"], "v")
+        .output("v")
+        .output("i");
+    if let Some(node) = model.graph().node.last_mut() {
+        node.output.push("i".into());
+    }
+    assert_eq!(names(&accepted(&model)), ["top_k"]);
+    // What no QuantizeLinear has made narrow stays outside.
+    let model = Model::quantized_input(13, &[1, 2])
+        .node("Softmax", &["xf"], "s")
+        .node("ArgMax", &["s"], "y")
+        .output("y");
+    assert_eq!(accepted(&model).tail.len(), 2);
+}
+
+#[test]
 fn accepts_at_least_ninety_operators_each_listed_once() {
     let all = supported();
     let mut unique: Vec<_> = all.iter().map(|s| (s.domain, s.name)).collect();
