@@ -199,11 +199,7 @@ impl ModelCircuit {
         }
     }
 
-    fn assign(
-        &self,
-        columns: &Columns,
-        region: &mut Region<'_, Fp>,
-    ) -> Result<PublicCells, Error> {
+    fn assign(&self, columns: &Columns, region: &mut Region<'_, Fp>) -> Result<PublicCells, Error> {
         let assembly = &self.assembly;
         for (column, values) in columns.fixed.iter().zip(&assembly.fixed) {
             for (row, value) in values.iter().enumerate() {

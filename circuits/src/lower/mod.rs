@@ -304,7 +304,10 @@ impl Lowering {
             match (cells.as_slice(), constant) {
                 ([], Some(c)) => out.push(Wire::Const(c)),
                 (&[only], None) => out.push(Wire::Cell(only)),
-                (_, Some(_)) => return Err(LowerError::NotRequantized { op }),
+                (&[first, ..], Some(floor)) => {
+                    cells[0] = self.at_least(first, floor)?;
+                    out.push(Wire::Cell(self.max_tree(cells, &mut levels)));
+                }
                 _ => out.push(Wire::Cell(self.max_tree(cells, &mut levels))),
             }
         }
@@ -315,6 +318,22 @@ impl Lowering {
             });
         }
         Ok(out)
+    }
+
+    /// `max(cell, floor)`, which is a step function of the cell.
+    fn at_least(&mut self, cell: VarId, floor: i64) -> Result<VarId, LowerError> {
+        let range = self.vars[cell.0 as usize].range;
+        if floor <= range.lo {
+            return Ok(cell);
+        }
+        let rule = StepRule::monotone(range, None, |x| x.max(floor));
+        match self
+            .steps(&[Wire::Cell(cell)], vec![Arc::new(rule)], |_| 0)?
+            .as_slice()
+        {
+            [Wire::Cell(raised)] => Ok(*raised),
+            _ => Ok(cell),
+        }
     }
 
     /// Reduces `cells` by maxima of at most [`MAX_FAN_IN`], one level after the other.

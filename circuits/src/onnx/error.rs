@@ -266,8 +266,10 @@ pub enum NodeError {
         what: &'static str,
     },
     /// A float value that no integer rule is known for.
-    #[error("{reason}; put QuantizeLinear and DequantizeLinear around it, as `zkonnx quantize MODEL --calibrate SAMPLES.npz -o \
-         OUT.onnx` does for the float model")]
+    #[error(
+        "{reason}; put QuantizeLinear and DequantizeLinear around it, as `zkonnx quantize MODEL --calibrate SAMPLES.npz -o \
+         OUT.onnx` does for the float model"
+    )]
     Island {
         /// Why it cannot be expressed.
         reason: &'static str,

@@ -305,7 +305,7 @@ impl Model {
                     Wire::Const(c) => c,
                     Wire::Sum { .. } => panic!("outputs are cells"),
                 };
-                let digit = Fp::from((value + element.offset) as u64);
+                let digit = Fp::from((value + element.offset as i64) as u64);
                 sum += Fp::from(2).pow_vartime([8 * j as u64]) * digit;
             }
             out.push(sum);

@@ -77,7 +77,10 @@ pub(super) fn run(models: &[PathBuf], batch: usize, out: Option<&Path>) -> Resul
     let largest = ready.iter().map(|r| r.key.circuit().k()).max().unwrap_or(0);
     let params = Params::derive(largest)?;
     let encoded = params.encode();
-    let load_params = least(5, || Ok(drop(Params::decode(&encoded)?)))?;
+    let load_params = least(5, || {
+        Params::decode(&encoded)?;
+        Ok(())
+    })?;
     let mut rows = Vec::new();
     println!("| model | k | verify ms | stock ms | ratio | key load ms |");
     println!("| --- | --- | --- | --- | --- | --- |");
@@ -119,7 +122,10 @@ fn compare(model: &Ready, params: &Params) -> Result<Value, Failure> {
     let receipt = &model.receipts[0];
     let ours = least(7, || Ok(verify(&model.key, params, receipt)?))?;
     let bytes = model.key.encode();
-    let load = least(5, || Ok(drop(VerifyingKey::decode(&bytes)?)))?;
+    let load = least(5, || {
+        VerifyingKey::decode(&bytes)?;
+        Ok(())
+    })?;
     let stock_params = model.params.to_halo2()?;
     let assembly = &model.compiled.assembly;
     let stock = with_chips(&assembly.chips, || -> Result<f64, Failure> {
