@@ -59,6 +59,8 @@ pub(crate) struct Importer<'a> {
     tail: Vec<usize>,
     /// Elements of all constants made by nodes.
     folded: usize,
+    /// First outputs of the nodes whose results reach an integer kernel.
+    feeds_kernel: HashSet<&'a str>,
 }
 
 /// Imports a checked graph.
@@ -74,9 +76,20 @@ pub(crate) fn import(graph: &Graph, registry: &Registry) -> Result<Imported, Imp
         names: Vec::new(),
         tail: Vec::new(),
         folded: 0,
+        feeds_kernel: HashSet::new(),
     };
     importer.start();
-    let feeds = feeds_quantizer(graph);
+    let feeds = reaches(graph, |op| op == "QuantizeLinear");
+    let kernels = reaches(graph, |op| op.starts_with('Q') || op.ends_with("Integer"));
+    let outputs = graph
+        .nodes
+        .iter()
+        .zip(kernels)
+        .filter(|(_, reaches)| *reaches);
+    importer.feeds_kernel = outputs
+        .filter_map(|(node, _)| node.output.first())
+        .map(String::as_str)
+        .collect();
     for (index, node) in graph.nodes.iter().enumerate() {
         importer.visit(index, node, feeds[index]);
     }
@@ -102,18 +115,19 @@ pub(crate) fn evaluate<'a>(
         names: Vec::new(),
         tail: Vec::new(),
         folded: 0,
+        feeds_kernel: HashSet::new(),
     };
     let view = NodeView::new(node, graph.opset(&node.domain).unwrap_or(0));
     Ok((entry.import)(&mut importer, &view)?.values)
 }
 
-/// For each node, whether its results reach a QuantizeLinear.
-fn feeds_quantizer(graph: &Graph) -> Vec<bool> {
+/// For each node, whether its results reach a node of some operators.
+fn reaches(graph: &Graph, is_goal: impl Fn(&str) -> bool) -> Vec<bool> {
     let mut needed: HashSet<&str> = HashSet::new();
     let mut feeds = vec![false; graph.nodes.len()];
     for (i, node) in graph.nodes.iter().enumerate().rev() {
         feeds[i] = node.output.iter().any(|o| needed.contains(o.as_str()));
-        if feeds[i] || node.op_type == "QuantizeLinear" {
+        if feeds[i] || is_goal(&node.op_type) {
             needed.extend(
                 node.input
                     .iter()
@@ -218,10 +232,12 @@ impl<'a> Importer<'a> {
             .filter_map(|n| self.values.get(n))
             .collect();
         if inputs.iter().any(|v| matches!(v, Value::Broken)) {
-            // Nothing can be said of what it computes, but an operator that is unknown is a problem of its own.
+            // Nothing can be said of what it computes, but an unknown operator among those that would be proved is a
+            // problem of its own.
             let known = registry::find(domain, node.op()).is_some()
                 || self.registry.find(domain, node.op()).is_some();
-            return Err((feeds && !known).then_some(NodeError::Unknown));
+            let proved = feeds || self.feeds_kernel.contains(node.first_output());
+            return Err((proved && !known).then_some(NodeError::Unknown));
         }
         let outside = inputs.iter().any(|v| matches!(v, Value::Outside));
         let raw = |v: &&Value| matches!(v, Value::Real(r) if matches!(r.base, Base::Input(_)));

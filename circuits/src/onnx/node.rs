@@ -38,6 +38,11 @@ impl<'a> NodeView<'a> {
         &self.proto.op_type
     }
 
+    /// Name of the first output; empty if there is none.
+    pub(crate) fn first_output(&self) -> &'a str {
+        self.proto.output.first().map_or("", String::as_str)
+    }
+
     /// Name of an input; `None` if it is left out.
     pub fn input(&self, index: usize) -> Option<&'a str> {
         self.proto
