@@ -131,7 +131,7 @@ const MULTIPLIER_BITS: [u32; 9] = [6, 8, 10, 12, 14, 16, 18, 21, 24];
 /// growing precision.
 pub fn forms(rules: &[Arc<StepRule>], y_offset: i64) -> Vec<TableForm> {
     let mut out = vec![own_tables(rules, y_offset)];
-    if out[0].tables.len() > 1 && rules.iter().all(|r| r.scale().is_some() && is_monotone(r)) {
+    if out[0].tables.len() > 1 && rules.iter().all(|r| can_share(r)) {
         let mut fewest = out[0].tables.len();
         for bits in MULTIPLIER_BITS {
             let form = shared_tables(rules, y_offset, bits);
@@ -145,6 +145,16 @@ pub fn forms(rules: &[Arc<StepRule>], y_offset: i64) -> Vec<TableForm> {
         }
     }
     out
+}
+
+/// Largest argument of a rule that may be scaled: times the largest multiplier, of one bit more than
+/// [`MULTIPLIER_BITS`] allows by rounding, it stays within 62 bits.
+const MAX_SCALED: i64 = 1 << 36;
+
+fn can_share(rule: &StepRule) -> bool {
+    let domain = rule.domain();
+    let narrow = domain.lo >= -MAX_SCALED && domain.hi <= MAX_SCALED;
+    narrow && rule.scale().is_some() && is_monotone(rule)
 }
 
 fn is_monotone(rule: &StepRule) -> bool {
@@ -348,6 +358,18 @@ mod tests {
             }
             assert_eq!(next, 251);
         }
+    }
+
+    #[test]
+    fn rules_of_wide_arguments_are_not_scaled() {
+        let rule = |m: i64| {
+            let domain = Range::new(-(1 << 40), 1 << 40);
+            let scale = Some((m as u32, -30));
+            Arc::new(StepRule::monotone(domain, scale, move |x| {
+                i64::from(x >= m)
+            }))
+        };
+        assert_eq!(forms(&[rule(9_000_000), rule(16_000_000)], 0).len(), 1);
     }
 
     #[test]
