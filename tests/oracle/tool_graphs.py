@@ -210,7 +210,7 @@ def _operator(node, producers):
     return head.op_type
 
 
-def _compared(model):
+def compared(model):
     """The integer activations of a quantized model, with those that each depends on."""
     made = {t.name for t in model.graph.initializer}
     producers = {name: node for node in model.graph.node for name in node.output}
@@ -258,6 +258,6 @@ def tool_graphs():
                     quantized = _quantized(model, samples, form, types, per_channel)
                     title = f"{name}_{form}_{types[0]}_{'channel' if per_channel else 'tensor'}"
                     yield Graph(
-                        title, name, quantized, {"x": samples}, tensors=_compared(quantized),
+                        title, name, quantized, {"x": samples}, tensors=compared(quantized),
                         several=True,
                     )  # fmt: skip

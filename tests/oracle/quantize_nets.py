@@ -1,0 +1,158 @@
+#!/usr/bin/env python3
+"""Quantizes small float nets with `zkonnx quantize` and takes them through all that follows.
+
+    quantize_nets.py ZKONNX [--prove] [--every N] [--only TEXT]
+
+For each net of `nets.py` and `trees.py`: `quantize`, the executor against ONNX Runtime on
+every integer tensor of the quantized model, and the mock prover; with `--prove` also a
+proof that `verify` accepts. Prints a table and totals; exits 1 if a net fails that
+`nets_refused.txt` does not list, or one does not fail that it lists.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+
+import ort_session
+from graphs import Graph, judge
+from nets import nets
+from tool_graphs import compared
+from trees import trees
+
+REFUSED = Path(__file__).parent / "nets_refused.txt"
+TIMEOUT_SECONDS = 600
+
+
+@dataclass
+class Result:
+    """What became of a net; `wrong` names the step that failed, with the reason."""
+
+    wrong: str | None = None
+    tail: str = ""
+    error: float = float("nan")
+    elements: int = 0
+    differing: int = 0
+    proof_bytes: int = 0
+
+
+class Failed(Exception):
+    """A command said no."""
+
+
+def _call(binary, step, *arguments):
+    command = [binary, "--json", "--quiet", step, *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False)
+    if done.returncode:
+        raise Failed(f"{step}: {' '.join(done.stderr.split()).partition('.onnx: ')[2] or done.stderr.strip()}")
+    return json.loads(done.stdout)
+
+
+def _outputs(model, samples):
+    """The outputs of all samples in ONNX Runtime, as it runs float models."""
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    count = len(next(iter(samples.values())))
+    runs = [session.run(None, {k: v[i] for k, v in samples.items()}) for i in range(count)]
+    return [np.stack(column).astype(np.float64) for column in zip(*runs)]
+
+
+def _error(net, quantized):
+    """Largest difference of an output from the float model's, in spans of that output; for integers, the share that
+    differs."""
+    worst = 0.0
+    for a, b, info in zip(_outputs(net.model, net.samples), _outputs(quantized, net.samples), net.model.graph.output):
+        if info.type.tensor_type.elem_type == onnx.TensorProto.FLOAT:
+            worst = max(worst, float(np.abs(a - b).max()) / max(float(np.ptp(a)), 1e-9))
+        else:
+            worst = max(worst, float((a != b).mean()))
+    return worst
+
+
+def examined(binary, net, prove):
+    """Takes a net through all steps."""
+    result = Result()
+    with tempfile.TemporaryDirectory() as folder:
+        folder = Path(folder)
+        source, target, data, receipt = (folder / name for name in ("f.onnx", "q.onnx", "x.npz", "receipt"))
+        onnx.save(net.model, source)
+        np.savez(data, **net.samples)
+        try:
+            answer = _call(binary, "quantize", source, "--calibrate", data, "-o", target)
+            result.tail = ", ".join(sorted({node["op"] for node in answer["not_proved"]}))
+            _call(binary, "check", target)
+            if prove:
+                one = folder / "one.npz"
+                np.savez(one, **{name: values[0] for name, values in net.samples.items()})
+                _call(binary, "prove", target, "--input", one, "-o", receipt)
+                _call(binary, "verify", receipt, "--model", target)
+                result.proof_bytes = receipt.stat().st_size
+        except Failed as failure:
+            result.wrong = str(failure)
+            return result
+        quantized = onnx.load(target)
+    graph = Graph(net.name, net.kind, quantized, net.samples, tensors=compared(quantized), several=True)
+    verdict = judge(binary, graph, mock=True)
+    result.elements = sum(count[1] for count in verdict.counts)
+    result.differing = verdict.differing()
+    problems = [verdict.no_oracle, verdict.refused, *verdict.problems]
+    if verdict.satisfied is False:
+        problems.append("mock: the circuit does not accept the execution")
+    result.wrong = "; ".join(problem for problem in problems if problem) or None
+    if result.wrong is None:
+        result.error = _error(net, quantized)
+    return result
+
+
+def _refused():
+    """`{net: reason}` of those that are known to be refused."""
+    lines = [line for line in REFUSED.read_text().splitlines() if line and line[0] != "#"]
+    return {name.strip(): reason.strip() for name, _, reason in (line.partition("|") for line in lines)}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("zkonnx")
+    parser.add_argument("--prove", action="store_true", help="real proofs as well")
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="only each Nth net")
+    parser.add_argument("--only", default="", metavar="TEXT", help="only nets with this in name or kind")
+    arguments = parser.parse_args()
+    if not ort_session.sums_exactly():
+        sys.exit("ONNX Runtime's u8s8 kernels saturate on this processor; they are no reference")
+    chosen = [n for n in [*nets(), *trees()] if arguments.only in n.name or arguments.only in n.kind]
+    chosen = chosen[:: arguments.every]
+    known, kinds, bad = _refused(), {}, []
+    print(f"{'net':32}{'kind':15}{'error':>8}{'elements':>10}{'differ':>8}{'bytes':>8}  outside the proof, or failure")
+    with ThreadPoolExecutor(os.cpu_count() or 1) as workers:
+        results = workers.map(lambda n: examined(arguments.zkonnx, n, arguments.prove), chosen)
+        for net, result in zip(chosen, results):
+            good, total, full = kinds.get(net.kind, (0, 0, 0))
+            kinds[net.kind] = (good + (result.wrong is None), total + 1, full + (result.wrong is None and not result.tail))
+            print(
+                f"{net.name:32}{net.kind:15}{result.error:8.4f}{result.elements:10}{result.differing:8}"
+                f"{result.proof_bytes:8}  {result.wrong or result.tail}",
+                flush=True,
+            )
+            if (result.wrong is not None) != (net.name in known):
+                bad.append(f"{net.name}: {result.wrong or 'listed as refused, but nothing fails'}")
+    print()
+    for kind, (good, total, full) in kinds.items():
+        print(f"{kind:15}{good:4} of {total:3} nets pass, {full} of them without a float tail")
+    good, total, full = (sum(column) for column in zip(*kinds.values()))
+    proved = "quantized, proved and verified" if arguments.prove else "quantized, accepted by the mock prover"
+    print(f"nets: {good} of {total} {proved}; {full} without a float tail")
+    for line in bad:
+        print(line, file=sys.stderr)
+    sys.exit(1 if bad else 0)
+
+
+if __name__ == "__main__":
+    main()
