@@ -4,13 +4,14 @@
 //! hand it lies through the same path.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use ff::{Field, PrimeField};
 use pasta_curves::Fp;
 
 use crate::chips::MAX_FAN_IN;
 use crate::lower::{Block, Lowering, VarId, Wire};
-use crate::plan::{Host, Layout};
+use crate::plan::{Cell, Group, Host, Layout};
 
 /// Why values have no witness.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -68,13 +69,20 @@ pub struct Lies {
     pub bare: bool,
     /// How much larger than the truth a step (by its place in [`Layout::steps`]) claims its argument to be.
     pub tops: HashMap<u32, i64>,
+    /// The same, counted in what the table is read with, which is the argument times [`StepUse::multiplier`].
+    ///
+    /// [`StepUse::multiplier`]: crate::plan::StepUse::multiplier
+    pub shifts: HashMap<u32, i64>,
     /// Contents of the copies of a variable in one group (by its place in [`Layout::groups`]).
     pub copies: HashMap<(u32, VarId), i64>,
 }
 
 impl Lies {
     fn is_empty(&self) -> bool {
-        self.vars.is_empty() && self.copies.is_empty() && self.tops.is_empty()
+        self.vars.is_empty()
+            && self.copies.is_empty()
+            && self.tops.is_empty()
+            && self.shifts.is_empty()
     }
 }
 
@@ -95,20 +103,21 @@ impl Witness {
         inputs: &[i64],
         lies: &Lies,
     ) -> Result<Self, WitnessError> {
-        let mut solver = Solver {
+        let places = Places::new(lowering, layout);
+        let mut out = Self {
+            vars: vec![0; lowering.vars.len()],
+            steps: vec![StepCells::default(); layout.steps.len()],
+            windows: vec![[0; MAX_FAN_IN]; layout.windows.len()],
+        };
+        Solver {
             lowering,
             layout,
+            places: &places,
             lies,
-            group: u32::MAX,
-            window_of_step: HashMap::new(),
-            out: Self {
-                vars: vec![0; lowering.vars.len()],
-                steps: vec![StepCells::default(); layout.steps.len()],
-                windows: vec![[0; MAX_FAN_IN]; layout.windows.len()],
-            },
-        };
-        solver.run(inputs)?;
-        Ok(solver.out)
+            out: &mut out,
+        }
+        .run(inputs)?;
+        Ok(out)
     }
 
     /// The cells of every advice column, zero where nothing is assigned; `public` are the elements of the instance.
@@ -120,56 +129,73 @@ impl Witness {
     pub fn advice_with(&self, layout: &Layout, public: &[Fp], lies: &Lies) -> Advice {
         let shape = &layout.shape;
         let rows = layout.rows.len();
-        let mut columns = vec![vec![Fp::ZERO; rows]; shape.advice_columns()];
-        let small = |v: i64| {
-            if v < 0 {
-                -Fp::from(v.unsigned_abs())
-            } else {
-                Fp::from(v as u64)
-            }
+        let mut advice = Advice {
+            columns: vec![vec![Fp::ZERO; rows]; shape.advice_columns()],
         };
         let mut groups = layout.groups.iter().enumerate().peekable();
-        for (r, row) in layout.rows.iter().enumerate() {
+        for r in 0..rows {
             while groups.next_if(|(_, g)| g.rows.end <= r as u32).is_some() {}
             let group = groups.peek().map_or(u32::MAX, |&(g, _)| g as u32);
-            for &(u, id) in &row.units {
-                let (u, cells) = (u as usize, &self.steps[id as usize]);
-                columns[shape.y(u)][r] = small(cells.y);
-                columns[shape.t(u)][r] = small(cells.t);
-                for i in 0..shape.limbs {
-                    columns[shape.d(u, i)][r] =
-                        small(limb(cells.d, i, shape.limbs, shape.range_bits));
-                    columns[shape.e(u, i)][r] =
-                        small(limb(cells.e, i, shape.limbs, shape.range_bits));
-                }
-            }
-            for &(q, id) in &row.maxima {
-                for (j, &f) in self.windows[id as usize].iter().enumerate() {
-                    for i in 0..shape.max_limbs {
-                        let limb = limb(f, i, shape.max_limbs, shape.range_bits);
-                        columns[shape.distance(q as usize, j, i)][r] = small(limb);
-                    }
-                }
-            }
-            for &(column, host) in &row.hosts {
-                columns[column as usize][r] = match host {
-                    Host::Var(v) => {
-                        let lie = lies.copies.get(&(group, v));
-                        small(lie.copied().unwrap_or(self.vars[v.0 as usize]))
-                    }
-                    Host::Public(element) => {
-                        public.get(element as usize).copied().unwrap_or(Fp::ZERO)
-                    }
-                };
-            }
+            self.write_row(layout, public, lies, group, r, &mut advice);
         }
-        // The home of a variable holds it; for a step that is its `y`, for an input its limb, for a maximum its slot.
         for (var, home) in layout.homes.iter().enumerate() {
-            columns[home.column as usize][home.row as usize] = small(self.vars[var]);
+            self.write_home(VarId(var as u32), *home, &mut advice);
         }
-        let mut advice = Advice { columns };
         advice.sum(layout);
         advice
+    }
+
+    /// Writes row `r`, which belongs to `group`, but for the sums and for what only [`Self::write_home`] knows.
+    pub(crate) fn write_row(
+        &self,
+        layout: &Layout,
+        public: &[Fp],
+        lies: &Lies,
+        group: u32,
+        r: usize,
+        advice: &mut Advice,
+    ) {
+        let (shape, row) = (&layout.shape, &layout.rows[r]);
+        let columns = &mut advice.columns;
+        for &(u, id) in &row.units {
+            let (u, cells) = (u as usize, &self.steps[id as usize]);
+            columns[shape.y(u)][r] = small(cells.y);
+            columns[shape.t(u)][r] = small(cells.t);
+            for i in 0..shape.limbs {
+                columns[shape.d(u, i)][r] = small(limb(cells.d, i, shape.limbs, shape.range_bits));
+                columns[shape.e(u, i)][r] = small(limb(cells.e, i, shape.limbs, shape.range_bits));
+            }
+        }
+        for &(q, id) in &row.maxima {
+            for (j, &f) in self.windows[id as usize].iter().enumerate() {
+                for i in 0..shape.max_limbs {
+                    let limb = limb(f, i, shape.max_limbs, shape.range_bits);
+                    columns[shape.distance(q as usize, j, i)][r] = small(limb);
+                }
+            }
+        }
+        for &(column, host) in &row.hosts {
+            columns[column as usize][r] = match host {
+                Host::Var(v) => {
+                    let lie = lies.copies.get(&(group, v));
+                    small(lie.copied().unwrap_or(self.vars[v.0 as usize]))
+                }
+                Host::Public(element) => public.get(element as usize).copied().unwrap_or(Fp::ZERO),
+            };
+        }
+    }
+
+    /// The home of a variable holds it; for a step that is its `y`, for an input its limb, for a maximum its slot.
+    pub(crate) fn write_home(&self, var: VarId, home: Cell, advice: &mut Advice) {
+        advice.columns[home.column as usize][home.row as usize] = small(self.vars[var.0 as usize]);
+    }
+}
+
+fn small(v: i64) -> Fp {
+    if v < 0 {
+        -Fp::from(v.unsigned_abs())
+    } else {
+        Fp::from(v as u64)
     }
 }
 
@@ -183,15 +209,55 @@ fn limb(value: i64, i: usize, limbs: usize, bits: u32) -> i64 {
     }
 }
 
-struct Solver<'a> {
-    lowering: &'a Lowering,
-    layout: &'a Layout,
-    lies: &'a Lies,
-    /// The group whose copies are read.
-    group: u32,
+/// Which steps and windows belong to which block and group: the same for all witnesses of a layout.
+#[derive(Debug)]
+pub(crate) struct Places {
+    /// Steps of each block.
+    pub(crate) steps: Vec<Vec<u32>>,
+    /// Windows of each block.
+    pub(crate) windows: Vec<Vec<u32>>,
+    /// The group of each step.
+    pub(crate) group_of_step: Vec<u32>,
+    /// The group of each window.
+    pub(crate) group_of_window: Vec<u32>,
     /// The window that holds the distances of a pooled step.
-    window_of_step: HashMap<usize, usize>,
-    out: Witness,
+    pub(crate) window_of_step: HashMap<u32, u32>,
+}
+
+impl Places {
+    pub(crate) fn new(lowering: &Lowering, layout: &Layout) -> Self {
+        let blocks = lowering.blocks.len();
+        let mut out = Self {
+            steps: vec![Vec::new(); blocks],
+            windows: vec![Vec::new(); blocks],
+            group_of_step: vec![u32::MAX; layout.steps.len()],
+            group_of_window: vec![u32::MAX; layout.windows.len()],
+            window_of_step: HashMap::new(),
+        };
+        for (step, id) in layout.steps.iter().zip(0..) {
+            out.steps[step.block as usize].push(id);
+        }
+        for (window, id) in layout.windows.iter().zip(0..) {
+            out.windows[window.block as usize].push(id);
+        }
+        for (group, g) in layout.groups.iter().zip(0..) {
+            let (steps, windows) = (group.steps.clone(), group.windows.clone());
+            out.window_of_step
+                .extend(steps.clone().zip(windows.clone()));
+            steps.for_each(|id| out.group_of_step[id as usize] = g);
+            windows.for_each(|id| out.group_of_window[id as usize] = g);
+        }
+        out
+    }
+}
+
+/// Evaluates steps and windows, in any order in which what they read is there.
+pub(crate) struct Solver<'a> {
+    pub(crate) lowering: &'a Lowering,
+    pub(crate) layout: &'a Layout,
+    pub(crate) places: &'a Places,
+    pub(crate) lies: &'a Lies,
+    pub(crate) out: &'a mut Witness,
 }
 
 impl Solver<'_> {
@@ -214,60 +280,23 @@ impl Solver<'_> {
                 got: inputs.len(),
             });
         }
-        let blocks = self.lowering.blocks.len();
-        let mut steps = vec![Vec::new(); blocks];
-        for (id, step) in self.layout.steps.iter().enumerate() {
-            steps[step.block as usize].push(id);
-        }
-        for group in self.layout.groups.iter().filter(|g| !g.steps.is_empty()) {
-            let pairs = group.steps.clone().zip(group.windows.clone());
-            self.window_of_step
-                .extend(pairs.map(|(s, w)| (s as usize, w as usize)));
-        }
-        let mut group_of_step = vec![u32::MAX; self.layout.steps.len()];
-        let mut group_of_window = vec![u32::MAX; self.layout.windows.len()];
-        for (g, group) in self.layout.groups.iter().enumerate() {
-            group
-                .steps
-                .clone()
-                .for_each(|id| group_of_step[id as usize] = g as u32);
-            group
-                .windows
-                .clone()
-                .for_each(|id| group_of_window[id as usize] = g as u32);
-        }
-        let mut windows = vec![Vec::new(); blocks];
-        for (id, window) in self.layout.windows.iter().enumerate() {
-            windows[window.block as usize].push(id);
-        }
+        let (lowering, places) = (self.lowering, self.places);
         let mut next_input = 0;
-        for (b, block) in self.lowering.blocks.iter().enumerate() {
+        for (b, block) in lowering.blocks.iter().enumerate() {
             match block {
                 Block::Input { cells, node, .. } => {
                     for (lane, &cell) in cells.iter().enumerate() {
                         self.input(cell, inputs[next_input + lane], *node)?;
                     }
-                    for &id in &steps[b] {
-                        let cell = cells[self.layout.steps[id].lane as usize];
-                        let info = self.lowering.vars[cell.0 as usize];
-                        let d = self.out.vars[cell.0 as usize];
-                        let e = info.range.hi - info.range.lo - d;
-                        self.out.steps[id] = StepCells { y: 0, t: 0, d, e };
-                    }
                     next_input += cells.len();
+                    places.steps[b].iter().for_each(|&id| self.input_step(id));
                 }
                 Block::Step { .. } => {
-                    for &id in &steps[b] {
-                        self.group = group_of_step[id];
+                    for &id in &places.steps[b] {
                         self.step(id)?;
                     }
                 }
-                Block::Max { .. } => {
-                    for &id in &windows[b] {
-                        self.group = group_of_window[id];
-                        self.window(id);
-                    }
-                }
+                Block::Max { .. } => places.windows[b].iter().for_each(|&id| self.window(id)),
             }
         }
         Ok(())
@@ -288,10 +317,23 @@ impl Solver<'_> {
         Ok(())
     }
 
-    fn value(&self, wire: Wire) -> i64 {
+    /// The range check of an input.
+    pub(crate) fn input_step(&mut self, id: u32) {
+        let step = self.layout.steps[id as usize];
+        if let Block::Input { cells, .. } = &self.lowering.blocks[step.block as usize] {
+            let cell = cells[step.lane as usize];
+            let info = self.lowering.vars[cell.0 as usize];
+            let d = self.out.vars[cell.0 as usize];
+            let e = info.range.hi - info.range.lo - d;
+            self.out.steps[id as usize] = StepCells { y: 0, t: 0, d, e };
+        }
+    }
+
+    /// The value of a wire, as a chain of `group` sees it.
+    fn value(&self, group: u32, wire: Wire) -> i64 {
         match wire {
             Wire::Cell(v) => {
-                let content = match self.lies.copies.get(&(self.group, v)) {
+                let content = match self.lies.copies.get(&(group, v)) {
                     Some(&lie) => lie,
                     None => self.out.vars[v.0 as usize],
                 };
@@ -302,9 +344,10 @@ impl Solver<'_> {
         }
     }
 
-    fn step(&mut self, id: usize) -> Result<(), WitnessError> {
+    pub(crate) fn step(&mut self, id: u32) -> Result<(), WitnessError> {
         let lowering = self.lowering;
-        let step = self.layout.steps[id];
+        let step = self.layout.steps[id as usize];
+        let group = self.places.group_of_step[id as usize];
         let Block::Step {
             map, lanes, node, ..
         } = &lowering.blocks[step.block as usize]
@@ -318,16 +361,17 @@ impl Solver<'_> {
             .map(|form| {
                 let mut sum = map.forms.constant(form as usize);
                 map.forms.terms(form as usize, &mut |j, c| {
-                    sum += c * self.value(map.inputs[j])
+                    sum += c * self.value(group, map.inputs[j])
                 });
                 sum
             })
             .collect();
-        let raise = self.lies.tops.get(&(id as u32)).copied().unwrap_or(0);
+        let raise = self.lies.tops.get(&id).copied().unwrap_or(0);
         let sum = sums.iter().copied().max().unwrap_or(0) + raise;
         let table = &self.layout.tables[step.table as usize].table;
         let width = self.layout.shape.max_step_width();
-        let p = sum * step.multiplier;
+        let shift = self.lies.shifts.get(&id).copied().unwrap_or(0);
+        let p = sum * step.multiplier + shift;
         // A liar's sum may leave the domain; the nearest row is then as good as any.
         let row = table.find(p.clamp(table.lo, table.hi), width);
         let in_domain = p >= table.lo && p <= table.hi;
@@ -350,33 +394,36 @@ impl Solver<'_> {
                 .unwrap_or(row);
         }
         let d = p - table.lo - row.t as i64;
-        self.out.steps[id] = StepCells {
+        self.out.steps[id as usize] = StepCells {
             y,
             t: row.t as i64,
             d,
             e: row.width_less_one as i64 - d,
         };
-        if let Some(&window) = self.window_of_step.get(&id) {
-            for (distance, member) in self.out.windows[window].iter_mut().zip(sums) {
-                *distance = (sum - member) * step.multiplier;
+        if let Some(&window) = self.places.window_of_step.get(&id) {
+            let distances = &mut self.out.windows[window as usize];
+            for (distance, member) in distances.iter_mut().zip(sums) {
+                *distance = p - member * step.multiplier;
             }
         }
         Ok(())
     }
 
-    fn window(&mut self, id: usize) {
+    pub(crate) fn window(&mut self, id: u32) {
         let lowering = self.lowering;
-        let window = self.layout.windows[id];
+        let window = self.layout.windows[id as usize];
+        let group = self.places.group_of_window[id as usize];
         let Block::Max { windows, .. } = &lowering.blocks[window.block as usize] else {
             return;
         };
         let (inputs, out) = &windows[window.window as usize];
-        let values: Vec<i64> = inputs.iter().map(|&v| self.value(Wire::Cell(v))).collect();
+        let cells = inputs.iter().map(|&v| Wire::Cell(v));
+        let values: Vec<i64> = cells.map(|cell| self.value(group, cell)).collect();
         let offset = lowering.vars[out.0 as usize].offset;
         let largest = values.iter().copied().max().unwrap_or(0);
         let content = self.set(*out, largest - offset);
         for i in 0..MAX_FAN_IN {
-            self.out.windows[id][i] = content + offset - values[i.min(values.len() - 1)];
+            self.out.windows[id as usize][i] = content + offset - values[i.min(values.len() - 1)];
         }
     }
 }
@@ -391,9 +438,14 @@ pub struct Advice {
 impl Advice {
     /// Writes the sums that follow from all other cells.
     pub fn sum(&mut self, layout: &Layout) {
+        self.sum_rows(layout, 0..layout.rows.len());
+    }
+
+    /// The same for some rows, the first of which continues nothing.
+    pub(crate) fn sum_rows(&mut self, layout: &Layout, rows: Range<usize>) {
         let shape = &layout.shape;
         let mut sums = vec![Fp::ZERO; shape.accumulators];
-        for (r, row) in layout.rows.iter().enumerate() {
+        for (r, row) in rows.clone().zip(&layout.rows[rows]) {
             if !row.carry {
                 sums.fill(Fp::ZERO);
             }
@@ -410,40 +462,43 @@ impl Advice {
             }
         }
     }
-}
 
-impl Advice {
     /// Sets the public elements, cells and values, to what the chains that read them say.
     pub fn close_public(&mut self, layout: &Layout, public: &mut [Fp]) {
-        let shape = &layout.shape;
         for group in &layout.groups {
-            let rows = group.rows.start as usize..group.rows.end as usize;
-            let mut sums = vec![Fp::ZERO; shape.accumulators];
-            let mut elements = Vec::new();
-            for (r, row) in rows.clone().zip(&layout.rows[rows]) {
-                for &(column, host) in &row.hosts {
-                    if let Host::Public(element) = host {
-                        self.columns[column as usize][r] = Fp::ZERO;
-                        elements.push((r, column as usize, element as usize));
-                    }
-                }
-                for &(g, l, weight) in &row.weights {
-                    sums[g as usize] += weight * self.columns[shape.weighted(l as usize)][r];
-                }
-                for &(g, constant) in &row.constants {
-                    sums[g as usize] += constant;
-                }
-            }
-            for (r, column, element) in elements {
-                // An element has the weight -1, in one equation.
-                let own = |&&(_, l, _): &&(u32, u32, Fp)| shape.weighted(l as usize) == column;
-                if let Some(&(g, _, _)) = layout.rows[r].weights.iter().find(own) {
-                    self.columns[column][r] = sums[g as usize];
-                    public[element] = sums[g as usize];
-                }
-            }
+            self.close_group(layout, group, public);
         }
         self.sum(layout);
+    }
+
+    /// The same for the elements of one chain; its sums are not written.
+    pub(crate) fn close_group(&mut self, layout: &Layout, group: &Group, public: &mut [Fp]) {
+        let shape = &layout.shape;
+        let rows = group.rows.start as usize..group.rows.end as usize;
+        let mut sums = vec![Fp::ZERO; shape.accumulators];
+        let mut elements = Vec::new();
+        for (r, row) in rows.clone().zip(&layout.rows[rows]) {
+            for &(column, host) in &row.hosts {
+                if let Host::Public(element) = host {
+                    self.columns[column as usize][r] = Fp::ZERO;
+                    elements.push((r, column as usize, element as usize));
+                }
+            }
+            for &(g, l, weight) in &row.weights {
+                sums[g as usize] += weight * self.columns[shape.weighted(l as usize)][r];
+            }
+            for &(g, constant) in &row.constants {
+                sums[g as usize] += constant;
+            }
+        }
+        for (r, column, element) in elements {
+            // An element has the weight -1, in one equation.
+            let own = |&&(_, l, _): &&(u32, u32, Fp)| shape.weighted(l as usize) == column;
+            if let Some(&(g, _, _)) = layout.rows[r].weights.iter().find(own) {
+                self.columns[column][r] = sums[g as usize];
+                public[element] = sums[g as usize];
+            }
+        }
     }
 }
 
