@@ -391,7 +391,7 @@ fn one_real(
 }
 
 /// Most elements of a tensor that is combined with a constant of its own for each: each costs a table.
-const MAX_TABLES: usize = 1024;
+pub(super) const MAX_TABLES: usize = 1024;
 
 /// Whether a constant that differs along several axes can be combined element by element.
 fn several_axes(of: &[usize], shape: &[usize]) -> bool {

@@ -1,5 +1,6 @@
 //! Comparisons, boolean functions, and the choice between two tensors.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::super::constant::{Constant, Data};
@@ -8,9 +9,11 @@ use super::super::importer::{Done, Importer};
 use super::super::node::NodeView;
 use super::super::real::{Base, Quantized, Real, Value};
 use super::linear::scalar;
-use super::{elementwise, pair};
-use crate::ops::{Lanes, Maximum, Requantize, Rule, Steps, Table, WeightedSum, broadcast};
-use crate::program::{DataType, TensorId};
+use super::{elementwise, fold, pair};
+use crate::ops::{
+    Expand, Lanes, Maximum, Move, Requantize, Rule, Steps, Table, WeightedSum, broadcast,
+};
+use crate::program::{DataType, MAX_ELEMENTS, TensorId, elements};
 
 /// A comparison of two numbers.
 type Compare = fn(f32, f32) -> bool;
@@ -124,6 +127,8 @@ fn constants(f: Compare, a: &Constant, b: &Constant) -> Result<Done, NodeError> 
     )))
 }
 
+/// Comparison of an activation with constants: a table for each distinct constant. The activation is expanded where
+/// the constants have more axes or longer ones.
 fn with_constant(
     cx: &mut Importer<'_>,
     node: &NodeView<'_>,
@@ -131,21 +136,54 @@ fn with_constant(
     c: &Constant,
     f: impl Fn(f32, f32) -> bool,
 ) -> Result<Done, NodeError> {
+    let island = |reason| NodeError::Island { reason };
     let Some(q) = x.as_quantized().filter(|q| q.params.dtype.width() <= 16) else {
-        return Err(NodeError::Island {
-            reason: "it compares a value that is not quantized",
-        });
+        return Err(island("it compares a value that is not quantized"));
     };
-    let (Some((scale, zero)), Some(&[c])) = (q.params.uniform(), c.as_floats()) else {
-        return Err(NodeError::Island {
-            reason: "it compares with more than one constant",
-        });
+    let Some((scale, zero)) = q.params.uniform() else {
+        return Err(island("it compares a value whose scales follow an axis"));
     };
+    let Some(constants) = c.as_floats() else {
+        return Err(island("it compares a real with an integer"));
+    };
+    let shape = broadcast(&x.shape, &c.shape).filter(|s| (1..=MAX_ELEMENTS).contains(&elements(s)));
+    let shape = shape.ok_or(NodeError::Input {
+        input: 1,
+        what: "b",
+        reason: "its shape does not broadcast to that of a",
+    })?;
+    let mut tensor = q.tensor;
+    if shape != x.shape {
+        let shape = shape.clone();
+        tensor = cx.push(node, Move(Expand { shape }), &[tensor])?;
+    }
     let range = q.params.range();
-    let value = |v: i64| i64::from(f((v - zero) as f32 * scale, c));
-    let table = (range.lo..=range.hi).map(value).collect();
-    let table = Table::new(q.params.dtype, DataType::Bool, vec![table], Lanes::Tensor)?;
-    Ok(Done::int(cx.push(node, table, &[q.tensor])?))
+    let mut known: HashMap<u32, Arc<Vec<i64>>> = HashMap::new();
+    let mut table = |c: f32| {
+        let value = |v: i64| i64::from(f((v - zero) as f32 * scale, c));
+        let make = || Arc::new((range.lo..=range.hi).map(value).collect());
+        Arc::clone(known.entry(c.to_bits()).or_insert_with(make))
+    };
+    let each: Vec<_> = constants.iter().map(|c| table(*c)).collect();
+    let skip = shape.len() - c.shape.len();
+    let long: Vec<usize> = (0..c.shape.len()).filter(|&d| c.shape[d] > 1).collect();
+    let (tables, lanes) = match long.as_slice() {
+        [] => Lanes::by_element(&each[..1]),
+        &[d] => Lanes::along_axis(d + skip, &each),
+        _ => {
+            let places = fold::places(&c.shape, &shape)?;
+            let each: Vec<_> = places.into_iter().map(|p| each[p].clone()).collect();
+            Lanes::by_element(&each)
+        }
+    };
+    if tables.len() > elementwise::MAX_TABLES {
+        return Err(island(
+            "it compares with more than 1024 different constants",
+        ));
+    }
+    let tables = tables.iter().map(|t| t.to_vec()).collect();
+    let table = Table::new(q.params.dtype, DataType::Bool, tables, lanes)?;
+    Ok(Done::int(cx.push(node, table, &[tensor])?))
 }
 
 fn two_reals(

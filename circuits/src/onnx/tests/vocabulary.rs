@@ -173,6 +173,24 @@ fn accepts_comparisons_as_outputs_and_leaves_others_outside() {
 }
 
 #[test]
+fn accepts_comparisons_with_a_constant_for_each_index_or_element() {
+    // The integers 0, 1, … stand for multiples of 0.02 from −0.06 on.
+    let less = |shape: &[i64], dims: &[i64], data: &[f32]| {
+        let model = Model::quantized_input(18, shape)
+            .floats("c", dims, data)
+            .node("Less", &["xf", "c"], "g")
+            .output("g");
+        counted(&accepted(&model))
+    };
+    assert_eq!(less(&[2, 3], &[3], &[-1.0, 1.0, 0.0]), [0, 1, 1, 0, 1, 0]);
+    assert_eq!(less(&[2, 3], &[2, 1], &[-1.0, 1.0]), [0, 0, 0, 1, 1, 1]);
+    let each = [-0.05, -1.0, 1.0, 1.0, 0.01, 0.03];
+    assert_eq!(less(&[2, 3], &[2, 3], &each), [1, 0, 1, 1, 0, 0]);
+    // A constant with more elements than the activation.
+    assert_eq!(less(&[3, 1], &[2], &[-0.03, -0.05]), [1, 1, 1, 0, 0, 0]);
+}
+
+#[test]
 fn accepts_places_of_extremes_as_outputs() {
     for (op, expected) in [
         ("ArgMax", vec!["arg_max"]),
