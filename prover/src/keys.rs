@@ -18,6 +18,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use zkonnx_circuits::chips::Shape;
 use zkonnx_circuits::compile::{Compiled, compile, compile_with_shape};
+use zkonnx_circuits::onnx::TailNode;
 use zkonnx_circuits::plan::PlanOptions;
 use zkonnx_circuits::program::Program;
 use zkonnx_engine::{self as engine, ProvingKey, Tag};
@@ -57,6 +58,8 @@ pub struct Keys {
     pub params: Arc<engine::Params>,
     /// CPU seconds that key generation took; zero if the keys were loaded.
     pub keygen_cpu_s: f64,
+    /// The nodes of the model that are not proved, as far as they are known: they are no part of the program.
+    pub not_proved: Vec<TailNode>,
 }
 
 impl Keys {
@@ -82,6 +85,7 @@ impl Keys {
             verifying,
             params,
             keygen_cpu_s,
+            not_proved: Vec::new(),
         })
     }
 
@@ -130,6 +134,7 @@ impl Keys {
             pk_bytes,
             vk_bytes: vk.len() as u64,
             vk_digest: digest(vk),
+            not_proved: self.not_proved.iter().map(ManifestNode::new).collect(),
         }
     }
 
@@ -168,6 +173,7 @@ impl Keys {
             verifying,
             params,
             keygen_cpu_s: 0.0,
+            not_proved: manifest.not_proved(),
         };
         let pk_bytes = std::fs::metadata(&path).map_or(0, |data| data.len());
         let expected = keys.manifest(
@@ -238,6 +244,48 @@ pub struct Manifest {
     pub vk_bytes: u64,
     /// BLAKE2b-256 of `vk`.
     pub vk_digest: String,
+    /// The nodes of the model after its last integer tensors, for display only.
+    #[serde(default)]
+    pub not_proved: Vec<ManifestNode>,
+}
+
+impl Manifest {
+    /// The nodes of the model that are not proved.
+    pub fn not_proved(&self) -> Vec<TailNode> {
+        self.not_proved.iter().map(ManifestNode::node).collect()
+    }
+}
+
+/// A node of a float tail in a manifest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ManifestNode {
+    /// Name of the node, or of its first output.
+    pub node: String,
+    /// Operator.
+    pub op: String,
+    /// Domain.
+    pub domain: String,
+}
+
+impl ManifestNode {
+    fn new(node: &TailNode) -> Self {
+        Self {
+            node: node.node.clone(),
+            op: node.op.clone(),
+            domain: node.domain.clone(),
+        }
+    }
+
+    fn node(&self) -> TailNode {
+        TailNode {
+            node: self.node.clone(),
+            op: self.op.clone(),
+            domain: self.domain.clone(),
+            inputs: Vec::new(),
+            outputs: Vec::new(),
+        }
+    }
 }
 
 /// The columns of a circuit in a manifest; see [`Shape`].

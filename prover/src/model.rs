@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use zkonnx_circuits::onnx::{self, NodeReport, TailNode};
+use zkonnx_circuits::onnx::{self, FloatTail, NodeReport, TailNode};
 use zkonnx_circuits::ops::registry;
 use zkonnx_circuits::program::{Program, TensorId};
 
@@ -18,6 +18,8 @@ pub struct Model {
     pub program: Arc<Program>,
     /// What the import said, if the file was an ONNX model.
     pub import: Option<Import>,
+    /// The nodes that are not proved, as keys on disk name them; the import of an ONNX model knows better.
+    pub stored_tail: Vec<TailNode>,
 }
 
 /// What the import of an ONNX model says beside the program.
@@ -27,6 +29,8 @@ pub struct Import {
     pub report: Vec<NodeReport>,
     /// The nodes that are not proved.
     pub tail: Vec<TailNode>,
+    /// The same nodes, ready to be evaluated; `None` if there are none.
+    pub float_tail: Option<FloatTail>,
     /// The integer tensors of the model, by ONNX name.
     pub tensors: Vec<(String, TensorId)>,
 }
@@ -39,6 +43,7 @@ impl Model {
             Kind::Program => Ok(Self {
                 program: Arc::new(program(path, &bytes)?),
                 import: None,
+                stored_tail: Vec::new(),
             }),
             Kind::Model => Self::import(path, &bytes),
             got => Err(Error::Kind {
@@ -59,6 +64,7 @@ impl Model {
             program,
             report,
             tail,
+            float_tail,
             tensors,
         } = imported;
         Ok(Self {
@@ -66,14 +72,23 @@ impl Model {
             import: Some(Import {
                 report,
                 tail,
+                float_tail,
                 tensors,
             }),
+            stored_tail: Vec::new(),
         })
     }
 
     /// The nodes that are not proved.
     pub fn tail(&self) -> &[TailNode] {
-        self.import.as_ref().map_or(&[], |import| &import.tail)
+        self.import
+            .as_ref()
+            .map_or(&self.stored_tail, |import| &import.tail)
+    }
+
+    /// The nodes that are not proved, ready to be evaluated.
+    pub fn float_tail(&self) -> Option<&FloatTail> {
+        self.import.as_ref()?.float_tail.as_ref()
     }
 
     /// The tensors to show, by name: those of the ONNX model, or else inputs, first outputs of nodes, and outputs.

@@ -119,6 +119,22 @@ impl Graph {
         })
     }
 
+    /// A part of this graph that starts from given tensors.
+    pub(crate) fn part(
+        &self,
+        nodes: Vec<NodeProto>,
+        outputs: Vec<String>,
+        constants: HashMap<String, Constant>,
+    ) -> Self {
+        Self {
+            inputs: Vec::new(),
+            outputs,
+            constants,
+            nodes,
+            opsets: self.opsets.clone(),
+        }
+    }
+
     /// The opset of a domain, if the model imports it.
     pub(crate) fn opset(&self, domain: &str) -> Option<i64> {
         self.opsets.get(domain_name(domain)).copied()

@@ -12,6 +12,7 @@ use super::graph::{Graph, InputType, MAX_CONSTANT_ELEMENTS, domain_name, node_na
 use super::node::NodeView;
 use super::real::{Acc, Base, Params, Quantized, QuantizedConstant, Real, Value};
 use super::registry::{self, Entry};
+use super::tail::FloatTail;
 use super::{Imported, NodeReport, Status, TailNode};
 use crate::program::{Builder, DataType, Fact, Operator, Port, Quantization, TensorId};
 
@@ -379,6 +380,7 @@ impl<'a> Importer<'a> {
             return Err(ImportError::FloatModel);
         }
         let outputs = self.outputs();
+        let float_tail = self.float_tail();
         if !self.problems.is_empty() {
             return Err(ImportError::Unsupported(self.problems));
         }
@@ -410,6 +412,7 @@ impl<'a> Importer<'a> {
             program,
             report: self.report,
             tail,
+            float_tail,
             tensors,
         })
     }
@@ -463,6 +466,27 @@ impl<'a> Importer<'a> {
             }
         }
         ports
+    }
+
+    /// The nodes outside the proof, with the constants that they read.
+    fn float_tail(&self) -> Option<FloatTail> {
+        if self.tail.is_empty() {
+            return None;
+        }
+        let graph = self.graph;
+        let nodes = self.tail.iter().map(|&i| graph.nodes[i].clone()).collect();
+        let outside =
+            |name: &&String| matches!(self.values.get(name.as_str()), Some(Value::Outside));
+        let outputs = graph.outputs.iter().filter(outside).cloned().collect();
+        let floats = graph.inputs.iter().filter(|i| i.dtype == InputType::Float);
+        let floats = floats.map(|i| i.name.as_str());
+        Some(FloatTail::new(
+            nodes,
+            graph,
+            outputs,
+            |name| self.values.get(name),
+            floats,
+        ))
     }
 
     /// Reports the maker of a float result that is no integer tensor.

@@ -25,6 +25,7 @@ mod ops;
 pub mod quantize;
 mod real;
 mod registry;
+mod tail;
 #[cfg(test)]
 mod tests;
 
@@ -33,6 +34,7 @@ pub use extension::{Activation, Context, Extension, ImportNode, Output, Registry
 pub use facts::Exactness;
 pub use input::{InputError, quantize_input};
 pub use node::NodeView;
+pub use tail::{FloatTail, TailData, TailError, TailTensor};
 
 use crate::program::{Program, TensorId};
 
@@ -98,6 +100,8 @@ pub struct Imported {
     pub report: Vec<NodeReport>,
     /// The nodes that are not proved, in order of execution.
     pub tail: Vec<TailNode>,
+    /// The same nodes, ready to be evaluated; `None` if there are none.
+    pub float_tail: Option<FloatTail>,
     /// The integer tensors of the model that the program computes, by ONNX name, in order of execution.
     pub tensors: Vec<(String, TensorId)>,
 }

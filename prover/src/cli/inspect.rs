@@ -7,7 +7,7 @@ use zkonnx_verifier::{Claim, Params, PortSpec, Receipt, VerifyingKey, cost};
 
 use super::args::InspectArgs;
 use super::style::bytes;
-use super::values::{claim_json, claim_text, type_name};
+use super::values::{claim_json, claim_text, nodes_text, tail_json, tail_text, type_name};
 use super::{Answer, Session};
 use crate::artifact::{Kind, MAX_MODEL_BYTES, hex};
 use crate::error::Error;
@@ -168,13 +168,17 @@ fn program(program: &zkonnx_circuits::program::Program) -> (Value, String) {
 }
 
 fn onnx(model: &Model) -> (Value, String) {
-    let (json, listing) = program(&model.program);
-    (json, format!("its integer program:\n{listing}"))
+    let (mut json, listing) = program(&model.program);
+    json["not_proved"] = tail_json(model);
+    (
+        json,
+        format!("its integer program:\n{listing}{}", tail_text(model)),
+    )
 }
 
 fn folder(path: &Path) -> Result<Answer, Error> {
     let (manifest, program) = keys::load_program(path)?;
-    let text = format!(
+    let mut text = format!(
         "{}: keys made by `zkonnx setup`\nprogram   {}\nkey       {}\nrows      2^{}, {} input\nsizes     program {}, pk {}, vk {}\n{program}",
         path.display(),
         manifest.program_id,
@@ -185,6 +189,7 @@ fn folder(path: &Path) -> Result<Answer, Error> {
         bytes(manifest.pk_bytes),
         bytes(manifest.vk_bytes),
     );
+    text.push_str(&nodes_text(&manifest.not_proved()));
     let mut json = json!(manifest);
     json["kind"] = json!("keys");
     Ok(Answer::yes(json, text))

@@ -8,7 +8,8 @@ use zkonnx_circuits::program::Tensor;
 use super::args::{EngineArg, ProveArgs};
 use super::style::{bytes, seconds};
 use super::values::{
-    contexts, load_model, load_samples, output_text, outputs_json, tail_json, tail_text,
+    contexts, float_outputs, float_text, floats_json, load_model, load_samples, output_text,
+    outputs_json, tail_json, tail_text,
 };
 use super::{Answer, Session};
 use crate::artifact::hex;
@@ -58,8 +59,12 @@ pub(super) fn prove(args: &ProveArgs, session: &Session) -> Result<Answer, Error
     let mut text = String::new();
     for inference in &proved.inferences {
         let outputs = inference.trace.outputs();
+        let floats = float_outputs(&model, &outputs);
         let pairs = keys.compiled.program.outputs().iter().zip(outputs);
         pairs.for_each(|(port, tensor)| text.push_str(&output_text(port, tensor)));
+        floats
+            .iter()
+            .for_each(|output| text.push_str(&float_text(output)));
         text.push_str(&format!("claim   {}\n", hex(&inference.claim.digest())));
     }
     text.push_str(&format!(
@@ -132,10 +137,12 @@ fn answer_json(
         .inferences
         .iter()
         .map(|inference| {
+            let outputs = inference.trace.outputs();
             json!({
                 "claim_digest": hex(&inference.claim.digest()),
                 "context": hex(inference.claim.context()),
-                "outputs": outputs_json(program, &inference.trace.outputs()),
+                "outputs": outputs_json(program, &outputs),
+                "float_outputs": floats_json(&float_outputs(model, &outputs)),
             })
         })
         .collect();

@@ -7,13 +7,15 @@ use zkonnx_verifier::Claim;
 
 use super::args::RunArgs;
 use super::values::{
-    argmax, contexts, load_model, load_samples, output_text, outputs_json, tail_json, tail_text,
+    argmax, contexts, float_outputs, float_text, floats_json, load_model, load_samples,
+    output_text, outputs_json, tail_json, tail_text,
 };
 use super::{Answer, Session};
 use crate::artifact::hex;
 use crate::error::Error;
 use crate::files;
 use crate::input::Samples;
+use crate::model::Model;
 use crate::numpy::{Array, Elements, write_npz};
 
 pub(super) fn run(args: &RunArgs, session: &Session) -> Result<Answer, Error> {
@@ -48,7 +50,7 @@ pub(super) fn run(args: &RunArgs, session: &Session) -> Result<Answer, Error> {
         if let Some(dump) = &mut dump {
             dump.add(&trace);
         }
-        results.add(program, &trace, claim);
+        results.add(&model, &trace, claim);
     }
     if let (Some(dump), Some(path)) = (dump, &args.dump_tensors) {
         session.progress.step("writing tensors");
@@ -101,16 +103,20 @@ struct Results {
 }
 
 impl Results {
-    fn add(&mut self, program: &Program, trace: &Trace, claim: Claim) {
+    fn add(&mut self, model: &Model, trace: &Trace, claim: Claim) {
+        let program = &model.program;
         let outputs = trace.outputs();
+        let floats = float_outputs(model, &outputs);
         let pairs = program.outputs().iter().zip(&outputs);
         self.texts.push(
             pairs
                 .map(|(port, tensor)| output_text(port, tensor))
+                .chain(floats.iter().map(float_text))
                 .collect(),
         );
         self.json.push(json!({
             "outputs": outputs_json(program, &outputs),
+            "float_outputs": floats_json(&floats),
             "claim_digest": hex(&claim.digest()),
             "context": hex(claim.context()),
         }));

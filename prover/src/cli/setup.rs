@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::args::SetupArgs;
 use super::style::{bytes, seconds};
-use super::values::load_model;
+use super::values::{load_model, tail_text};
 use super::{Answer, Session};
 use crate::error::Error;
 use crate::keys::Keys;
@@ -14,15 +14,16 @@ pub(super) fn setup(args: &SetupArgs, session: &Session) -> Result<Answer, Error
     session.progress.step("importing");
     let model = load_model(&args.model)?;
     let visibility = args.visibility.visibility();
-    let keys = Keys::generate(
-        model.program,
+    let mut keys = Keys::generate(
+        model.program.clone(),
         visibility,
         &args.plan.options(),
         &session.cache,
         &session.progress,
     )?;
+    keys.not_proved = model.tail().to_vec();
     let manifest = keys.store(&args.output, &session.progress)?;
-    let text = format!(
+    let mut text = format!(
         "{} {}\nprogram        {}\nverifying key  {} ({})\nproving key    {}\nrows           2^{}, {} input, {} CPU\n",
         session.style.good("keys in"),
         args.output.display(),
@@ -34,6 +35,7 @@ pub(super) fn setup(args: &SetupArgs, session: &Session) -> Result<Answer, Error
         manifest.input,
         seconds(keys.keygen_cpu_s),
     );
+    text.push_str(&tail_text(&model));
     let mut json = json!(manifest);
     json["keygen_cpu_s"] = json!(keys.keygen_cpu_s);
     json["peak_rss_bytes"] = json!(peak_rss_bytes());

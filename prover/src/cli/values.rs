@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use serde_json::{Value, json};
+use zkonnx_circuits::onnx::{TailData, TailError, TailNode, TailTensor};
 use zkonnx_circuits::program::{Port, Program, Quantization, Tensor};
 use zkonnx_verifier::{Claim, ClaimInput, TensorData};
 
@@ -20,10 +21,11 @@ const SHOWN: usize = 12;
 /// A model from a file, or the program of a folder of keys.
 pub(super) fn load_model(path: &Path) -> Result<Model, Error> {
     if path.is_dir() {
-        let (_, program) = keys::load_program(path)?;
+        let (manifest, program) = keys::load_program(path)?;
         return Ok(Model {
             program: program.into(),
             import: None,
+            stored_tail: manifest.not_proved(),
         });
     }
     Model::load(path)
@@ -224,8 +226,12 @@ pub(super) fn claim_text(claim: &Claim) -> String {
 
 /// What is not proved of a model, for people; empty if everything is.
 pub(super) fn tail_text(model: &Model) -> String {
-    let nodes: Vec<String> = model
-        .tail()
+    nodes_text(model.tail())
+}
+
+/// The same for nodes.
+pub(super) fn nodes_text(nodes: &[TailNode]) -> String {
+    let nodes: Vec<String> = nodes
         .iter()
         .map(|node| format!("{} ({})", node.node, node.op))
         .collect();
@@ -240,8 +246,89 @@ pub(super) fn tail_text(model: &Model) -> String {
 
 /// What is not proved of a model, for programs.
 pub(super) fn tail_json(model: &Model) -> Value {
-    let nodes = model.tail().iter();
+    nodes_json(model.tail())
+}
+
+/// The same for nodes.
+pub(super) fn nodes_json(nodes: &[TailNode]) -> Value {
     nodes
+        .iter()
         .map(|node| json!({"node": node.node, "op": node.op, "domain": node.domain}))
         .collect()
+}
+
+/// What the float tail makes of the outputs of one inference: empty if everything is proved.
+pub(super) fn float_outputs(
+    model: &Model,
+    outputs: &[&Tensor],
+) -> Vec<Result<TailTensor, TailError>> {
+    let tail = model.float_tail();
+    tail.map_or_else(Vec::new, |tail| tail.evaluate(&model.program, outputs))
+}
+
+/// The position of the largest value, as [`argmax`] has it.
+fn float_argmax(tensor: &TailTensor) -> Option<usize> {
+    let TailData::Floats(data) = &tensor.data else {
+        return None;
+    };
+    let vector = tensor
+        .shape
+        .last()
+        .is_some_and(|&last| last > 1 && last == data.len());
+    let best = data
+        .iter()
+        .enumerate()
+        .rev()
+        .max_by(|a, b| a.1.total_cmp(b.1));
+    best.filter(|_| vector).map(|(index, _)| index)
+}
+
+/// An output of the float tail for people.
+pub(super) fn float_text(output: &Result<TailTensor, TailError>) -> String {
+    let tensor = match output {
+        Ok(tensor) => tensor,
+        Err(reason) => return format!("        {reason}\n"),
+    };
+    let shape: Vec<u32> = tensor.shape.iter().map(|&extent| extent as u32).collect();
+    let (kind, values) = match &tensor.data {
+        TailData::Floats(data) => {
+            let shape = shape.iter().map(u32::to_string).collect::<Vec<_>>();
+            let kind = format!("f32[{}]", shape.join(","));
+            (kind, list(data.iter().map(|value| format!("{value:.4}"))))
+        }
+        TailData::Integers(dtype, data) => (type_name(*dtype, &shape), list(data.iter().copied())),
+    };
+    let largest =
+        float_argmax(tensor).map_or(String::new(), |index| format!("  (largest at {index})"));
+    format!(
+        "float   {} {kind} = {values}{largest}, not proved\n",
+        tensor.name
+    )
+}
+
+/// The outputs of the float tail of one inference for programs.
+pub(super) fn floats_json(outputs: &[Result<TailTensor, TailError>]) -> Value {
+    let one = |output: &Result<TailTensor, TailError>| match output {
+        Err(reason) => json!({"proved": false, "error": reason.to_string()}),
+        Ok(tensor) => {
+            let (dtype, values) = match &tensor.data {
+                TailData::Floats(data) => ("f32".to_owned(), json!(data)),
+                TailData::Integers(dtype, data) => {
+                    (format!("{dtype:?}").to_lowercase(), json!(data))
+                }
+            };
+            let mut value = json!({
+                "name": tensor.name,
+                "proved": false,
+                "dtype": dtype,
+                "shape": tensor.shape,
+                "values": values,
+            });
+            if let Some(index) = float_argmax(tensor) {
+                value["argmax"] = json!(index);
+            }
+            value
+        }
+    };
+    outputs.iter().map(one).collect()
 }

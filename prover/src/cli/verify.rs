@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
+use zkonnx_circuits::onnx::TailNode;
 use zkonnx_verifier::{
     ClaimInput, InputVisibility, Receipt, VerifyError, VerifyingKey, verify as verify_one,
     verify_batch,
@@ -11,7 +12,7 @@ use zkonnx_verifier::{
 
 use super::args::VerifyArgs;
 use super::style::seconds;
-use super::values::{claim_json, claim_text, load_model};
+use super::values::{claim_json, claim_text, load_model, nodes_json, nodes_text};
 use super::{Answer, Session};
 use crate::artifact::{hex, read_receipt, read_verifying_key};
 use crate::error::{Error, Exit};
@@ -24,6 +25,8 @@ struct Candidate {
     /// Whether the key was derived from a model here, so that its program is a fact and not its claim.
     derived: bool,
     path: PathBuf,
+    /// The nodes of the model that it does not prove, where a model is at hand.
+    not_proved: Vec<TailNode>,
 }
 
 /// Why a receipt is rejected.
@@ -139,6 +142,7 @@ fn candidates(
                     key: keys.verifying,
                     derived: true,
                     path: path.clone(),
+                    not_proved: model.tail().to_vec(),
                 });
             }
         }
@@ -148,6 +152,7 @@ fn candidates(
             key: read_verifying_key(path)?,
             derived: false,
             path: path.clone(),
+            not_proved: Vec::new(),
         });
     }
     Ok(candidates)
@@ -249,6 +254,9 @@ fn receipt_text(
     for claim in receipt.claims() {
         text.push_str(&claim_text(claim));
     }
+    if let Some(key) = key {
+        text.push_str(&nodes_text(&key.not_proved));
+    }
     text
 }
 
@@ -265,5 +273,6 @@ fn receipt_json(
         "vk_id": hex(receipt.vk_id()),
         "program_derived": key.is_some_and(|key| key.derived),
         "claims": receipt.claims().iter().map(claim_json).collect::<Vec<_>>(),
+        "not_proved": nodes_json(key.map_or(&[], |key| &key.not_proved)),
     })
 }

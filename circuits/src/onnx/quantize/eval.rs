@@ -23,7 +23,7 @@ use crate::ops::broadcast;
 use crate::program::{DataType, elements};
 
 /// Tensors by name.
-pub(super) type Values = HashMap<String, Arc<Constant>>;
+pub(in crate::onnx) type Values = HashMap<String, Arc<Constant>>;
 
 /// The inputs of a node.
 pub(super) struct Inputs(Vec<Option<Arc<Constant>>>);
@@ -62,7 +62,8 @@ impl Inputs {
 }
 
 /// A graph that is ready to be run.
-pub(super) struct Evaluator<'a> {
+#[derive(Debug)]
+pub(in crate::onnx) struct Evaluator<'a> {
     graph: &'a Graph,
     constants: Values,
     /// Nodes whose results depend on the input, in order.
@@ -71,7 +72,7 @@ pub(super) struct Evaluator<'a> {
 
 impl<'a> Evaluator<'a> {
     /// Evaluates what depends on constants alone.
-    pub(super) fn new(graph: &'a Graph) -> Self {
+    pub(in crate::onnx) fn new(graph: &'a Graph) -> Self {
         let mut constants: Values = graph
             .constants
             .iter()
@@ -96,7 +97,7 @@ impl<'a> Evaluator<'a> {
     }
 
     /// What depends on constants alone, by name.
-    pub(super) fn constants(&self) -> &Values {
+    pub(in crate::onnx) fn constants(&self) -> &Values {
         &self.constants
     }
 
@@ -107,7 +108,7 @@ impl<'a> Evaluator<'a> {
 
     /// All tensors that depend on the input. Nodes that `needed` refuses are left out, as is all that follows from
     /// them.
-    pub(super) fn run(
+    pub(in crate::onnx) fn run(
         &self,
         inputs: Values,
         needed: impl Fn(&NodeProto) -> bool,

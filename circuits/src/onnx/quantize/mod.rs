@@ -32,7 +32,7 @@ use super::error::{ImportError, NodeError};
 use super::graph::{Graph, InputType};
 use super::{Imported, registry};
 use crate::program::{DataType, elements};
-use eval::{Evaluator, Values};
+pub(super) use eval::{Evaluator, Values};
 use layers::Layers;
 pub use report::{LayerError, OutputError};
 

@@ -3,6 +3,7 @@
 mod build;
 mod groups;
 mod hostile;
+mod tail;
 mod vocabulary;
 
 /// Floats end in the importer: nothing below it may hold one.

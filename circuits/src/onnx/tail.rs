@@ -1,0 +1,190 @@
+//! The float tail: what a model computes after its last integer tensors.
+//!
+//! It is outside of every proof. It is evaluated in binary32 all the same, from the integers that are proved, so that
+//! `run` can show what the model answers. Sums are taken in the order of the elements; other runtimes may differ in the
+//! last bits.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use tract_onnx::pb::NodeProto;
+
+use super::constant::{Constant, Data};
+use super::error::NodeError;
+use super::graph::Graph;
+use super::quantize::{Evaluator, QuantizeError, Values};
+use super::real::Value;
+use crate::program::{DataType, Program, Quantization, Tensor};
+
+/// The nodes of a float tail with their constants, ready to be evaluated.
+#[derive(Clone, Debug)]
+pub struct FloatTail {
+    graph: Arc<Graph>,
+    /// Float inputs of the model that the tail reads without their ever being quantized.
+    raw: Vec<String>,
+}
+
+/// An output of a float tail.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TailTensor {
+    /// Name of the graph's output.
+    pub name: String,
+    /// Shape.
+    pub shape: Vec<usize>,
+    /// Elements, row-major.
+    pub data: TailData,
+}
+
+/// Elements of an output of a float tail.
+#[derive(Clone, Debug, PartialEq)]
+pub enum TailData {
+    /// Binary32.
+    Floats(Vec<f32>),
+    /// Integers or booleans, of ArgMax and comparisons for instance.
+    Integers(DataType, Vec<i64>),
+}
+
+/// Why an output of a float tail is not computed.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TailError {
+    /// A node that has no float evaluation here.
+    #[error("node `{node}` ({op}) of the float tail is not computed: {source}")]
+    Node {
+        /// The node.
+        node: String,
+        /// Its operator.
+        op: String,
+        /// Why.
+        source: Box<NodeError>,
+    },
+    /// The tail reads a float that is not part of the program.
+    #[error(
+        "the float tail reads input `{input}` as it is, which is not among the proved integers"
+    )]
+    RawInput {
+        /// The graph's input.
+        input: String,
+    },
+    /// The tensors are not the outputs of the program that the tail belongs to.
+    #[error("the float tail starts from `{name}`, which is not an output of the program")]
+    NotItsProgram {
+        /// The missing tensor.
+        name: String,
+    },
+}
+
+impl FloatTail {
+    /// The tail of a graph: its nodes in order, and the values of the tensors that they start from.
+    pub(super) fn new<'a>(
+        nodes: Vec<NodeProto>,
+        graph: &Graph,
+        outputs: Vec<String>,
+        value: impl Fn(&str) -> Option<&'a Value>,
+        float_inputs: impl Iterator<Item = &'a str>,
+    ) -> Self {
+        let read: HashSet<&str> = nodes
+            .iter()
+            .flat_map(|n| n.input.iter().map(String::as_str))
+            .collect();
+        let raw = float_inputs
+            .filter(|name| read.contains(name))
+            .map(str::to_owned)
+            .collect();
+        let mut constants = HashMap::new();
+        for name in read {
+            let constant = match value(name) {
+                Some(Value::Const(c)) => (**c).clone(),
+                Some(Value::Weights(w)) => Constant::floats(
+                    w.data.shape.clone(),
+                    super::ops::quantization::dequantize(w),
+                ),
+                _ => continue,
+            };
+            constants.insert(name.to_owned(), constant);
+        }
+        let graph = Arc::new(graph.part(nodes, outputs, constants));
+        Self { graph, raw }
+    }
+
+    /// The outputs of the graph that the tail computes, from the integer outputs of the program that it follows.
+    ///
+    /// `outputs` are those of an execution of `program`, in its order. What can be computed is; each other output has
+    /// the reason why not.
+    pub fn evaluate(
+        &self,
+        program: &Program,
+        outputs: &[&Tensor],
+    ) -> Vec<Result<TailTensor, TailError>> {
+        let ports = program.outputs().iter().zip(outputs);
+        let start: Values = ports
+            .map(|(port, tensor)| {
+                let constant = real(tensor, port.quantization.as_ref());
+                (port.name.clone(), Arc::new(constant))
+            })
+            .collect();
+        let evaluator = Evaluator::new(&self.graph);
+        let values = evaluator.run(start.clone(), |_| false).unwrap_or_default();
+        let one = |name: &String| match values.get(name).or_else(|| evaluator.constants().get(name))
+        {
+            Some(constant) => Ok(TailTensor {
+                name: name.clone(),
+                shape: constant.shape.clone(),
+                data: match &constant.data {
+                    Data::Float(data) => TailData::Floats(data.clone()),
+                    Data::Int(dtype, data) => TailData::Integers(*dtype, data.clone()),
+                },
+            }),
+            None => Err(self.reason(&evaluator, &start)),
+        };
+        self.graph.outputs.iter().map(one).collect()
+    }
+
+    /// Why something is missing: the first node that cannot be evaluated, or what it starts from.
+    fn reason(&self, evaluator: &Evaluator<'_>, start: &Values) -> TailError {
+        if let Err(QuantizeError::Evaluate { node, op, source }) =
+            evaluator.run(start.clone(), |_| true)
+        {
+            return TailError::Node { node, op, source };
+        }
+        if let Some(input) = self.raw.first() {
+            let input = input.clone();
+            return TailError::RawInput { input };
+        }
+        let made: HashSet<&str> = self
+            .graph
+            .nodes
+            .iter()
+            .flat_map(|n| n.output.iter().map(String::as_str))
+            .collect();
+        let mut read = self.graph.nodes.iter().flat_map(|n| &n.input);
+        let missing = read.find(|name| {
+            !name.is_empty()
+                && !made.contains(name.as_str())
+                && !start.contains_key(*name)
+                && !self.graph.constants.contains_key(*name)
+        });
+        let name = missing.cloned().unwrap_or_default();
+        TailError::NotItsProgram { name }
+    }
+}
+
+/// DequantizeLinear of an output, or the integers themselves.
+fn real(tensor: &Tensor, quantization: Option<&Quantization>) -> Constant {
+    let Some(quantization) = quantization else {
+        return Constant::ints(tensor.dtype, tensor.shape.clone(), tensor.data.clone());
+    };
+    let inner: usize = match quantization.axis {
+        Some(axis) => tensor.shape.iter().skip(axis + 1).product(),
+        None => 1,
+    };
+    let (scales, zeros) = (&quantization.scale_bits, &quantization.zero_point);
+    let value = |(i, v): (usize, &i64)| {
+        let lane = i / inner.max(1) % scales.len().max(1);
+        let scale = scales.get(lane).copied().unwrap_or(1f32.to_bits());
+        let zero = zeros.get(lane).copied().unwrap_or(0);
+        (v - zero) as f32 * f32::from_bits(scale)
+    };
+    let data = tensor.data.iter().enumerate().map(value).collect();
+    Constant::floats(tensor.shape.clone(), data)
+}
