@@ -191,7 +191,8 @@ impl Witness {
     }
 }
 
-fn small(v: i64) -> Fp {
+/// A small integer as an element of the field.
+pub(crate) fn small(v: i64) -> Fp {
     if v < 0 {
         -Fp::from(v.unsigned_abs())
     } else {

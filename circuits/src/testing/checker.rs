@@ -24,12 +24,21 @@ pub struct Checker<'a> {
     gates_of: Vec<Vec<(usize, i32)>>,
     /// For each advice column, the lookups that read it.
     lookups_of: Vec<Vec<usize>>,
-    /// Allowed rows of each lookup.
+    /// Sets of allowed rows.
     tables: Vec<HashSet<Key>>,
+    /// The set of each lookup.
+    table_of: Vec<usize>,
     /// Cells that must equal a cell.
     equal: HashMap<Cell, Vec<Cell>>,
     /// Public elements that a cell must equal.
     public: HashMap<Cell, u32>,
+}
+
+/// The constraints that read some cells, gates and lookups with the rows where they do.
+struct Readers {
+    lookups: BTreeSet<(usize, u32)>,
+    /// By row, since the last row of a chain is the one that says whether its sum is zero.
+    gates: BTreeSet<(i64, usize)>,
 }
 
 impl<'a> Checker<'a> {
@@ -43,7 +52,9 @@ impl<'a> Checker<'a> {
                 gates_of[query.column.index as usize].push((i, query.rotation));
             }
         }
-        let mut tables = Vec::new();
+        // Many lookups read one table.
+        let (mut tables, mut table_of) = (Vec::new(), Vec::new());
+        let mut known: Vec<&Vec<Expression>> = Vec::new();
         for (i, lookup) in cs.lookups.iter().enumerate() {
             for input in &lookup.inputs {
                 for query in advice_queries(input, &cs.advice_queries) {
@@ -53,7 +64,12 @@ impl<'a> Checker<'a> {
                     }
                 }
             }
-            tables.push(table_rows(assembly, &lookup.tables));
+            let place = known.iter().position(|&t| *t == lookup.tables);
+            table_of.push(place.unwrap_or_else(|| {
+                known.push(&lookup.tables);
+                tables.push(table_rows(assembly, &lookup.tables));
+                known.len() - 1
+            }));
         }
         let mut equal: HashMap<Cell, Vec<Cell>> = HashMap::new();
         for &(a, b) in &assembly.copies {
@@ -66,6 +82,7 @@ impl<'a> Checker<'a> {
             gates_of,
             lookups_of,
             tables,
+            table_of,
             equal,
             public,
         }
@@ -78,51 +95,86 @@ impl<'a> Checker<'a> {
         public: &[Fp],
         cells: &[Cell],
     ) -> BTreeSet<ConstraintName> {
-        let chips = &self.assembly.chips;
         let mut out = BTreeSet::new();
-        let mut gates = BTreeSet::new();
-        let mut lookups = BTreeSet::new();
-        for cell in cells {
-            for &(gate, rotation) in &self.gates_of[cell.column as usize] {
-                gates.insert((gate, i64::from(cell.row) - i64::from(rotation)));
-            }
-            lookups.extend(
-                self.lookups_of[cell.column as usize]
-                    .iter()
-                    .map(|&l| (l, cell.row)),
-            );
-            let value = self.advice(advice, cell.column, i64::from(cell.row));
-            let others = self.equal.get(cell).into_iter().flatten();
-            let mut unequal = others
-                .map(|o| self.advice(advice, o.column, i64::from(o.row)))
-                .any(|other| other != value);
-            if let Some(&element) = self.public.get(cell) {
-                unequal |= public.get(element as usize) != Some(&value);
-            }
-            if unequal {
-                out.insert(ConstraintName::Copy);
-            }
+        if self.unequal(advice, public, cells) {
+            out.insert(ConstraintName::Copy);
         }
-        for (gate, row) in gates {
-            if !bool::from(self.evaluate(&chips.cs.gates[gate], advice, row).is_zero()) {
-                out.insert(chips.gate_names[gate]);
-            }
-        }
-        for (lookup, row) in lookups {
-            let inputs = chips.cs.lookups[lookup].inputs.iter();
-            let key: Key = inputs
-                .map(|e| self.evaluate(e, advice, i64::from(row)).to_repr())
-                .collect();
-            if !self.tables[lookup].contains(&key) {
-                out.insert(chips.lookup_names[lookup]);
-            }
-        }
+        let Readers { lookups, gates } = self.readers(cells);
+        let lookups = lookups.into_iter();
+        out.extend(lookups.filter_map(|(lookup, row)| self.missed(advice, lookup, row)));
+        let gates = gates.into_iter();
+        out.extend(gates.filter_map(|(row, gate)| self.unsatisfied(advice, gate, row)));
         out
+    }
+
+    /// A gate or a lookup that `cells` of `advice` violate. Which one it is, if there are several, is not specified.
+    pub fn objection(&self, advice: &Advice, cells: &[Cell]) -> Option<ConstraintName> {
+        let Readers { lookups, gates } = self.readers(cells);
+        let mut lookups = lookups.into_iter();
+        let mut gates = gates.into_iter().rev();
+        lookups
+            .find_map(|(lookup, row)| self.missed(advice, lookup, row))
+            .or_else(|| gates.find_map(|(row, gate)| self.unsatisfied(advice, gate, row)))
+    }
+
+    /// A lookup that `cell` of `advice` violates and that reads no other column.
+    pub(super) fn missed_alone(&self, advice: &Advice, cell: Cell) -> Option<ConstraintName> {
+        let cs = &self.assembly.chips.cs;
+        let alone = |l: &&usize| {
+            let mut read = cs.lookups[**l].inputs.iter();
+            let own = |q: Query| q.column.index == cell.column;
+            read.all(|e| advice_queries(e, &cs.advice_queries).all(own))
+        };
+        let mut lookups = self.lookups_of[cell.column as usize].iter().filter(alone);
+        lookups.find_map(|&l| self.missed(advice, l, cell.row))
+    }
+
+    /// Whether some of `cells` differ from a cell or a public element that they must equal.
+    pub fn unequal(&self, advice: &Advice, public: &[Fp], cells: &[Cell]) -> bool {
+        cells.iter().any(|cell| {
+            let value = self.advice(advice, cell.column, i64::from(cell.row));
+            let mut others = self.equal.get(cell).into_iter().flatten();
+            let differs = |o: &Cell| self.advice(advice, o.column, i64::from(o.row)) != value;
+            let element = self.public.get(cell);
+            others.any(differs) || element.is_some_and(|&e| public.get(e as usize) != Some(&value))
+        })
     }
 
     /// All constraints that `advice` violates.
     pub fn violated_anywhere(&self, advice: &Advice, public: &[Fp]) -> BTreeSet<ConstraintName> {
         self.violated(advice, public, &self.assembly.assigned)
+    }
+
+    fn readers(&self, cells: &[Cell]) -> Readers {
+        let mut out = Readers {
+            lookups: BTreeSet::new(),
+            gates: BTreeSet::new(),
+        };
+        for cell in cells {
+            for &(gate, rotation) in &self.gates_of[cell.column as usize] {
+                out.gates
+                    .insert((i64::from(cell.row) - i64::from(rotation), gate));
+            }
+            let lookups = self.lookups_of[cell.column as usize].iter();
+            out.lookups.extend(lookups.map(|&l| (l, cell.row)));
+        }
+        out
+    }
+
+    fn unsatisfied(&self, advice: &Advice, gate: usize, row: i64) -> Option<ConstraintName> {
+        let chips = &self.assembly.chips;
+        let value = self.evaluate(&chips.cs.gates[gate], advice, row);
+        (!bool::from(value.is_zero())).then(|| chips.gate_names[gate])
+    }
+
+    fn missed(&self, advice: &Advice, lookup: usize, row: u32) -> Option<ConstraintName> {
+        let chips = &self.assembly.chips;
+        let inputs = chips.cs.lookups[lookup].inputs.iter();
+        let key: Key = inputs
+            .map(|e| self.evaluate(e, advice, i64::from(row)).to_repr())
+            .collect();
+        let table = &self.tables[self.table_of[lookup]];
+        (!table.contains(&key)).then(|| chips.lookup_names[lookup])
     }
 
     fn advice(&self, advice: &Advice, column: u32, row: i64) -> Fp {

@@ -3,9 +3,14 @@
 //! They are public, so that an operator of another crate is tested the way the operators here are.
 
 mod checker;
+mod map;
+mod mutants;
 mod mutate;
 mod operator;
+mod session;
 
 pub use checker::Checker;
-pub use mutate::{Mutant, Mutator, Score, Told};
+pub use mutants::Mutant;
+pub use mutate::{Mutator, Score, Told};
 pub use operator::{Rng, check_operator, mutate_operator};
+pub use session::Session;

@@ -5,23 +5,17 @@
 //! prints how many lies were caught, and by which constraints. `zkonnx-bench verifier MODEL…` compares the verifier
 //! with the stock one (set `RAYON_NUM_THREADS=1` for one thread), and `zkonnx-bench plot` draws a suite.
 
+mod mutants;
 mod plot;
 mod verifier;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
-use std::sync::Arc;
 use std::time::Instant;
 
 use clap::{Parser, Subcommand};
 use serde_json::{Value, json};
-use zkonnx_circuits::compile::compile;
-use zkonnx_circuits::onnx::import;
-use zkonnx_circuits::plan::PlanOptions;
-use zkonnx_circuits::program::{Program, Tensor};
-use zkonnx_circuits::testing::{Mutator, Score};
 use zkonnx_prover::files;
-use zkonnx_verifier::InputVisibility;
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -77,12 +71,15 @@ enum Task {
         /// Models
         #[arg(required = true)]
         models: Vec<PathBuf>,
-        /// Judge one of so many mutants; 1 is all of them
-        #[arg(long, default_value_t = 1)]
-        stride: usize,
-        /// Judge at most about so many mutants of a model
+        /// Judge so many mutants of a model, drawn from all kinds of lies; all of them if there are fewer
         #[arg(long)]
-        at_most: Option<usize>,
+        sample: Option<usize>,
+        /// What the sample is drawn from
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Judge each only until something rejects it: fast on large models, but does not count what rejects alone
+        #[arg(long)]
+        hasty: bool,
         /// Keep the input private
         #[arg(long)]
         private_input: bool,
@@ -112,11 +109,20 @@ fn main() -> ExitCode {
         } => plot::run(&suite, &manifest, &output),
         Task::Mutants {
             models,
-            stride,
-            at_most,
+            sample,
+            seed,
+            hasty,
             private_input,
             json,
-        } => mutants(&models, stride, at_most, private_input, json.as_deref()),
+        } => {
+            let how = mutants::How {
+                sample,
+                seed,
+                hasty,
+                private_input,
+            };
+            mutants::run(&models, &how, json.as_deref())
+        }
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,
@@ -287,90 +293,4 @@ fn table_row(row: &Value) -> String {
         number(&row["pk_bytes"]) / 1e6,
         number(&row["peak_rss_bytes"]) / 1e6,
     )
-}
-
-fn mutants(
-    models: &[PathBuf],
-    stride: usize,
-    at_most: Option<usize>,
-    private_input: bool,
-    out: Option<&Path>,
-) -> Result<bool, Failure> {
-    let visibility = if private_input {
-        InputVisibility::Private
-    } else {
-        InputVisibility::Public
-    };
-    let mut rows = Vec::new();
-    let mut perfect = true;
-    println!("| model | mutants | of | rejected | constraints that alone reject one | of |");
-    println!("| --- | --- | --- | --- | --- | --- |");
-    for path in models {
-        let program = Arc::new(import(&std::fs::read(path)?)?.program);
-        let compiled = compile(program, visibility, &PlanOptions::default())?;
-        let inputs = inputs(&compiled.program);
-        let inference = compiled.infer(&inputs, [7; 32])?;
-        let mutator = Mutator::new(
-            &compiled.lowering,
-            &compiled.assembly,
-            &inference.inputs,
-            inference.witness.clone(),
-            &inference.instance,
-        );
-        let all = mutator.mutants(1).count();
-        let stride = at_most.map_or(stride, |most| stride.max(all.div_ceil(most.max(1))));
-        let score = mutator.run(stride);
-        perfect &= score.survivors.is_empty();
-        rows.push(report(path, all, &score));
-    }
-    if let Some(path) = out {
-        let result = json!({ "models": rows });
-        files::write(path, format!("{result:#}\n").as_bytes())?;
-    }
-    Ok(perfect)
-}
-
-fn report(path: &Path, all: usize, score: &Score) -> Value {
-    println!(
-        "| {} | {} | {all} | {:.2} % | {} | {} |",
-        name_of(path),
-        score.mutants,
-        score.percent(),
-        score.rejected_only_by.len(),
-        score.rejected_by.len(),
-    );
-    for survivor in score.survivors.iter().take(5) {
-        println!("survivor: {survivor:?}");
-    }
-    let alone: serde_json::Map<String, Value> = score
-        .rejected_only_by
-        .iter()
-        .map(|(name, count)| (name.to_string(), json!(count)))
-        .collect();
-    json!({
-        "model": name_of(path),
-        "mutants": score.mutants,
-        "all_mutants": all,
-        "score_percent": score.percent(),
-        "rejected_by_one_constraint_alone": alone,
-    })
-}
-
-/// Inputs that reach all values of their type, the same on every run.
-fn inputs(program: &Program) -> Vec<Tensor> {
-    let mut state = 0x9e37_79b9_7f4a_7c15u64;
-    let ports = program.inputs().iter();
-    ports
-        .map(|port| {
-            let fact = program.fact(port.tensor);
-            let span = (fact.range.hi - fact.range.lo + 1) as u64;
-            let values = (0..fact.len()).map(|_| {
-                state ^= state << 13;
-                state ^= state >> 7;
-                state ^= state << 17;
-                fact.range.lo + ((state >> 8) % span) as i64
-            });
-            Tensor::new(fact.dtype, fact.shape.clone(), values.collect())
-        })
-        .collect()
 }

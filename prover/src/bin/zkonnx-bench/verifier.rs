@@ -16,7 +16,8 @@ use zkonnx_prover::backend::{generate, prove, random, verifying_key};
 use zkonnx_prover::measure::timed;
 use zkonnx_verifier::{InputVisibility, Params, Receipt, VerifyingKey, verify, verify_batch};
 
-use super::{Failure, inputs, name_of};
+use super::mutants::inputs;
+use super::{Failure, name_of};
 
 /// A model with its keys and receipts.
 struct Ready {
