@@ -5,6 +5,7 @@
     conformance.py operators ZKONNX [N]      each operator by itself, N rounds
     conformance.py tool ZKONNX               what ONNX Runtime's quantizer makes of small networks
     conformance.py random ZKONNX [N] [SEED]  N random graphs from SEED on, executor and mock prover
+    conformance.py mutants BENCH [N] [SEED]  lies about the circuits of N random graphs; BENCH is zkonnx-bench
 
 Prints what was compared and what differs; exits 1 if anything fails that
 `skips.txt` (for the node tests) or `conformance.json` (differences by operator)
@@ -17,9 +18,12 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+
+import onnx
 
 import ort_session
 from graphs import judge
@@ -148,13 +152,36 @@ def tallied(binary, graphs, title, mock):
     return tally.finish(title)
 
 
+def mutants(bench, seeds, each):
+    """Lies about the circuit of each random graph, `each` of them or all; whether all are rejected."""
+    with tempfile.TemporaryDirectory() as scratch:
+        models = []
+        for seed in seeds:
+            graph = random_graph(seed)
+            models.append(Path(scratch) / f"{graph.name}.onnx")
+            onnx.save(graph.model, models[-1])
+        command = [bench, "mutants", "--sample", each, *models]
+        done = subprocess.run(
+            [str(part) for part in command], stdout=subprocess.PIPE, text=True, check=False
+        )
+    *rows, last = done.stdout.splitlines() or [""]
+    print(f"random graphs: {last}")
+    if done.returncode != 0:
+        print("\n".join(row for row in rows if "100.00 %" not in row), file=sys.stderr)
+    return done.returncode == 0
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("suite", choices=("nodes", "operators", "tool", "random"))
-    parser.add_argument("zkonnx")
+    parser.add_argument("suite", choices=("nodes", "operators", "tool", "random", "mutants"))
+    parser.add_argument("zkonnx", help="the binary")
     parser.add_argument("count", nargs="?", type=int)
     parser.add_argument("seed", nargs="?", type=int, default=1)
+    parser.add_argument("--each", type=int, default=20000, help="lies about one graph")
     arguments = parser.parse_args()
+    if arguments.suite == "mutants":
+        seeds = range(arguments.seed, arguments.seed + (arguments.count or 100))
+        sys.exit(0 if mutants(arguments.zkonnx, seeds, arguments.each) else 1)
     if not ort_session.sums_exactly():
         sys.exit("ONNX Runtime's u8s8 kernels saturate on this processor; they are no reference")
     if arguments.suite == "nodes":

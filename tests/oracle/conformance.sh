@@ -1,11 +1,13 @@
 #!/bin/sh
 # Conformance of the executor and of the circuits: the directed operator cases, the
 # ONNX backend node tests, each operator by itself, networks that ONNX Runtime's tool
-# quantized, and random graphs; the mock prover has to accept the last two as well.
+# quantized, and random graphs; the mock prover has to accept the last two as well, and
+# the circuits of some random graphs have to reject every lie about them.
 #
 #   tests/oracle/conformance.sh ZKONNX_BINARY [--full]
 #
-# Builds nothing. With --full, thousands of random graphs instead of some hundreds.
+# Builds nothing; `zkonnx-bench` has to stand beside the binary. With --full, thousands of
+# random graphs instead of some hundreds.
 set -eu
 
 if [ "$#" -lt 1 ] || [ ! -x "$1" ]; then
@@ -14,8 +16,8 @@ if [ "$#" -lt 1 ] || [ ! -x "$1" ]; then
 fi
 zkonnx=$1
 case ${2-} in
-    --full) rounds=8 graphs=3000 ;;
-    "") rounds=1 graphs=300 ;;
+    --full) rounds=8 graphs=3000 circuits=100 ;;
+    "") rounds=1 graphs=300 circuits=10 ;;
     *) echo "$0: unknown option $2" >&2; exit 2 ;;
 esac
 
@@ -39,4 +41,6 @@ echo "== zkonnx on what ONNX Runtime's quantizer makes"
 "$python" -W ignore "$here/conformance.py" tool "$zkonnx" || status=1
 echo "== zkonnx on random graphs"
 "$python" "$here/conformance.py" random "$zkonnx" "$graphs" || status=1
+echo "== lies about random graphs"
+"$python" "$here/conformance.py" mutants "$(dirname "$zkonnx")/zkonnx-bench" "$circuits" || status=1
 exit "$status"
