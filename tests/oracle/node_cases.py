@@ -31,14 +31,14 @@ OLDEST_OPSET, COMMON_OPSET = 10, 13
 INTEGERS = {np.dtype(t) for t in ("u1", "i1", "u2", "i2", "i4", "bool")}
 # Inputs that stay activations; all others are constants. The default is the first.
 ACTIVATIONS = {
-    "Add": 2, "Sub": 2, "Mul": 2, "And": 2, "Or": 2, "Equal": 2, "Greater": 2, "Less": 2,
+    "Add": 2, "Sub": 2, "Mul": 2, "And": 2, "Or": 2, "Xor": 2, "Equal": 2, "Greater": 2, "Less": 2,
     "GreaterOrEqual": 2, "LessOrEqual": 2, "Where": 3, "MatMul": 2, "Max": 99, "Min": 99,
     "Concat": 99,
 }  # fmt: skip
 # Weights of these are quantized to int8, as a quantizer does.
 WEIGHTED = {"Conv", "ConvTranspose", "Gemm"}
 # Arithmetic modulo 2^n on integers is no quantized inference.
-WRAPPING = {"Add", "Sub", "Mul", "Div", "Pow", "Abs", "Neg", "Sign", "ReduceSum", "ReduceMean"}
+WRAPPING = {"Add", "Sub", "Mul", "Div", "Mod", "Pow", "Abs", "Neg", "Sign", "ReduceSum", "ReduceMean"}
 
 
 def _activations(node):

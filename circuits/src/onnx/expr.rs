@@ -53,6 +53,15 @@ pub(crate) enum Unary {
     Round,
     Sin,
     Cos,
+    Tan,
+    Asin,
+    Acos,
+    Atan,
+    Sinh,
+    Cosh,
+    Asinh,
+    Acosh,
+    Atanh,
 }
 
 /// Elementwise functions of two arguments.
@@ -67,6 +76,8 @@ pub(crate) enum Binary {
     Pow,
     /// First argument where it is positive or zero, else the product of both.
     PRelu,
+    /// The remainder, with the sign of the first argument.
+    Remainder,
 }
 
 /// An expression of one real variable.
@@ -165,7 +176,16 @@ impl Unary {
             Self::Exp => math::exp(x),
             Self::Log => math::ln(x),
             Self::Sin => math::sin(x),
-            Self::Cos => math::sin(x + std::f64::consts::FRAC_PI_2),
+            Self::Cos => math::cos(x),
+            Self::Tan => math::tan(x),
+            Self::Asin => math::asin(x),
+            Self::Acos => math::acos(x),
+            Self::Atan => math::atan(x),
+            Self::Sinh => math::sinh(x),
+            Self::Cosh => math::cosh(x),
+            Self::Asinh => math::asinh(x),
+            Self::Acosh => math::acosh(x),
+            Self::Atanh => math::atanh(x),
             exact => f64::from(exact.eval(x as f32)),
         }
     }
@@ -180,6 +200,7 @@ impl Unary {
             | Self::Softplus
             | Self::Softsign => true,
             Self::Erf | Self::Exp | Self::Sign | Self::Floor | Self::Ceil | Self::Round => true,
+            Self::Atan | Self::Sinh | Self::Asinh => true,
             Self::LeakyRelu(alpha) | Self::Elu(alpha) => alpha >= 0.0,
             Self::Celu(alpha) => alpha > 0.0,
             Self::Selu(alpha, gamma) => alpha >= 0.0 && gamma >= 0.0,
@@ -200,6 +221,7 @@ impl Binary {
             Self::Min => a.min(b),
             Self::Max => a.max(b),
             Self::Pow => math::pow(f64::from(a), f64::from(b)) as f32,
+            Self::Remainder => a % b,
             Self::PRelu => {
                 if a >= 0.0 {
                     a

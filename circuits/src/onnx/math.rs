@@ -109,11 +109,7 @@ pub(crate) fn tanh(x: f64) -> f64 {
 
 /// ln(1 + e^x).
 pub(crate) fn softplus(x: f64) -> f64 {
-    let e = exp(-x.abs());
-    // ln(1 + e) with the rounding of 1 + e compensated, exact enough for e down to zero.
-    let u = 1.0 + e;
-    let log = if u == 1.0 { e } else { ln(u) * e / (u - 1.0) };
-    x.max(0.0) + log
+    x.max(0.0) + ln_1p(exp(-x.abs()))
 }
 
 /// The error function: its series near zero, a continued fraction of the complement farther out.
@@ -161,8 +157,93 @@ pub(crate) fn pow(x: f64, y: f64) -> f64 {
     exp(y * ln(x))
 }
 
-/// The sine for |x| below 2^20, by reduction with a three-part π/2 and its series.
-pub(crate) fn sin(x: f64) -> f64 {
+/// ln(1 + x) without cancellation near zero.
+pub(crate) fn ln_1p(x: f64) -> f64 {
+    // ln(1 + x) with the rounding of 1 + x compensated.
+    let u = 1.0 + x;
+    if u == 1.0 {
+        x
+    } else if u.is_infinite() || u <= 0.0 {
+        ln(u)
+    } else {
+        ln(u) * x / (u - 1.0)
+    }
+}
+
+/// The hyperbolic sine.
+pub(crate) fn sinh(x: f64) -> f64 {
+    let e = exp_m1(x.abs());
+    let y = if e.is_infinite() {
+        e
+    } else {
+        (e + e / (e + 1.0)) / 2.0
+    };
+    y.copysign(x)
+}
+
+/// The hyperbolic cosine.
+pub(crate) fn cosh(x: f64) -> f64 {
+    let e = exp(x.abs());
+    (e + 1.0 / e) / 2.0
+}
+
+/// The inverse of the hyperbolic sine.
+pub(crate) fn asinh(x: f64) -> f64 {
+    let a = x.abs();
+    let square = a * a;
+    ln_1p(a + square / (1.0 + (square + 1.0).sqrt())).copysign(x)
+}
+
+/// The inverse of the hyperbolic cosine; not a number below one.
+pub(crate) fn acosh(x: f64) -> f64 {
+    let t = x - 1.0;
+    ln_1p(t + (2.0 * t + t * t).sqrt())
+}
+
+/// The inverse of the hyperbolic tangent; not a number outside −1 to 1.
+pub(crate) fn atanh(x: f64) -> f64 {
+    let a = x.abs();
+    (0.5 * ln_1p(2.0 * a / (1.0 - a))).copysign(x)
+}
+
+/// The inverse of the tangent, by halving the angle until its series is short.
+pub(crate) fn atan(x: f64) -> f64 {
+    let a = x.abs();
+    if a.is_nan() {
+        return x;
+    }
+    let turned = a > 1.0;
+    let mut t = if turned { 1.0 / a } else { a };
+    for _ in 0..2 {
+        t /= 1.0 + (1.0 + t * t).sqrt();
+    }
+    // t is below 0.2.
+    let square = t * t;
+    let mut sum = 0.0;
+    for n in (0..=14).rev() {
+        sum = 1.0 / f64::from(2 * n + 1) - square * sum;
+    }
+    let angle = 4.0 * t * sum;
+    let angle = if turned {
+        std::f64::consts::FRAC_PI_2 - angle
+    } else {
+        angle
+    };
+    angle.copysign(x)
+}
+
+/// The inverse of the sine; not a number outside −1 to 1.
+pub(crate) fn asin(x: f64) -> f64 {
+    atan(x / ((1.0 - x) * (1.0 + x)).sqrt())
+}
+
+/// The inverse of the cosine; not a number outside −1 to 1.
+pub(crate) fn acos(x: f64) -> f64 {
+    2.0 * atan(((1.0 - x) / (1.0 + x)).sqrt())
+}
+
+/// Sine and cosine for |x| below 2^20, by reduction with a three-part π/2 and their series.
+fn sin_cos(x: f64) -> (f64, f64) {
     const PARTS: [f64; 3] = [
         1.570_796_326_734_125_6,
         6.077_100_506_303_966e-11,
@@ -179,12 +260,29 @@ pub(crate) fn sin(x: f64) -> f64 {
         }
         sum
     };
+    let (sin, cos) = (r * series(1), series(0));
     match (k as i64).rem_euclid(4) {
-        0 => r * series(1),
-        1 => series(0),
-        2 => -r * series(1),
-        _ => -series(0),
+        0 => (sin, cos),
+        1 => (cos, -sin),
+        2 => (-sin, -cos),
+        _ => (-cos, sin),
     }
+}
+
+/// The sine for |x| below 2^20.
+pub(crate) fn sin(x: f64) -> f64 {
+    sin_cos(x).0
+}
+
+/// The cosine for |x| below 2^20.
+pub(crate) fn cos(x: f64) -> f64 {
+    sin_cos(x).1
+}
+
+/// The tangent for |x| below 2^20.
+pub(crate) fn tan(x: f64) -> f64 {
+    let (sin, cos) = sin_cos(x);
+    sin / cos
 }
 
 #[cfg(test)]
@@ -208,6 +306,36 @@ mod tests {
         assert!(distance(super::sigmoid, |x| 1.0 / (1.0 + (-x).exp()), -30.0, 30.0) < bound);
         assert!(distance(super::softplus, |x| x.exp().ln_1p(), -30.0, 30.0) < bound);
         assert!(distance(super::sin, f64::sin, 0.1, 3.0) < bound);
+        // Through a zero of the cosine, and a pole of the tangent.
+        assert!(distance(super::cos, f64::cos, -1.5, 8.0) < bound);
+        assert!(distance(super::tan, f64::tan, 0.1, 8.0) < bound);
+        assert!(distance(super::atan, f64::atan, 1e-9, 50.0) < bound);
+        assert!(distance(super::asin, f64::asin, 1e-3, 1.0) < bound);
+        assert!(distance(super::acos, f64::acos, -1.0, 0.999) < bound);
+        assert!(distance(super::sinh, f64::sinh, 1e-9, 700.0) < bound);
+        assert!(distance(super::cosh, f64::cosh, -30.0, 30.0) < bound);
+        assert!(distance(super::asinh, f64::asinh, 1e-9, 1e6) < bound);
+        assert!(distance(super::acosh, f64::acosh, 1.001, 1e6) < bound);
+        assert!(distance(super::atanh, f64::atanh, 1e-9, 0.999) < bound);
+    }
+
+    #[test]
+    fn accepts_the_ends_of_domains() {
+        for outside in [
+            super::asin(1.1),
+            super::acos(-1.1),
+            super::acosh(0.9),
+            super::atanh(1.1),
+        ] {
+            assert!(outside.is_nan());
+        }
+        assert_eq!(super::acos(-1.0), std::f64::consts::PI);
+        assert_eq!(super::asin(1.0), std::f64::consts::FRAC_PI_2);
+        assert_eq!(super::atan(f64::INFINITY), std::f64::consts::FRAC_PI_2);
+        assert_eq!(super::atanh(-1.0), f64::NEG_INFINITY);
+        assert_eq!(super::acosh(1.0), 0.0);
+        assert_eq!(super::sinh(-800.0), f64::NEG_INFINITY);
+        assert_eq!(super::cosh(-800.0), f64::INFINITY);
     }
 
     #[test]

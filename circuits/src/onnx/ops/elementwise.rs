@@ -439,7 +439,7 @@ fn each_element(
     real.grown(1)
 }
 
-/// `Add`, `Sub`, `Mul`, `Div`, `Pow`, `PRelu`.
+/// `Add`, `Sub`, `Mul`, `Div`, `Pow`, `PRelu`, and `Mod` of reals.
 pub(crate) fn arithmetic(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, NodeError> {
     let f = match node.op() {
         "Add" => Binary::Add,
@@ -448,6 +448,14 @@ pub(crate) fn arithmetic(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<D
         "Div" => Binary::Div,
         "Pow" => Binary::Pow,
         "PRelu" => Binary::PRelu,
+        // Without it, Mod is defined for integers only.
+        "Mod" if node.flag("fmod", false)? => Binary::Remainder,
+        "Mod" => {
+            return Err(NodeError::Attribute {
+                name: "fmod",
+                reason: "it has to be set, as for all reals",
+            });
+        }
         _ => return Err(NodeError::Unknown),
     };
     binary(cx, node, f)

@@ -67,7 +67,7 @@ fn integer(f: Binary, a: i64, b: i64) -> Option<i64> {
         Binary::Min => Some(a.min(b)),
         Binary::Max => Some(a.max(b)),
         Binary::Pow => a.checked_pow(u32::try_from(b).ok()?),
-        Binary::PRelu => None,
+        Binary::PRelu | Binary::Remainder => None,
     }
 }
 

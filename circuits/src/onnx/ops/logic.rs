@@ -210,7 +210,7 @@ fn two_reals(
     Ok(Done::new(Value::Int(tensor), status))
 }
 
-/// `Not`, `And`, `Or` of booleans.
+/// `Not`, `And`, `Or`, `Xor` of booleans.
 pub(crate) fn boolean(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, NodeError> {
     let mut tensors = Vec::new();
     for input in 0..node.inputs() {
@@ -238,6 +238,13 @@ pub(crate) fn boolean(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done
     let tensor = match (node.op(), tensors.as_slice()) {
         ("Not", &[x]) => not(cx, x)?,
         ("Or", &[x, y]) => cx.push(node, Maximum, &[x, y])?,
+        ("Xor", &[x, y]) => {
+            // One of two is one: the sum is.
+            let sum = cx.push(node, WeightedSum::new(vec![1, 1], 0)?, &[x, y])?;
+            let rule = Rule::Steps(Steps::new(0, vec![(1, 1), (2, 0)])?);
+            let op = Requantize::new(DataType::Bool, vec![rule], Lanes::Tensor)?;
+            cx.push(node, op, &[sum])?
+        }
         ("And", &[x, y]) => {
             // By De Morgan's law.
             let both = [not(cx, x)?, not(cx, y)?];

@@ -1,13 +1,17 @@
 //! Data movement with constant places: slices, gathers, borders, repetitions, resizing, and joining.
 
+use std::sync::Arc;
+
 use super::super::close::quantize;
+use super::super::constant::Constant as Folded;
 use super::super::error::NodeError;
 use super::super::importer::{Done, Importer};
 use super::super::node::NodeView;
 use super::super::real::{Base, Real, Value};
 use super::linear::scalar;
 use super::movement::{concat as join, one, status};
-use crate::ops::{Concat, Expand, Gather, Pad, Reshape, Slice, Transpose, broadcast};
+use super::quantization::dequantize;
+use crate::ops::{Concat, Constant, Expand, Gather, Pad, Reshape, Slice, Transpose, broadcast};
 use crate::program::{DataType, MAX_ELEMENTS, elements};
 
 const TOO_LARGE: NodeError = NodeError::Input {
@@ -474,26 +478,41 @@ pub(crate) fn concat(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done,
     if elements(&shape) > MAX_ELEMENTS {
         return Err(TOO_LARGE);
     }
-    let mut constants = Vec::new();
+    let known = values.iter().filter_map(|value| match value {
+        Value::Const(c) => Some(c.clone()),
+        _ => None,
+    });
+    let known: Vec<_> = known.collect();
+    if known.len() == values.len() {
+        return super::movement::concat_constants(&known, &movement, &views, shape);
+    }
     let mut tensors = Vec::new();
     let mut reals = Vec::new();
     for value in &values {
         match value {
-            Value::Const(c) => constants.push(c.clone()),
             Value::Int(tensor) => tensors.push(*tensor),
             Value::Real(real) => reals.push((**real).clone()),
+            Value::Const(c) => match (c.dtype(), c.as_ints()) {
+                (Some(dtype), Some(data)) => {
+                    let constant = Constant::new(dtype, c.shape.clone(), data.to_vec())?;
+                    tensors.push(cx.push(node, constant, &[])?);
+                }
+                _ => reals.push(Real::new(Base::Constant(c.clone()), c.shape.clone())),
+            },
+            Value::Weights(w) => {
+                let floats = Folded::floats(w.data.shape.clone(), dequantize(w));
+                let shape = floats.shape.clone();
+                reals.push(Real::new(Base::Constant(Arc::new(floats)), shape));
+            }
             _ => {}
         }
-    }
-    if constants.len() == values.len() {
-        return super::movement::concat_constants(&constants, &movement, &views, shape);
     }
     if tensors.len() == values.len() {
         return Ok(Done::int(join(cx, node, &tensors, axis)?));
     }
     if reals.len() != values.len() {
         return Err(NodeError::Island {
-            reason: "it joins constants with activations",
+            reason: "it joins integers with reals",
         });
     }
     // Equal scales: the integers themselves are joined, at once.
