@@ -70,10 +70,10 @@ def _error(net, quantized):
     differs."""
     worst = 0.0
     for a, b, info in zip(_outputs(net.model, net.samples), _outputs(quantized, net.samples), net.model.graph.output):
-        if info.type.tensor_type.elem_type == onnx.TensorProto.FLOAT:
-            worst = max(worst, float(np.abs(a - b).max()) / max(float(np.ptp(a)), 1e-9))
-        else:
+        if info.type.tensor_type.elem_type in (onnx.TensorProto.BOOL, onnx.TensorProto.INT64):
             worst = max(worst, float((a != b).mean()))
+        else:
+            worst = max(worst, float(np.abs(a - b).max()) / max(float(np.ptp(a)), 1e-9))
     return worst
 
 

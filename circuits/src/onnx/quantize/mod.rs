@@ -9,11 +9,14 @@
 //! Nothing here is trusted: the result is an ordinary ONNX file that the importer reads like any other, and the last
 //! step here is to import it, so that a model is either provable or refused with the nodes that stand in the way.
 
+mod decompose;
 mod emit;
 mod eval;
 mod kernels;
 mod layers;
+mod parts;
 mod ranges;
+mod recurrent;
 mod reduction;
 mod report;
 mod rewrite;

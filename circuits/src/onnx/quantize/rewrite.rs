@@ -1,8 +1,9 @@
 //! Float rewriting before quantization: equal functions in the form that quantizes best.
 //!
-//! What depends on constants alone is computed; BatchNormalization becomes part of the convolution or product before
-//! it; a matrix product and the addition of a bias become one Gemm; the factors of a Gemm become part of its weights;
-//! a division of two activations becomes a product with the reciprocal.
+//! What depends on constants alone is computed; operators that are not proved are expressed by others (`decompose`);
+//! BatchNormalization becomes part of the convolution or product before it; a matrix product and the addition of a
+//! bias become one Gemm; the factors of a Gemm become part of its weights; a division of two activations becomes a
+//! product with the reciprocal.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,17 +14,18 @@ use super::super::constant::Constant;
 use super::super::graph::Graph;
 use super::super::node::NodeView;
 use super::QuantizeError;
+use super::decompose::decompose;
 use super::eval::{Evaluator, Inputs, Values};
 use super::kernels::factors;
 
 /// Rewrites a graph; `sample` gives its inputs, to learn the shapes of tensors.
 pub(super) fn rewrite(graph: &mut Graph, sample: &Values) -> Result<(), QuantizeError> {
     fold(graph);
-    let shapes: HashMap<String, Vec<usize>> = Evaluator::new(graph)
-        .run(sample.clone(), super::proved)?
-        .into_iter()
-        .map(|(name, value)| (name, value.shape.clone()))
-        .collect();
+    let mut shapes = shapes(graph, sample)?;
+    // What follows a node that is taken apart is known only in the next round.
+    while decompose(graph, &shapes) {
+        shapes = self::shapes(graph, sample)?;
+    }
     divisions(graph, &shapes);
     biases(graph, &shapes);
     let mut i = 0;
@@ -38,6 +40,13 @@ pub(super) fn rewrite(graph: &mut Graph, sample: &Values) -> Result<(), Quantize
         }
     }
     Ok(())
+}
+
+/// Shapes of all tensors that depend on the input, as far as operators are known.
+fn shapes(graph: &Graph, sample: &Values) -> Result<HashMap<String, Vec<usize>>, QuantizeError> {
+    let values = Evaluator::new(graph).run(sample.clone(), super::proved)?;
+    let shape = |(name, value): (String, Arc<Constant>)| (name, value.shape.clone());
+    Ok(values.into_iter().map(shape).collect())
 }
 
 /// Replaces nodes that depend on constants alone by their results.

@@ -5,11 +5,13 @@ use std::path::Path;
 use prost::Message;
 use tract_onnx::pb::tensor_shape_proto::{Dimension, dimension};
 use tract_onnx::pb::{
-    GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto, TensorShapeProto,
-    TypeProto, ValueInfoProto, type_proto,
+    AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto,
+    TensorShapeProto, TypeProto, ValueInfoProto, type_proto,
 };
 
 use super::emit::Affine;
+use super::parts::ints_attribute;
+use super::rewrite::int_attribute;
 use super::*;
 use crate::onnx::Status;
 
@@ -204,6 +206,116 @@ fn accepts_nothing_outside_but_the_input() {
     let quantized = done(&model(&[1, 6], nodes, vec![]), &Options::default());
     let outside = |n: &&crate::onnx::NodeReport| n.status == Status::Outside;
     assert_eq!(quantized.imported.report.iter().filter(outside).count(), 0);
+}
+
+fn with(mut node: NodeProto, attribute: AttributeProto) -> NodeProto {
+    node.attribute.push(attribute);
+    node
+}
+
+fn ints(name: &str, dims: &[i64], data: &[i64]) -> TensorProto {
+    TensorProto {
+        name: name.into(),
+        dims: dims.to_vec(),
+        data_type: 7,
+        int64_data: data.to_vec(),
+        ..Default::default()
+    }
+}
+
+#[test]
+fn accepts_operators_that_are_expressed_by_others() {
+    let axes = || ints_attribute("axes", &[1]);
+    let reduced = |op| vec![with(node(op, &["x"], "y"), axes())];
+    let image: &[i64] = &[1, 4, 3, 3];
+    let scale_and_shift = || vec![floats("g", &[4]), floats("h", &[4])];
+    let hidden = |op| {
+        vec![with(
+            node(op, &["x", "w", "r"], "y"),
+            int_attribute("hidden_size", 2),
+        )]
+    };
+    let weights = |gates: i64| {
+        vec![
+            floats("w", &[1, 2 * gates, 3]),
+            floats("r", &[1, 2 * gates, 2]),
+        ]
+    };
+    let cases: Vec<(&[i64], Vec<NodeProto>, Vec<TensorProto>)> = vec![
+        (&[1, 5], reduced("ReduceL1"), vec![]),
+        (&[1, 5], reduced("ReduceL2"), vec![]),
+        (&[1, 5], reduced("ReduceSumSquare"), vec![]),
+        (&[1, 5], reduced("ReduceLogSumExp"), vec![]),
+        (&[1, 5], reduced("ReduceProd"), vec![]),
+        (&[1, 5], vec![node("LogSoftmax", &["x"], "y")], vec![]),
+        (&[1, 5], vec![node("Sum", &["x", "x", "x"], "y")], vec![]),
+        (image, vec![node("GlobalLpPool", &["x"], "y")], vec![]),
+        (&[1, 5], vec![node("LpNormalization", &["x"], "y")], vec![]),
+        (
+            image,
+            vec![with(node("LRN", &["x"], "y"), int_attribute("size", 3))],
+            vec![],
+        ),
+        (
+            image,
+            vec![node("InstanceNormalization", &["x", "g", "h"], "y")],
+            scale_and_shift(),
+        ),
+        (&[1, 3, 3], vec![node("Trilu", &["x"], "y")], vec![]),
+        (
+            &[1, 5],
+            vec![node("GatherElements", &["x", "i"], "y")],
+            vec![ints("i", &[1, 2], &[0, 0])],
+        ),
+        (
+            &[3, 2],
+            vec![node("GatherND", &["x", "i"], "y")],
+            vec![ints("i", &[2, 1], &[2, -3])],
+        ),
+        (
+            &[2, 2],
+            vec![node("ScatterElements", &["x", "i", "u"], "y")],
+            vec![ints("i", &[1, 2], &[1, 0]), floats("u", &[1, 2])],
+        ),
+        (&[4, 1, 3], hidden("RNN"), weights(1)),
+        (&[4, 1, 3], hidden("GRU"), weights(3)),
+        (&[4, 1, 3], hidden("LSTM"), weights(4)),
+    ];
+    for (shape, nodes, constants) in cases {
+        let op = nodes[0].op_type.clone();
+        let quantized = done(&model(shape, nodes, constants), &Options::default());
+        assert!(quantized.imported.tail.is_empty(), "{op}");
+        let error = &quantized.outputs[0].error;
+        assert!(error.relative_rms < 0.03, "{op}: {error:?}");
+    }
+}
+
+#[test]
+fn accepts_places_of_extremes() {
+    let nodes = vec![
+        node("Gemm", &["x", "w"], "l"),
+        with(node("ArgMax", &["l"], "y"), int_attribute("axis", 1)),
+    ];
+    let quantized = done(
+        &model(&[1, 4], nodes, vec![floats("w", &[4, 3])]),
+        &Options::default(),
+    );
+    assert!(quantized.imported.tail.is_empty());
+    let mut top = node("TopK", &["x", "k"], "v");
+    top.output.push("y".into());
+    let quantized = done(
+        &model(&[1, 6], vec![top], vec![ints("k", &[1], &[2])]),
+        &Options::default(),
+    );
+    assert!(quantized.imported.tail.is_empty());
+    let names: Vec<_> = quantized
+        .imported
+        .program
+        .nodes()
+        .iter()
+        .map(|n| n.op.id().name)
+        .collect();
+    assert_eq!(names, ["top_k"]);
 }
 
 #[test]
