@@ -7,6 +7,7 @@
 mod pool;
 mod step;
 
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::Arc;
 
@@ -31,7 +32,7 @@ pub struct VarInfo {
 }
 
 /// One element of a tensor during lowering.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Wire {
     /// A cell.
     Cell(VarId),
@@ -164,6 +165,8 @@ pub struct Lowering {
     pub maps: Vec<LinearMap>,
     /// All blocks, in order of evaluation.
     pub blocks: Vec<Block>,
+    /// Bounds on the forms of some maps, by place, that are tighter than interval arithmetic finds.
+    within: BTreeMap<u32, Range>,
     node: u32,
     renumbered: Vec<VarId>,
 }
@@ -216,6 +219,26 @@ impl Lowering {
         Ok((0..len as u32)
             .map(|index| Wire::Sum { map, index })
             .collect())
+    }
+
+    /// Linear forms whose values lie in `range` *because of the equations that are collected already*.
+    ///
+    /// Interval arithmetic does not see that `v − 2^b·⌊v / 2^b⌋` is small, or that a maximum is not below its inputs.
+    /// The caller does, and argues it in its documentation. It is sound because blocks are proved in order: the cells
+    /// of earlier blocks are functions of the inputs, whatever the prover does, so a bound that holds for these
+    /// functions holds for every accepted proof, and packing may rely on it as on one that a lookup enforces. A bound
+    /// that does not hold makes the circuit unsound, or an honest prover fail.
+    pub fn linear_within(
+        &mut self,
+        op: &'static str,
+        inputs: &[Wire],
+        forms: Arc<dyn LinearForms>,
+        range: Range,
+    ) -> Result<Wires, LowerError> {
+        let map = self.maps.len() as u32;
+        let wires = self.linear(op, inputs, forms)?;
+        self.within.insert(map, range);
+        Ok(wires)
     }
 
     /// Applies step functions: element `i` becomes `rules[rule_of(i)](x[i])`. Constants are folded, cells and
@@ -365,8 +388,10 @@ impl Lowering {
         cells[0]
     }
 
-    /// Bounds of form `index` of `map`, from the ranges that the circuit enforces on its inputs.
+    /// Bounds of form `index` of `map`, from the ranges that the circuit enforces on its inputs, and from what
+    /// [`Lowering::linear_within`] was told.
     pub fn form_range(&self, map: u32, index: u32) -> (i128, i128) {
+        let within = self.within.get(&map);
         let map = &self.maps[map as usize];
         let constant = i128::from(map.forms.constant(index as usize));
         let (mut lo, mut hi) = (constant, constant);
@@ -383,7 +408,10 @@ impl Lowering {
             lo += a.min(b);
             hi += a.max(b);
         });
-        (lo, hi)
+        match within {
+            Some(range) => (lo.max(i128::from(range.lo)), hi.min(i128::from(range.hi))),
+            None => (lo, hi),
+        }
     }
 }
 

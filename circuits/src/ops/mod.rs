@@ -16,11 +16,13 @@ mod product;
 mod requantize;
 mod scale;
 mod select;
+mod softmax;
 mod table;
 #[cfg(test)]
 pub(crate) mod testing;
 mod top_k;
 mod weighted_sum;
+mod wide;
 mod window;
 mod window_sum;
 
@@ -38,6 +40,7 @@ pub use product::Product;
 pub use requantize::{Requantize, Rule, Steps};
 pub use scale::ScaleRule;
 pub use select::Select;
+pub use softmax::{Logarithm, Piece, Softmax};
 pub use table::Table;
 pub use top_k::TopK;
 pub use weighted_sum::WeightedSum;
@@ -72,6 +75,7 @@ pub fn registry() -> Registry {
     registry.register(product::ID, Product::decode);
     registry.register(requantize::ID, Requantize::decode);
     registry.register(select::ID, Select::decode);
+    registry.register(softmax::ID, Softmax::decode);
     registry.register(table::ID, Table::decode);
     registry.register(top_k::ID, TopK::decode);
     registry.register(weighted_sum::ID, WeightedSum::decode);

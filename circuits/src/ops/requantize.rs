@@ -79,13 +79,43 @@ impl Steps {
         }
     }
 
+    /// The part of the function on `domain`.
+    pub(super) fn on(&self, domain: Range) -> StepRule {
+        let inside = |&&(start, _): &&(i64, i64)| domain.lo < start && start <= domain.hi;
+        let first = std::iter::once((domain.lo, self.eval(domain.lo)));
+        let pieces = first.chain(self.steps.iter().filter(inside).copied());
+        StepRule::from_pieces(domain, pieces.collect())
+    }
+
+    /// The value before the first threshold, the thresholds, their values.
+    pub(super) fn encode(&self, out: &mut Encoder) {
+        out.i64(self.first);
+        out.ints(&self.steps.iter().map(|s| s.0).collect::<Vec<_>>());
+        out.ints(&self.steps.iter().map(|s| s.1).collect::<Vec<_>>());
+    }
+
+    /// The inverse of [`Steps::encode`].
+    pub(super) fn decode(reader: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        let first = reader.i64()?;
+        let (starts, values) = (reader.ints()?, reader.ints()?);
+        if starts.len() != values.len() {
+            return Err(DecodeError::Malformed("steps"));
+        }
+        Ok(Self::new(first, starts.into_iter().zip(values).collect())?)
+    }
+
+    /// Number of thresholds.
+    pub(super) fn len(&self) -> usize {
+        self.steps.len()
+    }
+
     /// All values, in order of their pieces.
-    fn values(&self) -> impl Iterator<Item = i64> + '_ {
+    pub(super) fn values(&self) -> impl Iterator<Item = i64> + '_ {
         std::iter::once(self.first).chain(self.steps.iter().map(|&(_, value)| value))
     }
 
     /// Bounds of the values on `range`.
-    fn outputs(&self, range: Range) -> Range {
+    pub(super) fn outputs(&self, range: Range) -> Range {
         let ends = [self.eval(range.lo), self.eval(range.hi)];
         let inside = self
             .steps
@@ -128,14 +158,7 @@ impl Rule {
     fn on(&self, domain: Range) -> StepRule {
         match self {
             Self::Scale(rule) => StepRule::monotone(domain, Some(rule.scale()), |x| rule.eval(x)),
-            Self::Steps(rule) => {
-                let inside = rule
-                    .steps
-                    .iter()
-                    .filter(|&&(start, _)| domain.lo < start && start <= domain.hi);
-                let first = std::iter::once((domain.lo, rule.eval(domain.lo)));
-                StepRule::from_pieces(domain, first.chain(inside.copied()).collect())
-            }
+            Self::Steps(rule) => rule.on(domain),
         }
     }
 }
@@ -193,17 +216,7 @@ impl Requantize {
 fn decode_rule(reader: &mut Decoder<'_>) -> Result<Rule, DecodeError> {
     match reader.u8()? {
         0 => Ok(Rule::Scale(ScaleRule::decode(reader)?)),
-        1 => {
-            let first = reader.i64()?;
-            let (starts, values) = (reader.ints()?, reader.ints()?);
-            if starts.len() != values.len() {
-                return Err(DecodeError::Malformed("steps"));
-            }
-            Ok(Rule::Steps(Steps::new(
-                first,
-                starts.into_iter().zip(values).collect(),
-            )?))
-        }
+        1 => Ok(Rule::Steps(Steps::decode(reader)?)),
         _ => Err(DecodeError::Malformed("rule")),
     }
 }
@@ -269,9 +282,7 @@ impl Operator for Requantize {
                 }
                 Rule::Steps(rule) => {
                     out.u8(1);
-                    out.i64(rule.first);
-                    out.ints(&rule.steps.iter().map(|s| s.0).collect::<Vec<_>>());
-                    out.ints(&rule.steps.iter().map(|s| s.1).collect::<Vec<_>>());
+                    rule.encode(out);
                 }
             }
         }
