@@ -99,6 +99,10 @@ impl Importer<'_> {
                 self.close_extreme(node, parts, *largest, &real.expr, y)?,
                 Status::Exact,
             ),
+            Base::Softmax(pending) => (
+                ops::softmax::close(self, node, pending, &real.expr, y)?,
+                ops::softmax::STATUS,
+            ),
             Base::Constant(c) => (self.close_constant(node, c, &real.expr, y)?, Status::Exact),
             Base::Select(condition, values) => {
                 if *real.expr != Expr::X || y.axis.is_some() {

@@ -118,6 +118,11 @@ pub(crate) const SUM: Facts = facts(
     "constant axes; one scale for the input",
     Exactness::Documented("Averages"),
 );
+pub(crate) const SOFTMAX: Facts = facts(
+    BYTES,
+    "one scale of at most 2; at most 4096 elements along the axis; QuantizeLinear or data movement follows directly",
+    Exactness::Documented("Softmax"),
+);
 pub(crate) const RANKING: Facts = facts(
     NARROW,
     "one scale; at most 4096 elements along the axis; k constant",

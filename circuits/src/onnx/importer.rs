@@ -510,11 +510,11 @@ impl<'a> Importer<'a> {
 /// Why an operator without an entry is refused.
 fn unknown(op: &str) -> NodeError {
     match op {
-        "Softmax" | "LogSoftmax" | "QLinearSoftmax" => NodeError::Input {
+        "InstanceNormalization" | "GroupNormalization" => NodeError::Input {
             input: 0,
             what: "x",
-            reason: "a quotient of two values that depend on the input has no integer rule; leave the operator after \
-                     the last DequantizeLinear, where it stays outside the proof (ArgMax of its input is proved)",
+            reason: "mean and variance of the input have no integer rule of their own; `zkonnx quantize` expresses the \
+                     operator of the float model by others that are proved",
         },
         _ => NodeError::Unknown,
     }

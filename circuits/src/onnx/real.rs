@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::constant::Constant;
 use super::error::NodeError;
 use super::expr::Expr;
+use super::ops::softmax;
 use crate::ops::{MatMul, Window};
 use crate::program::{DataType, OpError, Operator, Range, TensorId};
 
@@ -111,6 +112,8 @@ pub(crate) enum Base {
     Constant(Arc<Constant>),
     /// One of two reals, as a boolean tensor says.
     Select(TensorId, Box<(Real, Real)>),
+    /// Exponentials along an axis, divided by their sum.
+    Softmax(softmax::Pending),
     /// The largest (or smallest) of several reals, element by element.
     Extreme(Vec<Real>, bool),
 }

@@ -7,7 +7,7 @@ use super::importer::{Done, Importer};
 use super::node::NodeView;
 use super::ops::{
     activation, elementwise, fold, linear, logic, movement, pool, quantization, ranking, reduction,
-    resize, selection, transposed,
+    resize, selection, softmax, transposed,
 };
 
 /// From a node to values.
@@ -185,6 +185,7 @@ const ENTRIES: &[Entry] = &[
     onnx("Identity", movement::identity, &facts::MOVEMENT),
     onnx("LeakyRelu", activation::activation, &facts::FUNCTION),
     onnx("Log", activation::activation, &facts::FUNCTION),
+    onnx("LogSoftmax", softmax::softmax, &facts::SOFTMAX),
     closing(onnx("MatMul", linear::matmul, &facts::PRODUCT_OF_MATRICES)),
     closing(onnx(
         "MatMulInteger",
@@ -239,6 +240,7 @@ const ENTRIES: &[Entry] = &[
     onnx("Sinh", activation::activation, &facts::FUNCTION),
     onnx("Size", fold::shape, &facts::SHAPES),
     onnx("Slice", selection::slice, &facts::MOVEMENT),
+    onnx("Softmax", softmax::softmax, &facts::SOFTMAX),
     onnx("Softplus", activation::activation, &facts::FUNCTION),
     onnx("Softsign", activation::activation, &facts::FUNCTION),
     onnx("SpaceToDepth", selection::depth_space, &facts::MOVEMENT),
@@ -275,6 +277,11 @@ const ENTRIES: &[Entry] = &[
     microsoft("QLinearLeakyRelu", activation::qlinear, &facts::FUNCTION),
     microsoft("QLinearMul", elementwise::qlinear, &facts::PRODUCT),
     microsoft("QLinearSigmoid", activation::qlinear, &facts::FUNCTION),
+    microsoft(
+        "QLinearSoftmax",
+        softmax::qlinear_softmax,
+        &facts::SOFTMAX,
+    ),
     microsoft(
         "QuantizeLinear",
         quantization::quantize_linear,

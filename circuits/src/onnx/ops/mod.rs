@@ -14,4 +14,5 @@ pub(crate) mod ranking;
 pub(crate) mod reduction;
 pub(crate) mod resize;
 pub(crate) mod selection;
+pub(crate) mod softmax;
 pub(crate) mod transposed;

@@ -84,9 +84,9 @@ fn replacement(
 }
 
 /// Whether a node is the usual end of a classifier: exact in float after the proof, where there is one before it.
-fn ends(graph: &Graph, node: &NodeProto) -> bool {
+pub(super) fn ends(graph: &Graph, node: &NodeProto) -> bool {
     let first = |x: &String| graph.inputs.iter().any(|i| i.name == *x);
-    node.op_type == "LogSoftmax"
+    ["Softmax", "LogSoftmax"].contains(&node.op_type.as_str())
         && !node.input.iter().any(first)
         && !graph
             .nodes

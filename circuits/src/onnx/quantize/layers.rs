@@ -6,6 +6,7 @@ use tract_onnx::pb::NodeProto;
 
 use super::super::graph::{Graph, InputType, node_name};
 use super::QuantizeError;
+use super::decompose::ends;
 use super::eval::Values;
 use super::proved;
 use super::rewrite::uses;
@@ -112,7 +113,7 @@ fn tail(graph: &Graph) -> Result<Vec<bool>, QuantizeError> {
     let mut outside: HashMap<&str, &NodeProto> = HashMap::new();
     let mut tail = Vec::with_capacity(graph.nodes.len());
     for node in &graph.nodes {
-        let cause = match proved(node) {
+        let cause = match proved(node) && !ends(graph, node) {
             false => Some(node),
             true => node
                 .input
