@@ -254,6 +254,16 @@ impl Expr {
         Arc::new(Self::Unary(f, self.clone()))
     }
 
+    /// The expression of another expression's value.
+    pub(crate) fn of(self: &Arc<Self>, inner: &Arc<Self>) -> Arc<Self> {
+        match self.as_ref() {
+            Self::X => inner.clone(),
+            Self::Const(_) => self.clone(),
+            Self::Unary(f, a) => Arc::new(Self::Unary(*f, a.of(inner))),
+            Self::Binary(f, a, b) => Arc::new(Self::Binary(*f, a.of(inner), b.of(inner))),
+        }
+    }
+
     /// The value at `x` for the lane, which is an index of the axis of [`Expr::spread`].
     pub(crate) fn eval(&self, x: f32, lane: usize) -> f32 {
         match self {

@@ -11,7 +11,7 @@ use super::pool::quantized;
 use std::sync::Arc;
 
 /// The function that a node applies.
-fn function(node: &NodeView<'_>) -> Result<Unary, NodeError> {
+pub(crate) fn function(node: &NodeView<'_>) -> Result<Unary, NodeError> {
     let name = node.op().strip_prefix("QLinear").unwrap_or(node.op());
     Ok(match name {
         "Abs" => Unary::Abs,

@@ -15,8 +15,34 @@ use super::quantization::dequantize;
 use crate::ops::{Constant, Lanes, Maximum, Move, Reshape, Table, broadcast};
 use crate::program::{Range, TensorId, elements};
 
+/// A tensor that is combined with itself, as the float function of one tensor that it is if more than a clamp follows:
+/// then no kernel of two tensors has a part in it.
+fn of_one(real: &Real) -> Real {
+    let (Base::Pair(pair), true) = (&real.base, real.after.is_empty()) else {
+        return real.clone();
+    };
+    if pair.a != pair.b {
+        return real.clone();
+    }
+    let f = match pair.op {
+        PairOp::Add => Binary::Add,
+        PairOp::Sub => Binary::Sub,
+        PairOp::Mul => Binary::Mul,
+    };
+    let both = Arc::new(Expr::Binary(f, Arc::new(Expr::X), Arc::new(Expr::X)));
+    Real {
+        base: Base::Quantized(pair.a.clone()),
+        expr: real.expr.of(&both),
+        ..real.clone()
+    }
+}
+
 /// Appends a function of each element.
 fn append(real: &Real, f: Unary) -> Result<Real, NodeError> {
+    let real = &match f {
+        Unary::Relu | Unary::Clip(..) if real.expr.as_clamp().is_some() => real.clone(),
+        _ => of_one(real),
+    };
     let expr = real.expr.unary(f);
     let pooled = real.after.iter().any(|d| matches!(d, Deferred::MaxPool(_)));
     let monotone = Expr::Unary(f, Arc::new(Expr::X)).is_monotone();
@@ -200,6 +226,7 @@ pub(crate) fn batch_normalization(
 
 /// Combines each element with a constant; `first` says that the constant is the first argument.
 fn with_operand(real: &Real, f: Binary, operand: Operand, first: bool) -> Result<Real, NodeError> {
+    let real = &of_one(real);
     if matches!(operand, Operand::Axis(..)) && !real.after.is_empty() {
         return Err(NodeError::Island {
             reason: "a constant for each channel follows data movement",
@@ -301,6 +328,7 @@ fn two_reals(_: &NodeView<'_>, f: Binary, x: &Real, y: &Real) -> Result<Done, No
             shape,
         )));
     }
+    let (x, y) = (&of_one(x), &of_one(y));
     let same = match (&x.base, &y.base) {
         (Base::Quantized(a), Base::Quantized(b)) => a == b,
         (Base::Acc(a), Base::Acc(b)) => a.tensor == b.tensor,

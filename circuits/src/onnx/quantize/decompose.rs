@@ -69,7 +69,7 @@ fn replacement(
     node: &NodeProto,
     shapes: &HashMap<String, Vec<usize>>,
 ) -> Option<Made> {
-    if domain_name(&node.domain) != STANDARD || ends(graph, node) {
+    if domain_name(&node.domain) != STANDARD {
         return None;
     }
     let context = Context {
@@ -83,22 +83,10 @@ fn replacement(
     Some((parts.nodes, parts.constants))
 }
 
-/// Whether a node is the usual end of a classifier: exact in float after the proof, where there is one before it.
-pub(super) fn ends(graph: &Graph, node: &NodeProto) -> bool {
-    let first = |x: &String| graph.inputs.iter().any(|i| i.name == *x);
-    ["Softmax", "LogSoftmax"].contains(&node.op_type.as_str())
-        && !node.input.iter().any(first)
-        && !graph
-            .nodes
-            .iter()
-            .any(|n| n.input.iter().any(|x| node.output.contains(x)))
-}
-
 fn results(p: &mut Parts<'_>, node: &NodeView<'_>, cx: &Context<'_>) -> Option<Vec<String>> {
     let one = match node.op() {
         "ReduceL1" | "ReduceL2" | "ReduceSumSquare" | "ReduceLogSum" | "ReduceLogSumExp"
         | "ReduceProd" => reduction(p, node, cx),
-        "LogSoftmax" => log_softmax(p, node, cx),
         "Sum" | "Mean" => sum(p, node),
         "LpPool" | "GlobalLpPool" => lp_pool(p, node, cx),
         "LpNormalization" => lp_normalization(p, node),
@@ -146,7 +134,7 @@ fn reduction(p: &mut Parts<'_>, node: &NodeView<'_>, cx: &Context<'_>) -> Option
             let sum = p.reduce("ReduceSum", x, &axes);
             p.op("Log", &[&sum])
         }
-        "ReduceLogSumExp" => log_sum_exp(p, x, &axes).0,
+        "ReduceLogSumExp" => log_sum_exp(p, x, &axes),
         _ => product(p, node, x, &shape, &axes)?,
     };
     if node.flag("keepdims", true).ok()? {
@@ -163,14 +151,14 @@ fn reduction(p: &mut Parts<'_>, node: &NodeView<'_>, cx: &Context<'_>) -> Option
     Some(p.reshape(&y, &kept))
 }
 
-/// `m + ln Σ e^(x − m)` with `m` the largest, and `x − m`.
-fn log_sum_exp(p: &mut Parts<'_>, x: &str, axes: &[i64]) -> (String, String) {
+/// `m + ln Σ e^(x − m)` with `m` the largest.
+fn log_sum_exp(p: &mut Parts<'_>, x: &str, axes: &[i64]) -> String {
     let largest = p.reduce("ReduceMax", x, axes);
     let below = p.op("Sub", &[x, &largest]);
     let powers = p.op("Exp", &[&below]);
     let sum = p.reduce("ReduceSum", &powers, axes);
     let log = p.op("Log", &[&sum]);
-    (p.op("Add", &[&largest, &log]), below)
+    p.op("Add", &[&largest, &log])
 }
 
 /// The product along one axis, by halves.
@@ -202,21 +190,6 @@ fn product(
             .collect();
     }
     factors.pop()
-}
-
-fn log_softmax(p: &mut Parts<'_>, node: &NodeView<'_>, cx: &Context<'_>) -> Option<String> {
-    let rank = cx.shape(node, 0)?.len();
-    let old = p.opset() < 13;
-    let axis = node.int("axis", if old { 1 } else { -1 }).ok()?;
-    let axis = node.axis("axis", axis, rank).ok()? as i64;
-    let axes: Vec<i64> = (axis..if old { rank as i64 } else { axis + 1 }).collect();
-    let x = node.input(0)?;
-    let largest = p.reduce("ReduceMax", x, &axes);
-    let below = p.op("Sub", &[x, &largest]);
-    let powers = p.op("Exp", &[&below]);
-    let sum = p.reduce("ReduceSum", &powers, &axes);
-    let log = p.op("Log", &[&sum]);
-    Some(p.op("Sub", &[&below, &log]))
 }
 
 fn sum(p: &mut Parts<'_>, node: &NodeView<'_>) -> Option<String> {

@@ -8,6 +8,7 @@ use super::super::close::quantize;
 use super::super::constant::{Constant, Data};
 use super::super::graph::Graph;
 use super::eval::Values;
+use super::integral::is_whole;
 use super::layers::{Layers, bias_of};
 use super::ranges::Ranges;
 use super::report::Pair;
@@ -51,6 +52,20 @@ impl Affine {
             zero: (zero.round_ties_even() as i64).clamp(range.lo, range.hi),
         }
     }
+
+    /// The scale one, if whole numbers between `lo ≤ 0` and `hi ≥ 0` fit the type.
+    pub(super) fn whole((lo, hi): (f32, f32), byte: Byte) -> Option<Self> {
+        let range = Range::of(byte.dtype());
+        let fits = f64::from(hi) - f64::from(lo) <= (range.hi - range.lo) as f64;
+        // Zero stays the zero point where it can, so that truths are what they were.
+        let zero = (range.lo - lo as i64).max(range.lo);
+        let zero = if lo as i64 >= range.lo && hi as i64 <= range.hi {
+            0
+        } else {
+            zero
+        };
+        fits.then_some(Self { scale: 1.0, zero })
+    }
 }
 
 struct Writer<'a> {
@@ -77,10 +92,14 @@ pub(super) fn emit(
     ranges: &Ranges,
     options: &Options,
 ) -> Result<Emitted, QuantizeError> {
-    let params = ranges
-        .iter()
-        .map(|(root, range)| (root.clone(), Affine::of(*range, options.activations)))
-        .collect();
+    let affine = |(root, range): (&String, &(f32, f32))| {
+        let whole = layers.integral.contains(root);
+        let whole = whole.then(|| Affine::whole(*range, options.activations));
+        let affine = whole.flatten();
+        let affine = affine.unwrap_or_else(|| Affine::of(*range, options.activations));
+        (root.clone(), affine)
+    };
+    let params = ranges.iter().map(affine).collect();
     let mut writer = Writer {
         graph,
         values,
@@ -285,6 +304,8 @@ impl Writer<'_> {
         let x = self.activation(node.input.first()?)?;
         let bias = self.bias_constant(node);
         let lanes = if each { n } else { 1 };
+        // Whole weights are exact with a scale of one.
+        let whole = is_whole(weights) && data.iter().any(|v| *v != 0.0);
         let mut params = Vec::with_capacity(lanes);
         for lane in 0..lanes {
             let values = data
@@ -296,14 +317,21 @@ impl Writer<'_> {
                 (true, len) if len == n => b[lane].abs(),
                 _ => b.iter().fold(0.0, |m, v| v.abs().max(m)),
             });
-            params.push(self.weight_scale((lo, hi), largest / x.scale));
+            params.push(self.weight_scale((lo, hi), largest / x.scale, whole));
         }
         Some((params, each.then_some(axis)))
     }
 
-    /// Scale and zero point of weights in a range, with a bias of so many input scales.
-    fn weight_scale(&self, (lo, hi): (f32, f32), bias: f32) -> Affine {
+    /// Scale and zero point of weights in a range, which may be `whole` numbers, with a bias of so many input scales.
+    fn weight_scale(&self, (lo, hi): (f32, f32), bias: f32, whole: bool) -> Affine {
         let zeros = lo == 0.0 && hi == 0.0;
+        let limits = Range::of(self.options.weights.dtype());
+        if whole && bias <= MAX_BIAS && lo as i64 >= limits.lo.max(-127) && hi as i64 <= limits.hi {
+            return Affine {
+                scale: 1.0,
+                zero: 0,
+            };
+        }
         let least = if zeros {
             bias / BIAS_STEPS
         } else {

@@ -6,8 +6,9 @@ use tract_onnx::pb::NodeProto;
 
 use super::super::graph::{Graph, InputType, node_name};
 use super::QuantizeError;
-use super::decompose::ends;
 use super::eval::Values;
+use super::fuse::{fused, is_function};
+use super::integral::integral;
 use super::proved;
 use super::rewrite::uses;
 
@@ -24,7 +25,7 @@ const ABSORBING: [&str; 8] = [
 ];
 
 /// Operators of which a result is always one of the values of the first input.
-const SELECTING: [&str; 20] = [
+pub(super) const SELECTING: [&str; 20] = [
     "DepthToSpace",
     "Dropout",
     "Expand",
@@ -56,6 +57,8 @@ pub(super) struct Layers {
     pub(super) quantized: Vec<(String, String)>,
     /// For each quantized tensor, the one whose scale it has.
     pub(super) scale_of: HashMap<String, String>,
+    /// Tensors of whole numbers.
+    pub(super) integral: HashSet<String>,
 }
 
 impl Layers {
@@ -63,7 +66,8 @@ impl Layers {
     pub(super) fn new(graph: &Graph, values: &Values) -> Result<Self, QuantizeError> {
         let tail = tail(graph)?;
         let is_float = |name: &str| values.get(name).is_some_and(|v| v.as_floats().is_some());
-        let absorbed = absorbed(graph, &tail);
+        let mut inside = absorbed(graph, &tail, values);
+        inside.extend(fused(graph, &tail, values, &inside));
         let mut quantized = Vec::new();
         let mut scale_of: HashMap<String, String> = HashMap::new();
         let used: HashSet<&str> = graph
@@ -85,7 +89,7 @@ impl Layers {
         }
         for (node, _) in graph.nodes.iter().zip(&tail).filter(|(_, tail)| !**tail) {
             for output in node.output.iter().filter(|o| is_float(o)) {
-                if absorbed.contains(output) {
+                if inside.contains(output) {
                     continue;
                 }
                 let first = node.input.first().and_then(|x| scale_of.get(x));
@@ -104,8 +108,20 @@ impl Layers {
             tail,
             quantized,
             scale_of,
+            integral: integral(graph, values),
         })
     }
+}
+
+/// Whether a node is the usual end of a classifier: exact in float after the proof, where there is one before it.
+fn ends(graph: &Graph, node: &NodeProto) -> bool {
+    let first = |x: &String| graph.inputs.iter().any(|i| i.name == *x);
+    ["Softmax", "LogSoftmax"].contains(&node.op_type.as_str())
+        && !node.input.iter().any(first)
+        && !graph
+            .nodes
+            .iter()
+            .any(|n| n.input.iter().any(|x| node.output.contains(x)))
 }
 
 /// The nodes from the first operators on that are not proved. Nothing after them may need the proof.
@@ -136,7 +152,7 @@ fn tail(graph: &Graph) -> Result<Vec<bool>, QuantizeError> {
 }
 
 /// Tensors that stay float between an operator and the activation or bias that it absorbs.
-fn absorbed(graph: &Graph, tail: &[bool]) -> HashSet<String> {
+fn absorbed(graph: &Graph, tail: &[bool], values: &Values) -> HashSet<String> {
     let mut absorbed = HashSet::new();
     for (node, _) in graph.nodes.iter().zip(tail).filter(|(_, tail)| !**tail) {
         let constant = |n: &String| n.is_empty() || graph.constants.contains_key(n);
@@ -147,7 +163,10 @@ fn absorbed(graph: &Graph, tail: &[bool]) -> HashSet<String> {
         let [output] = node.output.as_slice() else {
             continue;
         };
-        if !ABSORBING.contains(&node.op_type.as_str()) || uses(graph, output) != 1 {
+        if !ABSORBING.contains(&node.op_type.as_str())
+            || uses(graph, output) != 1
+            || is_function(graph, values, &absorbed, node)
+        {
             continue;
         }
         let next = graph

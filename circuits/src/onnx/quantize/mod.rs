@@ -3,8 +3,8 @@
 //! Every operator that the importer knows gets QuantizeLinear and DequantizeLinear around it, also those that other
 //! tools leave in float. Weights are symmetric int8 by default, for the tensor or for each output channel; activations
 //! are asymmetric uint8 with one scale; a bias is int32 with the product of both scales. Relu and Clip are absorbed by
-//! the operator before them, movement and maxima keep the scale of their input. Operators after the last one that is
-//! known (a Softmax, an ArgMax) stay float and outside the proof.
+//! the operator before them, functions of functions become one, movement and maxima keep the scale of their input.
+//! Operators after the last one that is known stay float and outside the proof.
 //!
 //! Nothing here is trusted: the result is an ordinary ONNX file that the importer reads like any other, and the last
 //! step here is to import it, so that a model is either provable or refused with the nodes that stand in the way.
@@ -12,6 +12,8 @@
 mod decompose;
 mod emit;
 mod eval;
+mod fuse;
+mod integral;
 mod kernels;
 mod layers;
 mod parts;

@@ -290,6 +290,78 @@ fn accepts_operators_that_are_expressed_by_others() {
     }
 }
 
+fn kernels(quantized: &Quantized) -> Vec<&'static str> {
+    let nodes = quantized.imported.program.nodes();
+    nodes.iter().map(|n| n.op.id().name).collect()
+}
+
+#[test]
+fn accepts_a_chain_of_functions_as_one_table() {
+    let gelu = |last: NodeProto| {
+        let nodes = vec![
+            node("Div", &["x", "r"], "a"),
+            node("Erf", &["a"], "e"),
+            node("Add", &["e", "one"], "s"),
+            node("Mul", &["x", "s"], "p"),
+            node("Mul", &["p", "h"], "g"),
+            last,
+        ];
+        let constants = vec![floats("r", &[]), floats("one", &[1]), floats("h", &[4])];
+        done(&model(&[1, 4], nodes, constants), &Options::default())
+    };
+    let alone = gelu(node("Neg", &["g"], "y"));
+    assert_eq!(kernels(&alone), ["table"]);
+    assert_eq!(alone.layers.len(), 2);
+    // What others read is quantized by itself, and the chain goes on from there.
+    let shared = gelu(node("Concat", &["g", "x"], "y"));
+    let tensors: Vec<&str> = shared.layers.iter().map(|l| l.tensor.as_str()).collect();
+    assert!(shared.layers.len() == 3, "{tensors:?}");
+}
+
+#[test]
+fn accepts_a_square_as_part_of_a_chain() {
+    let nodes = vec![
+        node("Mul", &["x", "x"], "q"),
+        node("Mul", &["q", "x"], "c"),
+        node("Add", &["c", "q"], "s"),
+        node("Sqrt", &["q"], "r"),
+        node("Add", &["s", "r"], "y"),
+    ];
+    let quantized = done(&model(&[1, 4], nodes, vec![]), &Options::default());
+    assert_eq!(kernels(&quantized), ["table"]);
+    assert!(quantized.outputs[0].error.relative_rms < 0.02);
+}
+
+#[test]
+fn accepts_truths_as_whole_numbers() {
+    let cast = with(node("Cast", &["m"], "f"), int_attribute("to", 1));
+    let nodes = vec![
+        node("Less", &["x", "z"], "m"),
+        cast,
+        node("MatMul", &["f", "w"], "s"),
+        node("Equal", &["s", "c"], "y"),
+    ];
+    let mut weights = floats("w", &[4, 2]);
+    weights.float_data = vec![1.0, -1.0, 1.0, 1.0, 0.0, 1.0, -1.0, 1.0];
+    let mut count = floats("c", &[2]);
+    count.float_data = vec![1.0, 2.0];
+    let mut zero = floats("z", &[]);
+    zero.float_data = vec![0.0];
+    for activations in [Byte::U8, Byte::I8] {
+        let options = Options {
+            activations,
+            ..Options::default()
+        };
+        let bytes = model(
+            &[1, 4],
+            nodes.clone(),
+            vec![weights.clone(), count.clone(), zero.clone()],
+        );
+        let error = &done(&bytes, &options).outputs[0].error;
+        assert_eq!(error.max_abs, 0.0, "{options:?}");
+    }
+}
+
 #[test]
 fn accepts_places_of_extremes() {
     let nodes = vec![
