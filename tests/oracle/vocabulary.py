@@ -337,6 +337,28 @@ def qlinear_function(net, x):
     return True
 
 
+def softmax(net, x):
+    """Softmax in both forms, with the zero point of quantizers: the kernel for int8 does not saturate.
+
+    Of a single element the kernel makes an infinity.
+    """
+    axes = [axis for axis in range(-1, len(x.shape)) if x.shape[axis] > 1]
+    if not axes:
+        return False
+    axis = net.choose(axes)
+    scale, zero = net.choose((1 / 256, 1 / 255, 1 / 200)), np.iinfo(net.kind).min
+    if net.rng.random() < 0.6:
+        real = net.node("Softmax", [net.real(x)], axis=axis)
+        net.quantize(real, x.shape, "Softmax", [x], scale, zero)
+        return True
+    y = Quantized("", x.shape, F32(scale), net.kind(zero))
+    inputs = [*net.operands(x), *net.parameters(y)]
+    opset = int(net.choose((11, 13)))
+    name = net.node("QLinearSoftmax", inputs, domain=MICROSOFT, axis=axis, opset=opset)
+    net.done(name, x.shape, "Softmax", [x], y.scale, y.zero)
+    return True
+
+
 def qlinear_pool(net, x):
     if len(x.shape) != 4 or min(x.shape[2:]) < 2:
         return False
@@ -442,5 +464,5 @@ OPERATORS = (
     function, function, chain, clip, with_constant, convolution, convolution, transposed, dense,
     dense, pair, pair, product, pool, pool, reduction, ranking, concat, movement, movement, resize, choice,
     qlinear_function, qlinear_pool, qlinear_choice, logic, gated, of_positive, normalization, split,
-    blocks,
+    blocks, softmax,
 )  # fmt: skip

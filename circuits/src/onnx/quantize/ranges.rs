@@ -11,6 +11,9 @@ use super::{Method, QuantizeError, proved};
 /// Smallest and largest value, zero included, of each tensor that has a scale of its own.
 pub(super) type Ranges = HashMap<String, (f32, f32)>;
 
+/// The range of a Softmax, whatever the samples: steps of 1/256, since the integer rule counts whole levels of one.
+const SOFTMAX: (f32, f32) = (0.0, 255.0 / 256.0);
+
 /// Bins of a distribution.
 const BINS: usize = 4096;
 
@@ -41,10 +44,16 @@ pub(super) fn find(
             }
             Ok(a)
         })?;
-    match method {
-        Method::MinMax => Ok(extremes),
-        Method::Percentile(p) => percentiles(evaluator, layers, samples, &extremes, p),
+    let mut ranges = match method {
+        Method::MinMax => extremes,
+        Method::Percentile(p) => percentiles(evaluator, layers, samples, &extremes, p)?,
+    };
+    for (name, _) in layers.quantized.iter().filter(|(_, op)| op == "Softmax") {
+        if let Some(range) = ranges.get_mut(name) {
+            *range = SOFTMAX;
+        }
     }
+    Ok(ranges)
 }
 
 fn visit(layers: &Layers, values: &Values, mut f: impl FnMut(&str, &[f32])) {

@@ -196,6 +196,30 @@ fn accepts_a_tail_that_stays_float() {
 }
 
 #[test]
+fn accepts_a_softmax_between_products() {
+    let nodes = vec![
+        node("MatMul", &["x", "w"], "l"),
+        node("Softmax", &["l"], "p"),
+        node("MatMul", &["p", "v"], "y"),
+    ];
+    let bytes = model(
+        &[3, 4],
+        nodes,
+        vec![floats("w", &[4, 3]), floats("v", &[3, 2])],
+    );
+    let quantized = done(&bytes, &Options::default());
+    assert!(quantized.imported.tail.is_empty());
+    let mut names = quantized
+        .imported
+        .program
+        .nodes()
+        .iter()
+        .map(|n| n.op.id().name);
+    assert!(names.any(|name| name == "softmax"));
+    assert!(quantized.outputs[0].error.relative_rms < 0.02);
+}
+
+#[test]
 fn accepts_nothing_outside_but_the_input() {
     let nodes = vec![
         node("Sigmoid", &["x"], "s"),
