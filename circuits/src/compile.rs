@@ -159,6 +159,15 @@ struct Lowered {
 
 impl Lowered {
     fn new(program: Arc<Program>, visibility: InputVisibility) -> Result<Self, CompileError> {
+        // Ports that no claim can carry are refused before anything is made for their elements.
+        let specs = |ports: &[Port]| -> Result<Vec<PortSpec>, CompileError> {
+            ports.iter().map(|port| spec(&program, port)).collect()
+        };
+        let public = PublicLayout::new(
+            visibility,
+            specs(program.inputs())?,
+            specs(program.outputs())?,
+        )?;
         let mut lowering = Lowering::default();
         let mut wires: Vec<Wires> = Vec::with_capacity(program.facts().len());
         lowering.enter_node(NO_NODE);
@@ -191,14 +200,6 @@ impl Lowered {
                 })?;
             wires.extend(outputs);
         }
-        let specs = |ports: &[Port]| -> Result<Vec<PortSpec>, CompileError> {
-            ports.iter().map(|port| spec(&program, port)).collect()
-        };
-        let public = PublicLayout::new(
-            visibility,
-            specs(program.inputs())?,
-            specs(program.outputs())?,
-        )?;
         let outputs = program
             .outputs()
             .iter()

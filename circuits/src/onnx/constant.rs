@@ -5,6 +5,15 @@ use tract_onnx::pb::{TensorProto, tensor_proto};
 use super::error::TensorProblem;
 use crate::program::{DataType, MAX_ELEMENTS, MAX_RANK, Range, elements};
 
+/// Elements of a constant that is computed from a smaller one, and of all that are computed in a model beside eight
+/// times those in its file: so that a short file does not ask for much memory.
+pub(crate) const MAX_COMPUTED_ELEMENTS: usize = 1 << 22;
+
+/// Whether a constant of `len` elements may be computed from `from` elements.
+pub(crate) fn may_compute(len: usize, from: usize) -> bool {
+    len <= MAX_COMPUTED_ELEMENTS.max(from.saturating_mul(2)) && len <= MAX_ELEMENTS
+}
+
 /// The elements of a constant.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Data {

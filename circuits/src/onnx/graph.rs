@@ -23,7 +23,7 @@ pub(crate) const MICROSOFT: &str = "com.microsoft";
 pub(crate) const OPSETS: (i64, i64) = (10, 26);
 
 /// Largest number of elements of all constants together.
-pub(crate) const MAX_CONSTANT_ELEMENTS: usize = 1 << 26;
+const MAX_CONSTANT_ELEMENTS: usize = 1 << 26;
 
 /// Type of a graph input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

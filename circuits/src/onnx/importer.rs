@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use tract_onnx::pb::NodeProto;
 
-use super::constant::Constant;
+use super::constant::{Constant, MAX_COMPUTED_ELEMENTS};
 use super::error::{ImportError, NodeError, NodeProblem, TensorProblem};
 use super::extension::{Extension, Registry};
-use super::graph::{Graph, InputType, MAX_CONSTANT_ELEMENTS, domain_name, node_name};
+use super::graph::{Graph, InputType, domain_name, node_name};
 use super::node::NodeView;
 use super::real::{Acc, Base, Params, Quantized, QuantizedConstant, Real, Value};
 use super::registry::{self, Entry};
@@ -60,12 +60,15 @@ pub(crate) struct Importer<'a> {
     tail: Vec<usize>,
     /// Elements of all constants made by nodes.
     folded: usize,
+    /// How many of these there may be.
+    most_folded: usize,
     /// First outputs of the nodes whose results reach an integer kernel.
     feeds_kernel: HashSet<&'a str>,
 }
 
 /// Imports a checked graph.
 pub(crate) fn import(graph: &Graph, registry: &Registry) -> Result<Imported, ImportError> {
+    let given: usize = graph.constants.values().map(|c| c.len()).sum();
     let mut importer = Importer {
         graph,
         registry,
@@ -77,6 +80,7 @@ pub(crate) fn import(graph: &Graph, registry: &Registry) -> Result<Imported, Imp
         names: Vec::new(),
         tail: Vec::new(),
         folded: 0,
+        most_folded: MAX_COMPUTED_ELEMENTS + 8 * given,
         feeds_kernel: HashSet::new(),
     };
     importer.start();
@@ -116,6 +120,7 @@ pub(crate) fn evaluate<'a>(
         names: Vec::new(),
         tail: Vec::new(),
         folded: 0,
+        most_folded: usize::MAX,
         feeds_kernel: HashSet::new(),
     };
     let view = NodeView::new(node, graph.opset(&node.domain).unwrap_or(0));
@@ -286,8 +291,8 @@ impl<'a> Importer<'a> {
             .map(|v| if let Value::Const(c) = v { c.len() } else { 0 });
         let folded: usize = folded.sum();
         self.folded = self.folded.saturating_add(folded);
-        if folded > 0 && self.folded > MAX_CONSTANT_ELEMENTS {
-            return Err(Some(TensorProblem::TooLarge(MAX_CONSTANT_ELEMENTS).into()));
+        if folded > 0 && self.folded > self.most_folded {
+            return Err(Some(TensorProblem::TooLarge(self.most_folded).into()));
         }
         Ok(done)
     }

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use super::super::Status;
-use super::super::constant::{Constant, Data, FLOAT, integer_type};
+use super::super::constant::{Constant, Data, FLOAT, integer_type, may_compute};
 use super::super::error::NodeError;
 use super::super::expr::Binary;
 use super::super::importer::{Done, Importer};
 use super::super::node::NodeView;
 use super::super::real::{Base, Params, Quantized, Real, Value};
 use crate::ops::{Expand, Movement, Source, broadcast};
-use crate::program::{DataType, MAX_ELEMENTS, MAX_RANK, Range, elements};
+use crate::program::{DataType, MAX_RANK, Range, elements};
 
 const MISMATCH: NodeError = NodeError::Input {
     input: 1,
@@ -37,7 +37,7 @@ pub(crate) fn places(of: &[usize], shape: &[usize]) -> Result<Vec<usize>, NodeEr
 /// A function of two constants.
 pub(crate) fn binary(f: Binary, a: &Constant, b: &Constant) -> Result<Done, NodeError> {
     let shape = broadcast(&a.shape, &b.shape).ok_or(MISMATCH)?;
-    if elements(&shape) > MAX_ELEMENTS || shape.len() > MAX_RANK {
+    if !may_compute(elements(&shape), a.len().max(b.len())) || shape.len() > MAX_RANK {
         return Err(MISMATCH);
     }
     let (pa, pb) = (places(&a.shape, &shape)?, places(&b.shape, &shape)?);
@@ -119,7 +119,7 @@ pub(crate) fn constant_of_shape(
         .as_ints()
         .ok_or_else(|| bad("it is not an integer"))?;
     let shape: Option<Vec<usize>> = wanted.iter().map(|&d| usize::try_from(d).ok()).collect();
-    let fits = |s: &Vec<usize>| elements(s) <= MAX_ELEMENTS && s.len() <= MAX_RANK;
+    let fits = |s: &Vec<usize>| may_compute(elements(s), 1) && s.len() <= MAX_RANK;
     let shape = shape
         .filter(fits)
         .ok_or_else(|| bad("it is negative or too large"))?;
@@ -165,7 +165,7 @@ pub(crate) fn range(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, 
     let len = (span + i128::from(delta) - i128::from(delta.signum())) / i128::from(delta);
     let len = usize::try_from(len.max(0))
         .ok()
-        .filter(|&n| n <= MAX_ELEMENTS)
+        .filter(|&n| may_compute(n, 1))
         .ok_or(bad)?;
     let value = |i| (i128::from(start) + i * i128::from(delta)) as i64;
     let values = (0..len as i128).map(value).collect();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::super::Status;
-use super::super::constant::{Constant, Data};
+use super::super::constant::{Constant, Data, may_compute};
 use super::super::error::NodeError;
 use super::super::importer::{Done, Importer};
 use super::super::node::NodeView;
@@ -108,7 +108,7 @@ fn is_identity<M: Movement>(movement: &M, shape: &[usize]) -> Result<bool, NodeE
 
 fn pick<M: Movement>(constant: &Constant, movement: &M) -> Result<Constant, NodeError> {
     let shape = movement.shape(&[&constant.shape])?;
-    if elements(&shape) > crate::program::MAX_ELEMENTS {
+    if !may_compute(elements(&shape), constant.len()) {
         return Err(NodeError::Attribute {
             name: "shape",
             reason: "it has too many elements",
