@@ -2,7 +2,9 @@
 
 import contextlib
 import io
+import re
 import unittest
+from pathlib import Path
 
 import numpy as np
 
@@ -44,6 +46,20 @@ class Judging(unittest.TestCase):
             graphs.Verdict(satisfied=False),
         ):
             self.assertIsNotNone(conformance.failure(graph, verdict))
+
+
+class Covering(unittest.TestCase):
+    def test_graphs_have_every_operator_that_is_documented(self):
+        text = (Path(__file__).parents[2] / "docs" / "OPERATORS.md").read_text()
+        standard, _, microsoft = text.partition("## com.microsoft")
+        documented = set()
+        for domain, part in (("", standard), ("com.microsoft", microsoft)):
+            names = re.findall(r"^\| (\w+) \| \d", part, re.MULTILINE)
+            documented |= {(domain, name) for name in names}
+        made = set()
+        for graph in (*operator_graphs(1), *(random_graph(seed) for seed in range(300))):
+            made |= {(node.domain, node.op_type) for node in graph.model.graph.node}
+        self.assertEqual(sorted(documented - made), [])
 
 
 class Tallying(unittest.TestCase):

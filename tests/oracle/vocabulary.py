@@ -15,9 +15,10 @@ FUNCTIONS = {
     "LeakyRelu": {"alpha": (0.01, 0.4)}, "Mish": {}, "Neg": {}, "Relu": {}, "Round": {}, "Selu": {},
     "Shrink": {"bias": (0.0, 0.5), "lambd": (0.3, 1.0)}, "Sigmoid": {}, "Sign": {}, "Sin": {},
     "Softplus": {}, "Softsign": {}, "Tanh": {}, "ThresholdedRelu": {"alpha": (0.2, 1.0)},
-    "Celu": {"alpha": (0.5, 1.5)}, "Gelu": {},
+    "Celu": {"alpha": (0.5, 1.5)}, "Gelu": {}, "Asinh": {}, "Atan": {}, "Cosh": {}, "Sinh": {},
+    "Tan": {},
 }  # fmt: skip
-COMPARISONS = ("Less", "LessOrEqual", "Greater", "GreaterOrEqual")
+COMPARISONS = ("Less", "LessOrEqual", "Greater", "GreaterOrEqual", "Equal")
 
 
 def function(net, x):
@@ -320,8 +321,11 @@ def choice(net, x):
     others = [t for t in net.pool if t.shape == x.shape and t is not x]
     b = net.choose(others) if others else net.input(x.shape)
     op = net.choose(COMPARISONS)
-    limit = net.constant(F32(net.rng.uniform(-1, 1)))
-    condition = net.boolean(net.node(op, [net.real(x), limit]), op, [x])
+    limit = F32(net.rng.uniform(-1, 1))
+    if op == "Equal":
+        # A value that occurs, as the float arithmetic of DequantizeLinear has it.
+        limit = F32(int(net.integers(())) - int(x.zero)) * x.scale
+    condition = net.boolean(net.node(op, [net.real(x), net.constant(limit)]), op, [x])
     real = net.node("Where", [condition, net.real(x), net.real(b)])
     net.quantize(real, x.shape, "Where", [x, b], net.scale())
     return True
@@ -346,6 +350,11 @@ def softmax(net, x):
     if not axes:
         return False
     axis = net.choose(axes)
+    if net.rng.random() < 0.2:
+        real = net.node("LogSoftmax", [net.real(x)], axis=axis)
+        scale, zero = net.scale(0.02, 0.06), np.iinfo(net.kind).max
+        net.quantize(real, x.shape, "LogSoftmax", [x], scale, zero)
+        return True
     scale, zero = net.choose((1 / 256, 1 / 255, 1 / 200)), np.iinfo(net.kind).min
     if net.rng.random() < 0.6:
         real = net.node("Softmax", [net.real(x)], axis=axis)
@@ -379,11 +388,14 @@ def qlinear_choice(net, x):
     others = [t for t in net.pool if t.shape == x.shape and t is not x]
     b = net.choose(others) if others else net.input(x.shape)
     op = net.choose(COMPARISONS)
-    condition = net.boolean(net.node(op, [net.real(x), net.real(b)]), f"{op} of two", [x, b])
+    # Numbers of two scales are equal by chance only, and that is refused.
+    other = net.input(x.shape, x.scale, x.zero) if op == "Equal" else b
+    compared = net.node(op, [net.real(x), net.real(other)])
+    condition = net.boolean(compared, f"{op} of two", [x, other])
     y = Quantized("", x.shape, net.scale(), net.zero())
     inputs = [condition, *net.operands(x), *net.operands(b), *net.parameters(y)]
     name = net.node("QLinearWhere", inputs, domain=MICROSOFT)
-    net.done(name, x.shape, "QLinearWhere", [x, b], y.scale, y.zero)
+    net.done(name, x.shape, "QLinearWhere", [x, b, other], y.scale, y.zero)
     return True
 
 
@@ -392,7 +404,7 @@ def logic(net, x):
     limits = [net.constant(F32(v)) for v in net.rng.uniform(-1, 1, 2)]
     a = net.node("Less", [net.real(x), limits[0]])
     b = net.node("Not", [net.node("Greater", [net.real(x), limits[1]])])
-    op = net.choose(("And", "Or"))
+    op = net.choose(("And", "Or", "Xor"))
     result = net.boolean(net.node(op, [a, b]), op, [x])
     number = net.node("Cast", [result], to=1)
     real = net.node("Mul", [number, net.constant(F32(net.rng.uniform(0.5, 2)))])
@@ -414,6 +426,106 @@ def of_positive(net, x):
     real = net.node("Add", [real, net.constant(F32(net.rng.uniform(0.05, 0.5)))])
     more = [net.constant(F32(net.choose((2.0, 3.0, 0.5, -1.0))))] if op == "Pow" else []
     net.quantize(net.node(op, [real, *more]), x.shape, op, [x], net.scale())
+    return True
+
+
+def within_domain(net, x):
+    """Functions that are real on an interval only, on what a Clip leaves."""
+    op = net.choose(("Acos", "Asin", "Atanh", "Acosh"))
+    low, high = {"Acosh": (1.0, 5.0), "Atanh": (-0.95, 0.95)}.get(op, (-1.0, 1.0))
+    real = net.node("Clip", [net.real(x), net.constant(F32(low)), net.constant(F32(high))])
+    net.quantize(net.node(op, [real]), x.shape, op, [x], net.scale())
+    return True
+
+
+def remainder(net, x):
+    divisor = net.constant(F32(net.rng.uniform(0.3, 2) * net.choose((1, -1))))
+    real = net.node("Mod", [net.real(x), divisor], fmod=1)
+    net.quantize(real, x.shape, "Mod", [x], net.scale())
+    return True
+
+
+def swish(net, x):
+    net.opset = max(net.opset, 24)
+    real = net.node("Swish", [net.real(x)], alpha=float(net.rng.uniform(0.5, 2)))
+    net.quantize(real, x.shape, "Swish", [x], net.scale())
+    return True
+
+
+def microsoft_function(net, x):
+    """A function of ONNX Runtime's own domain, between that domain's forms of the QDQ operators."""
+    op, attributes = net.choose((("QuickGelu", {"alpha": float(net.rng.uniform(1, 2))}), ("Gelu", {})))
+    y = Quantized("", x.shape, net.scale(), net.zero())
+    real = net.node("DequantizeLinear", net.operands(x), domain=MICROSOFT)
+    real = net.node(op, [real], domain=MICROSOFT, **attributes)
+    name = net.node("QuantizeLinear", [real, *net.parameters(y)], domain=MICROSOFT)
+    net.done(name, x.shape, f"{op} of com.microsoft", [x], y.scale, y.zero)
+    return True
+
+
+def accumulators(net, x):
+    """Integer kernels that leave their accumulators, which are scaled and quantized behind them."""
+    kind = net.choose((np.uint8, np.int8)) if net.kind == np.uint8 else np.int8
+    if len(x.shape) == 2:
+        op, attributes, shape = "MatMulInteger", {}, [1, int(net.rng.integers(1, 6))]
+        weights = net.integers([x.shape[1], shape[1]], kind)
+    elif len(x.shape) == 4:
+        op, attributes = "ConvInteger", {"kernel_shape": [2, 2], "pads": [0, 1, 1, 0]}
+        weights = net.integers([2, x.shape[1], 2, 2], kind)
+        shape = [1, 2, *x.shape[2:]]
+    else:
+        return False
+    zero = net.zero(kind)
+    inputs = [x.name, net.constant(weights, "w"), net.constant(x.zero), net.constant(zero)]
+    sums = net.boolean(net.node(op, inputs, **attributes), op, [x])
+    factor = F32(x.scale * net.rng.uniform(0.002, 0.01))
+    real = net.node("Mul", [net.node("Cast", [sums], to=1), net.constant(factor)])
+    scale = F32(factor * np.sqrt(weights.size) * net.rng.uniform(20, 90))
+    net.quantize(real, shape, f"{op} scaled", [x], scale)
+    return True
+
+
+def computed(net, x):
+    """Shapes and indices that are computed from the shape of the tensor, all constants in the end."""
+    rank, last = len(x.shape), x.shape[-1]
+
+    def numbers(*values):
+        return net.constant(np.array(values, np.int64))
+
+    shape = net.node("Shape", [x.name])
+    kind = net.choose(("reshape", "gather", "expand", "fill", "constant", "drop"))
+    if kind == "reshape":
+        batch = net.node("Gather", [shape, numbers(0)])
+        name = net.node("Reshape", [x.name, net.node("Concat", [batch, numbers(-1)], axis=0)])
+        result, operator = [1, int(np.prod(x.shape))], "Reshape"
+    elif kind == "gather":
+        end = net.node("Squeeze", [net.node("Gather", [shape, numbers(-1)])])
+        step = net.constant(np.int64(2))
+        places = net.node("Range", [net.constant(np.int64(0)), end, step])
+        name = net.node("Gather", [x.name, places], axis=rank - 1)
+        result, operator = [*x.shape[:-1], (last + 1) // 2], "Gather"
+    elif kind == "expand":
+        # Expand by a new axis of two, folded into the last again.
+        wide = net.node("Expand", [net.node("Unsqueeze", [x.name, numbers(1)]), numbers(1, 2, *[1] * (rank - 1))])
+        name = net.node("Reshape", [wide, numbers(1, 2 * x.shape[1], *x.shape[2:])])
+        result, operator = [1, 2 * x.shape[1], *x.shape[2:]], "Expand"
+    elif kind == "fill":
+        count = net.node("Cast", [net.node("Size", [x.name])], to=1)
+        zeros = net.node("ConstantOfShape", [shape])
+        real = net.node("Add", [net.real(x), net.node("Add", [zeros, net.node("Div", [net.constant(F32(2)), count])])])
+        net.quantize(real, x.shape, "Add of a computed constant", [x], net.scale())
+        return True
+    elif kind == "constant":
+        value = net.node("Constant", [], value_float=float(net.rng.uniform(0.3, 1.5)))
+        net.quantize(net.node("Mul", [net.real(x), value]), x.shape, "Mul constant", [x], net.scale())
+        return True
+    else:
+        # What exporters leave behind: nothing happens in either.
+        same = net.node("Dropout", [net.node("Identity", [net.real(x)])])
+        wide = net.node("Squeeze", [net.node("Unsqueeze", [same, numbers(1)]), numbers(1)])
+        net.quantize(wide, x.shape, "Identity", [x], x.scale, x.zero)
+        return True
+    net.done(name, result, operator, [x], x.scale, x.zero)
     return True
 
 
@@ -464,5 +576,5 @@ OPERATORS = (
     function, function, chain, clip, with_constant, convolution, convolution, transposed, dense,
     dense, pair, pair, product, pool, pool, reduction, ranking, concat, movement, movement, resize, choice,
     qlinear_function, qlinear_pool, qlinear_choice, logic, gated, of_positive, normalization, split,
-    blocks, softmax,
+    blocks, softmax, within_domain, remainder, swish, microsoft_function, accumulators, computed,
 )  # fmt: skip
