@@ -85,7 +85,7 @@ pub(crate) fn import(graph: &Graph, registry: &Registry) -> Result<Imported, Imp
     };
     importer.start();
     let feeds = reaches(graph, |op| op == "QuantizeLinear");
-    let kernels = reaches(graph, |op| op.starts_with('Q') || op.ends_with("Integer"));
+    let kernels = reaches(graph, is_kernel);
     let outputs = graph
         .nodes
         .iter()
@@ -125,6 +125,11 @@ pub(crate) fn evaluate<'a>(
     };
     let view = NodeView::new(node, graph.opset(&node.domain).unwrap_or(0));
     Ok((entry.import)(&mut importer, &view)?.values)
+}
+
+/// Whether an operator computes with quantized integers.
+fn is_kernel(op: &str) -> bool {
+    op.starts_with('Q') || op.ends_with("Integer")
 }
 
 /// For each node, whether its results reach a node of some operators.
@@ -251,7 +256,9 @@ impl<'a> Importer<'a> {
         let untouched = inputs.iter().any(raw);
         // Past the last quantization nothing is proved; what has no integer rule is then a matter of the caller.
         if outside {
-            return if feeds {
+            // A kernel on integers is no float tail, wherever its operands come from.
+            let kernel = is_kernel(node.op()) || self.feeds_kernel.contains(node.first_output());
+            return if feeds || kernel {
                 Err(Some(island_after_outside()))
             } else {
                 Ok(outside_done())
@@ -264,7 +271,9 @@ impl<'a> Importer<'a> {
         // A scale that depends on the data is named as the cause, wherever it stands.
         let proved =
             entry.is_some_and(|e| e.closes) && !untouched || node.op().starts_with("Dynamic");
-        if real && !feeds && !proved && node.op() != "QuantizeLinear" {
+        // A shape is known, whatever becomes of the elements.
+        let shape = domain == super::graph::STANDARD && ["Shape", "Size"].contains(&node.op());
+        if real && !feeds && !proved && !shape && node.op() != "QuantizeLinear" {
             return Ok(outside_done());
         }
         let Entry {

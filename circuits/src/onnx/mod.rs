@@ -91,6 +91,24 @@ pub struct TailNode {
     pub outputs: Vec<String>,
 }
 
+impl TailNode {
+    /// Whether the operator is of a domain that this project knows. Of others, nobody can say here what they compute.
+    pub fn is_known(&self) -> bool {
+        is_known_domain(&self.domain)
+    }
+}
+
+impl NodeReport {
+    /// As [`TailNode::is_known`].
+    pub fn is_known(&self) -> bool {
+        is_known_domain(&self.domain)
+    }
+}
+
+fn is_known_domain(domain: &str) -> bool {
+    [graph::STANDARD, graph::MICROSOFT, "ai.onnx.ml"].contains(&domain)
+}
+
 /// A model as an integer program.
 #[derive(Clone, Debug)]
 pub struct Imported {

@@ -90,8 +90,8 @@ fn unsupported(problems: &[NodeProblem], style: Style) -> Answer {
 }
 
 /// A word for what became of a node, and the rest of the story.
-fn status(status: &Status) -> (&'static str, String) {
-    match status {
+fn status(node: &NodeReport) -> (&'static str, String) {
+    match &node.status {
         Status::Exact => ("exact", "as ONNX Runtime, to the last bit".to_owned()),
         Status::Documented {
             rule,
@@ -109,13 +109,17 @@ fn status(status: &Status) -> (&'static str, String) {
             "part of the integer kernel that the next QuantizeLinear closes".to_owned(),
         ),
         Status::Folded => ("folded", "computed at import".to_owned()),
+        Status::Outside if !node.is_known() => (
+            "outside",
+            "an operator of an unknown domain, not proved".to_owned(),
+        ),
         Status::Outside => ("outside", "float arithmetic, not proved".to_owned()),
         _ => ("other", String::new()),
     }
 }
 
 fn node_json(node: &NodeReport) -> Value {
-    let (word, detail) = status(&node.status);
+    let (word, detail) = status(node);
     json!({
         "node": node.node,
         "op": node.op,
@@ -138,7 +142,7 @@ fn nodes_text(report: &[NodeReport], style: Style) -> String {
     };
     let mut rows = vec![row(["node", "operator", "exactness", ""])];
     for node in report {
-        let (word, detail) = status(&node.status);
+        let (word, detail) = status(node);
         let domain = if node.domain == "ai.onnx" {
             String::new()
         } else {

@@ -11,6 +11,7 @@ use zkonnx_circuits::onnx::quantize::{
 };
 
 use super::style::{bytes, table};
+use super::values::{nodes_json, nodes_text};
 use super::{Answer, Session};
 use crate::artifact::{Kind, MAX_MODEL_BYTES, hex};
 use crate::error::Error;
@@ -132,19 +133,13 @@ fn answer(
     for (output, accuracy) in quantized.outputs.iter().zip(&accuracy) {
         text.push_str(&output_text(output, samples, *accuracy));
     }
-    for node in &quantized.imported.tail {
-        text.push_str(&format!(
-            "not proved  {} ({}), which stays float\n",
-            node.node, node.op
-        ));
-    }
+    text.push_str(&nodes_text(&quantized.imported.tail));
     text.push_str(&format!(
         "{} {} ({}), calibrated with {samples} samples\nprogram {id}\n",
         session.style.good("quantized model in"),
         args.output.display(),
         bytes(quantized.model.len() as u64),
     ));
-    let tail = quantized.imported.tail.iter();
     let json = json!({
         "output": args.output.display().to_string(),
         "bytes": quantized.model.len(),
@@ -152,7 +147,7 @@ fn answer(
         "samples": samples,
         "layers": quantized.layers.iter().map(layer_json).collect::<Vec<_>>(),
         "outputs": quantized.outputs.iter().zip(&accuracy).map(|(o, a)| output_json(o, *a)).collect::<Vec<_>>(),
-        "not_proved": tail.map(|n| json!({"node": n.node, "op": n.op})).collect::<Vec<_>>(),
+        "not_proved": nodes_json(&quantized.imported.tail),
     });
     Answer::yes(json, text)
 }

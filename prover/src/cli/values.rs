@@ -229,19 +229,27 @@ pub(super) fn tail_text(model: &Model) -> String {
     nodes_text(model.tail())
 }
 
-/// The same for nodes.
+/// The same for nodes. Operators of unknown domains are named apart: whoever reads a receipt cannot look them up.
 pub(super) fn nodes_text(nodes: &[TailNode]) -> String {
-    let nodes: Vec<String> = nodes
-        .iter()
-        .map(|node| format!("{} ({})", node.node, node.op))
-        .collect();
-    match nodes.is_empty() {
-        true => String::new(),
-        false => format!(
+    let (known, unknown): (Vec<_>, Vec<_>) = nodes.iter().partition(|node| node.is_known());
+    let mut text = String::new();
+    if !known.is_empty() {
+        let names = known.iter().map(|n| format!("{} ({})", n.node, n.op));
+        text.push_str(&format!(
             "not proved: {}, float arithmetic after the last integer tensor\n",
-            nodes.join(", ")
-        ),
+            names.collect::<Vec<_>>().join(", ")
+        ));
     }
+    if !unknown.is_empty() {
+        let names = unknown
+            .iter()
+            .map(|n| format!("{} ({}.{})", n.node, n.domain, n.op));
+        text.push_str(&format!(
+            "not proved and unknown: {}; what it computes after the last integer tensor, this program cannot say\n",
+            names.collect::<Vec<_>>().join(", ")
+        ));
+    }
+    text
 }
 
 /// What is not proved of a model, for programs.
@@ -253,7 +261,7 @@ pub(super) fn tail_json(model: &Model) -> Value {
 pub(super) fn nodes_json(nodes: &[TailNode]) -> Value {
     nodes
         .iter()
-        .map(|node| json!({"node": node.node, "op": node.op, "domain": node.domain}))
+        .map(|node| json!({"node": node.node, "op": node.op, "domain": node.domain, "known": node.is_known()}))
         .collect()
 }
 

@@ -1,5 +1,6 @@
 //! The operators beyond the first networks: what they become.
 
+use tract_onnx::pb::OperatorSetIdProto;
 use tract_onnx::pb::tensor_proto::DataType;
 
 use super::super::{Imported, Status, import, supported};
@@ -223,6 +224,52 @@ fn accepts_places_of_extremes_as_outputs() {
         .node("ArgMax", &["s"], "y")
         .output("y");
     assert_eq!(accepted(&model).tail.len(), 2);
+}
+
+#[test]
+fn accepts_a_shape_that_only_an_integer_kernel_needs() {
+    let model = Model::quantized_input(13, &[1, 6])
+        .node("Shape", &["xf"], "s")
+        .node("Reshape", &["xq", "s"], "r")
+        .ints("w", DataType::Uint8, &[6, 2], &[1; 12])
+        .node(
+            "QLinearMatMul",
+            &["r", "x_s", "x_z", "w", "x_s", "x_z", "x_s", "x_z"],
+            "y",
+        )
+        .output("y");
+    let imported = accepted(&model);
+    assert!(imported.tail.is_empty());
+    assert_eq!(names(&imported), ["matmul", "requantize"]);
+}
+
+#[test]
+fn rejects_an_integer_kernel_behind_a_float_tail() {
+    let model = Model::quantized_input(13, &[1, 6])
+        .node("Softmax", &["xf"], "p")
+        .node("ArgMax", &["p"], "i")
+        .node("MatMulInteger", &["i", "i"], "y")
+        .output("y");
+    assert!(import(&model.bytes()).is_err());
+}
+
+#[test]
+fn accepts_an_unknown_domain_in_the_tail_by_name() {
+    let mut model = Model::quantized_input(13, &[1, 6])
+        .node("Decode", &["xf"], "y")
+        .output("y");
+    if let Some(node) = model.graph().node.last_mut() {
+        node.domain = "org.example".into();
+    }
+    model.proto.opset_import.push(OperatorSetIdProto {
+        domain: "org.example".into(),
+        version: 1,
+    });
+    let imported = accepted(&model);
+    assert_eq!(imported.tail.len(), 1);
+    assert!(!imported.tail[0].is_known());
+    let last = imported.report.last().unwrap();
+    assert_eq!((last.status, last.is_known()), (Status::Outside, false));
 }
 
 #[test]
