@@ -4,6 +4,7 @@
 //! coefficients (dot products), step functions of such forms (requantization, tables), maxima of cells. The planner
 //! then chooses how these are packed and placed. Three kinds of [`Block`] are all a circuit is made of.
 
+mod explicit;
 mod pool;
 mod step;
 
@@ -11,6 +12,7 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::Arc;
 
+pub(crate) use explicit::Explicit;
 pub use step::{StepError, StepRule};
 
 use crate::chips::MAX_FAN_IN;
@@ -95,6 +97,9 @@ impl StepLane {
         std::iter::once(self.index).chain(self.others.into_iter().flatten())
     }
 }
+
+/// Largest magnitude, and largest extent, of sums that become cells where cells are needed.
+const MAX_CELL: i128 = 1 << 12;
 
 /// Inputs and result of the windows of one block of maxima.
 type Windows = Vec<(Vec<VarId>, VarId)>;
@@ -199,20 +204,21 @@ impl Lowering {
         wires
     }
 
-    /// Linear forms of `inputs`; no cell is made. Fails if an input is itself an accumulator.
+    /// Linear forms of `inputs`; no cell is made. Forms of forms are forms of the cells that these read.
     pub fn linear(
         &mut self,
         op: &'static str,
         inputs: &[Wire],
         forms: Arc<dyn LinearForms>,
     ) -> Result<Wires, LowerError> {
-        if inputs.iter().any(|w| matches!(w, Wire::Sum { .. })) {
-            return Err(LowerError::NotRequantized { op });
-        }
+        let (inputs, forms) = match inputs.iter().any(|w| matches!(w, Wire::Sum { .. })) {
+            true => explicit::compose(op, &self.maps, inputs, &forms)?,
+            false => (inputs.to_vec(), forms),
+        };
         let len: usize = forms.grid().iter().product();
         let map = self.maps.len() as u32;
         self.maps.push(LinearMap {
-            inputs: inputs.to_vec(),
+            inputs,
             forms,
             node: self.node,
         });
@@ -310,8 +316,49 @@ impl Lowering {
         Ok(out)
     }
 
-    /// The largest element of each window. Constants may take part; a window of constants folds.
-    pub fn max(&mut self, op: &'static str, windows: Vec<Wires>) -> Result<Wires, LowerError> {
+    /// Sums of few values as cells, by steps that change nothing; other elements as they are.
+    fn cells(&mut self, op: &'static str, windows: &mut [Wires]) -> Result<(), LowerError> {
+        let mut sums: BTreeMap<(u32, u32), Option<Wire>> = BTreeMap::new();
+        let mut range: Option<Range> = None;
+        for wire in windows.iter().flatten() {
+            let &Wire::Sum { map, index } = wire else {
+                continue;
+            };
+            let (lo, hi) = self.form_range(map, index);
+            if lo < -MAX_CELL || hi > MAX_CELL {
+                return Err(LowerError::NotRequantized { op });
+            }
+            let own = Range::new(lo as i64, hi as i64);
+            range = Some(range.map_or(own, |r| r.union(&own)));
+            sums.insert((map, index), None);
+        }
+        let Some(range) = range.filter(|r| i128::from(r.hi - r.lo) <= MAX_CELL) else {
+            let none = sums.is_empty();
+            return none.then_some(()).ok_or(LowerError::NotRequantized { op });
+        };
+        let wires: Wires = sums
+            .keys()
+            .map(|&(map, index)| Wire::Sum { map, index })
+            .collect();
+        let rule = StepRule::table(range, |v| v);
+        let made = self.steps(&wires, vec![Arc::new(rule)], |_| 0)?;
+        sums.values_mut()
+            .zip(made)
+            .for_each(|(sum, cell)| *sum = Some(cell));
+        for wire in windows.iter_mut().flatten() {
+            if let &mut Wire::Sum { map, index } = wire
+                && let Some(&Some(cell)) = sums.get(&(map, index))
+            {
+                *wire = cell;
+            }
+        }
+        Ok(())
+    }
+
+    /// The largest element of each window. Constants may take part; a window of constants folds. Sums of a few
+    /// thousand values at most become cells.
+    pub fn max(&mut self, op: &'static str, mut windows: Vec<Wires>) -> Result<Wires, LowerError> {
+        self.cells(op, &mut windows)?;
         let mut out = Vec::with_capacity(windows.len());
         let mut levels: Vec<Windows> = Vec::new();
         for window in windows {

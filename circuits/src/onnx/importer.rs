@@ -327,6 +327,14 @@ impl<'a> Importer<'a> {
         Ok(done)
     }
 
+    /// Whether a tensor is an input of some node, or an output of the graph.
+    pub(crate) fn is_used(&self, name: &str) -> bool {
+        let graph = self.graph;
+        let read = |node: &NodeProto| node.input.iter().any(|n| n == name);
+        !name.is_empty()
+            && (graph.outputs.iter().any(|o| o == name) || graph.nodes.iter().any(read))
+    }
+
     /// The value of an input; `None` if it is left out.
     pub(crate) fn maybe(&self, node: &NodeView<'_>, input: usize) -> Option<Value> {
         node.input(input)

@@ -320,6 +320,33 @@ mod tests {
     }
 
     #[test]
+    fn accepts_types_of_sixteen_bits() {
+        for (dtype, lo, hi) in [
+            (DataType::I16, -32_768, 32_767),
+            (DataType::U16, 0, 65_535),
+            (DataType::I16, -300, -297),
+        ] {
+            let fact = Fact {
+                dtype,
+                shape: vec![2, 5],
+                range: Range::new(lo, hi),
+            };
+            testing::check_operator(&ArgMax::new(1, false), &[fact], ArgMax::decode, 12);
+        }
+    }
+
+    #[test]
+    fn rejects_every_lie_about_sixteen_bits() {
+        let fact = Fact {
+            dtype: DataType::I16,
+            shape: vec![1, 5],
+            range: Range::new(-400, -145),
+        };
+        let score = testing::mutate_operator(Arc::new(ArgMax::new(1, false)), &[fact], 3);
+        assert!(score.survivors.is_empty(), "{:?}", score.survivors.first());
+    }
+
+    #[test]
     fn accepts_all_lines_of_three_small_values() {
         for code in 0..64 {
             let data: Vec<i64> = (0..3).map(|i| (code >> (2 * i)) & 3).collect();

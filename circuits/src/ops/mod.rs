@@ -12,6 +12,7 @@ mod matmul;
 mod max_pool;
 mod maximum;
 mod movement;
+mod offset;
 mod product;
 mod requantize;
 mod scale;
@@ -36,6 +37,7 @@ pub use maximum::Maximum;
 pub use movement::{
     Concat, Dilate, Expand, Gather, Move, Movement, Pad, Reshape, Slice, Source, Transpose,
 };
+pub use offset::Offset;
 pub use product::Product;
 pub use requantize::{Requantize, Rule, Steps};
 pub use scale::ScaleRule;
@@ -44,7 +46,7 @@ pub use softmax::{Logarithm, Piece, Softmax};
 pub use table::Table;
 pub use top_k::TopK;
 pub use weighted_sum::WeightedSum;
-pub(crate) use weighted_sum::broadcast;
+pub(crate) use weighted_sum::{broadcast, broadcast_places};
 pub use window::Window;
 pub use window_sum::WindowSum;
 
@@ -72,6 +74,7 @@ pub fn registry() -> Registry {
     registry.register(matmul::ID, MatMul::decode);
     registry.register(max_pool::ID, MaxPool::decode);
     registry.register(maximum::ID, Maximum::decode);
+    registry.register(offset::ID, Offset::decode);
     registry.register(product::ID, Product::decode);
     registry.register(requantize::ID, Requantize::decode);
     registry.register(select::ID, Select::decode);

@@ -248,6 +248,18 @@ mod tests {
     }
 
     #[test]
+    fn accepts_types_of_sixteen_bits() {
+        for (lo, hi) in [(-32_768, 32_767), (29_990, 30_000)] {
+            let fact = Fact {
+                dtype: DataType::I16,
+                shape: vec![6],
+                range: Range::new(lo, hi),
+            };
+            testing::check_operator(&TopK::new(0, 2), &[fact], TopK::decode, 6);
+        }
+    }
+
+    #[test]
     fn accepts_the_order_of_indices_among_equals() {
         let x = Tensor::new(DataType::U8, vec![5], vec![3, 7, 3, 7, 1]);
         let out = TopK::new(0, 4).eval(&[&x]).unwrap();

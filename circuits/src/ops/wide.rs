@@ -22,7 +22,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::lower::{LinearForms, LowerError, Lowering, StepRule, Wire, Wires};
+use crate::lower::{Explicit, LowerError, Lowering, StepRule, Wire, Wires};
 use crate::program::Range;
 
 /// Bits of a digit.
@@ -73,29 +73,6 @@ impl Combo {
         }
         terms.retain(|&(_, factor)| factor != 0);
         (terms, constant)
-    }
-}
-
-/// Forms as explicit lists of terms.
-#[derive(Debug)]
-struct Explicit {
-    grid: Vec<usize>,
-    forms: Vec<(Vec<(usize, i64)>, i64)>,
-}
-
-impl LinearForms for Explicit {
-    fn grid(&self) -> Vec<usize> {
-        self.grid.clone()
-    }
-
-    fn terms(&self, out: usize, f: &mut dyn FnMut(usize, i64)) {
-        for &(input, factor) in &self.forms[out].0 {
-            f(input, factor);
-        }
-    }
-
-    fn constant(&self, out: usize) -> i64 {
-        self.forms[out].1
     }
 }
 

@@ -188,10 +188,17 @@ pub(crate) fn batch_normalization(
         reason: "it has no channels",
     })?;
     let read = |input, what| -> Result<Vec<f32>, NodeError> {
-        let values = cx.constant(node, input, what)?;
-        match values.as_floats() {
-            Some(v) if v.len() == channels => Ok(v.to_vec()),
-            _ => Err(NodeError::Input {
+        // Quantizers store the scale as quantized weights and the bias as int32.
+        let values = match cx.value(node, input)? {
+            Value::Weights(w) => dequantize(&w),
+            _ => {
+                let values = cx.constant(node, input, what)?;
+                values.as_floats().unwrap_or_default().to_vec()
+            }
+        };
+        match values.len() == channels {
+            true => Ok(values),
+            false => Err(NodeError::Input {
                 input,
                 what,
                 reason: "it has not one float for each channel",
@@ -295,11 +302,7 @@ pub(crate) fn binary(
         (Value::Real(x), other) => one_real(cx, node, f, x, other, false),
         (other, Value::Real(x)) => one_real(cx, node, f, x, other, true),
         (Value::Const(x), Value::Const(y)) => fold::binary(f, x, y),
-        _ => Err(NodeError::Input {
-            input: 0,
-            what: "a",
-            reason: "neither input is a dequantized activation",
-        }),
+        _ => super::integer::sum(cx, node, f, (&a, &b)),
     }
 }
 

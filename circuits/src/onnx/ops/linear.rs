@@ -237,8 +237,9 @@ impl Importer<'_> {
                 .collect();
         }
         let scales: Vec<f32> = weights.params.scale.iter().map(|w| x.scale * w).collect();
-        let bias = self.bias(bias.0, bias.1, &scales, n)?;
-        let matmul = MatMul::new(values.clone(), bias, x.zero)?;
+        let (vector, matrix) = Self::matrix_bias(bias.0, n);
+        let integers = self.bias(vector, bias.1, &scales, n)?;
+        let matmul = MatMul::new(values.clone(), integers, x.zero)?;
         let tensor = self.push(node, matmul, &[x.tensor])?;
         let shape = self.shape_of(tensor);
         let acc = Acc {
@@ -248,6 +249,10 @@ impl Importer<'_> {
             w_scale: weights.params.scale.clone(),
             axis: shape.len() - 1,
             rebias: Some(rebias_matmul(values, x.zero)),
+        };
+        let acc = match matrix {
+            Some(matrix) => self.add_matrix(node, acc, &matrix, bias.1)?,
+            None => acc,
         };
         Ok(Real::new(Base::Acc(acc), shape))
     }

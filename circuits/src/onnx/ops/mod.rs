@@ -4,6 +4,7 @@ pub(crate) mod activation;
 pub(crate) mod bias;
 pub(crate) mod elementwise;
 pub(crate) mod fold;
+pub(crate) mod integer;
 pub(crate) mod linear;
 pub(crate) mod logic;
 pub(crate) mod movement;

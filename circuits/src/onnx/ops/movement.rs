@@ -9,7 +9,7 @@ use super::super::importer::{Done, Importer};
 use super::super::node::NodeView;
 use super::super::real::{Base, Deferred, Params, Quantized, QuantizedConstant, Real, Value};
 use crate::ops::{Concat, Move, Movement, Reshape, Source, Transpose};
-use crate::program::{MAX_RANK, TensorId, elements};
+use crate::program::{DataType, MAX_RANK, TensorId, elements};
 
 impl Importer<'_> {
     /// Applies a movement of one input to any value.
@@ -192,13 +192,6 @@ pub(crate) fn identity(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Don
 pub(crate) fn dropout(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, NodeError> {
     node.float("ratio", 0.5)?;
     node.int("seed", 0)?;
-    if node.outputs().iter().skip(1).any(|o| !o.is_empty()) {
-        return Err(NodeError::Arity {
-            what: "outputs",
-            expected: "1 (no mask)",
-            got: node.outputs().len(),
-        });
-    }
     let training = cx.numbers(node, 2, "training_mode")?;
     if training.is_some_and(|t| t.iter().any(|&v| v != 0)) {
         let reason = "the model is exported for training";
@@ -208,7 +201,14 @@ pub(crate) fn dropout(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done
             reason,
         });
     }
-    identity(cx, node)
+    let mut done = identity(cx, node)?;
+    if node.outputs().len() > 1 {
+        // Nothing is dropped.
+        let shape = cx.any_shape(&cx.value(node, 0)?)?;
+        let mask = Constant::ints(DataType::Bool, shape.clone(), vec![1; elements(&shape)]);
+        done.values.push(Value::Const(Arc::new(mask)));
+    }
+    Ok(done)
 }
 
 /// `Flatten`.

@@ -149,10 +149,10 @@ fn spatial(shape: &[usize]) -> Result<&[usize], NodeError> {
 /// `MaxPool` on integers, or pending on reals.
 pub(crate) fn max_pool(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, NodeError> {
     node.int("storage_order", 0)?;
-    if node.outputs().iter().skip(1).any(|o| !o.is_empty()) {
+    if node.outputs().iter().skip(1).any(|o| cx.is_used(o)) {
         return Err(NodeError::Arity {
             what: "outputs",
-            expected: "1 (no indices)",
+            expected: "1 (places of the largest elements are proved of ArgMax and TopK only)",
             got: node.outputs().len(),
         });
     }
@@ -263,14 +263,11 @@ fn sums(
         let kernel = kernel_shape(node, spatial.len())?;
         let window = window(node, spatial, &kernel, true)?;
         let spread = window.dilations.iter().any(|d| *d > 1);
-        if spread && node.flag("ceil_mode", false)? && node.flag("count_include_pad", false)? {
-            // No quantized kernel has dilations, and the float one counts fewer elements here.
-            return Err(NodeError::Attribute {
-                name: "count_include_pad",
-                reason: "it is not supported together with dilations and ceil_mode",
-            });
-        }
-        let counts = if node.flag("count_include_pad", false)? {
+        let counts = if spread && node.flag("count_include_pad", false)? {
+            // No quantized kernel has dilations, and the float one counts what lies within the padded input.
+            let pads = list(node, "pads", 2 * spatial.len(), 0)?;
+            within_padding(&window, spatial, &pads)?
+        } else if node.flag("count_include_pad", false)? {
             // The kernel divides by the size of the window, also where the ceiling mode leaves part of it outside.
             vec![u32::try_from(elements(&kernel)).unwrap_or(u32::MAX)]
         } else {
@@ -302,6 +299,32 @@ fn sums(
         }),
         shape,
     ))
+}
+
+/// How many taps of each window are elements or explicit padding: all of them but where the ceiling mode lets a window
+/// reach beyond. `auto_pad` leaves no such place.
+fn within_padding(
+    window: &Window,
+    spatial: &[usize],
+    pads: &[usize],
+) -> Result<Vec<u32>, NodeError> {
+    let rank = spatial.len();
+    let explicit = window.pads_begin == pads[..rank];
+    // The ceiling mode may also leave out the last window, and padding with it.
+    let end = |d: usize| match explicit {
+        true => pads[rank + d].min(window.pads_end[d]),
+        false => window.pads_end[d],
+    };
+    let padded: Vec<usize> = (0..rank)
+        .map(|d| spatial[d] + window.pads_begin[d] + end(d))
+        .collect();
+    let beyond = |d: usize| window.pads_end[d] - end(d);
+    let all = Window {
+        pads_begin: vec![0; rank],
+        pads_end: (0..rank).map(beyond).collect(),
+        ..window.clone()
+    };
+    Ok(WindowSum::new(all, 0)?.counts(&padded)?)
 }
 
 /// `AveragePool` between DequantizeLinear and QuantizeLinear.

@@ -511,3 +511,117 @@ fn rejects_softmax_beyond_its_limits() {
     bare.graph().node[0].attribute.truncate(1);
     assert_eq!(reason(&bare), "it is missing");
 }
+
+#[test]
+fn accepts_a_matrix_as_the_bias_of_a_product() {
+    // Four rows and four columns: a column of four is no bias of the channels.
+    let product = |dims: &[i64], c: &[i64]| {
+        Model::quantized_input(17, &[4, 1])
+            .weights(&[1, 4], &[1, 2, 3, 4], 0.5)
+            .ints("c", DataType::Int32, dims, c)
+            .floats("c_s", &[], &[0.01])
+            .ints("c_z", DataType::Int32, &[], &[0])
+            .dequantize("c", "c", "cf")
+            .node("Gemm", &["xf", "wf", "cf"], "g")
+            .scale("y", 0.01, 0)
+            .quantize("g", "y", "y")
+            .output("y")
+    };
+    let x = [4, 5, 6, 7];
+    let sums = |c: &dyn Fn(i64, i64) -> i64| -> Vec<i64> {
+        (0..16)
+            .map(|i| (x[i as usize / 4] - 3) * (i % 4 + 1) + c(i / 4, i % 4))
+            .collect()
+    };
+    let column = accepted(&product(&[4, 1], &[10, 20, 30, 40]));
+    assert_eq!(names(&column.program), ["matmul", "offset", "requantize"]);
+    assert_eq!(run(&column, &x), sums(&|row, _| 10 * (row + 1)));
+    let matrix: Vec<i64> = (0..16).collect();
+    let matrix = accepted(&product(&[4, 4], &matrix));
+    assert_eq!(run(&matrix, &x), sums(&|row, channel| 4 * row + channel));
+    let row = accepted(&product(&[1, 4], &[10, 20, 30, 40]));
+    assert_eq!(names(&row.program), ["matmul", "requantize"]);
+    assert_eq!(run(&row, &x), sums(&|_, channel| 10 * (channel + 1)));
+    assert!(matches!(
+        problem(&product(&[3, 4], &[0; 12])),
+        NodeError::Input { input: 2, .. }
+    ));
+}
+
+#[test]
+fn accepts_outputs_that_nobody_reads_and_masks_that_drop_nothing() {
+    let mut model = Model::quantized_input(17, &[1, 1, 2, 2])
+        .node_with("MaxPool", &["xf"], "m", vec![ints("kernel_shape", &[2, 2])])
+        .node("Dropout", &["m"], "d")
+        .node("Where", &["mask", "d", "m"], "w")
+        .quantize("w", "x", "y")
+        .output("y");
+    model.graph().node[2].output.push("places".into());
+    model.graph().node[3].output.push("mask".into());
+    let imported = accepted(&model);
+    assert_eq!(run(&imported, &[3, 9, 200, 4]), [200]);
+    let read = model.output("places");
+    assert!(matches!(
+        problem(&read),
+        NodeError::Arity {
+            what: "outputs",
+            ..
+        }
+    ));
+}
+
+#[test]
+fn accepts_dilated_averages_that_reach_beyond_the_padding() {
+    // Divisors of ONNX Runtime's float kernel for eight elements: 3, 3, 3 and 2.
+    let attributes = vec![
+        ints("kernel_shape", &[3]),
+        ints("strides", &[2]),
+        ints("dilations", &[2]),
+        ints("pads", &[1, 1]),
+        int("ceil_mode", 1),
+        int("count_include_pad", 1),
+    ];
+    let model = Model::quantized_input(19, &[1, 1, 8])
+        .node_with("AveragePool", &["xf"], "a", attributes)
+        .quantize("a", "x", "y")
+        .output("y");
+    // Elements of 30 over the zero point: two, three, three and two of them.
+    assert_eq!(run(&accepted(&model), &[33; 8]), [23, 33, 33, 33]);
+}
+
+#[test]
+fn accepts_sums_of_places_and_rejects_those_that_wrap() {
+    let places = |op: &str, constant: &[i64]| {
+        Model::quantized_input(17, &[1, 4])
+            .node_with("ArgMax", &["xf"], "a", vec![int("axis", 1)])
+            .ints("c", DataType::Int64, &[constant.len() as i64], constant)
+            .node(op, &["a", "c"], "y")
+            .output("y")
+    };
+    assert_eq!(run(&accepted(&places("Add", &[5])), &[1, 9, 9, 0]), [6]);
+    assert_eq!(run(&accepted(&places("Sub", &[5])), &[1, 9, 9, 0]), [-4]);
+    assert!(matches!(
+        problem(&places("Add", &[1, 2])),
+        NodeError::Input { input: 1, .. }
+    ));
+    assert!(matches!(
+        problem(&places("Mul", &[2])),
+        NodeError::Input { .. }
+    ));
+    let two = Model::quantized_input(17, &[1, 4])
+        .node_with("ArgMax", &["xf"], "a", vec![int("axis", 1)])
+        .node_with("ArgMin", &["xf"], "b", vec![int("axis", 1)])
+        .node("Sub", &["a", "b"], "y")
+        .output("y");
+    assert_eq!(run(&accepted(&two), &[1, 9, 9, 0]), [-2]);
+    let narrow = Model::new(17)
+        .input("q", DataType::Uint8, &[1, 2])
+        .ints("c", DataType::Uint8, &[1], &[1])
+        .node("Add", &["q", "c"], "y")
+        .output("y");
+    assert!(
+        matches!(problem(&narrow), NodeError::Op(_)),
+        "{:?}",
+        problem(&narrow)
+    );
+}
