@@ -277,11 +277,7 @@ const ENTRIES: &[Entry] = &[
     microsoft("QLinearLeakyRelu", activation::qlinear, &facts::FUNCTION),
     microsoft("QLinearMul", elementwise::qlinear, &facts::PRODUCT),
     microsoft("QLinearSigmoid", activation::qlinear, &facts::FUNCTION),
-    microsoft(
-        "QLinearSoftmax",
-        softmax::qlinear_softmax,
-        &facts::SOFTMAX,
-    ),
+    microsoft("QLinearSoftmax", softmax::qlinear_softmax, &facts::SOFTMAX),
     microsoft(
         "QuantizeLinear",
         quantization::quantize_linear,
