@@ -93,6 +93,7 @@ fn rejects_a_sample_of_lies_about_every_model() {
                 &inference.instance,
             );
             assert!(mutator.honest_violations().is_empty(), "{name}");
+            assert!(mutator.noise_violations(1).is_empty(), "{name}");
             let score = mutator.score(mutator.sample(1000, 3));
             assert_eq!(score.mutants, 1000, "{name}");
             let survivors = &score.survivors[..score.survivors.len().min(3)];

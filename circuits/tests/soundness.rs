@@ -15,7 +15,7 @@ use ff::Field;
 use pasta_curves::Fp;
 use zkonnx_circuits::chips::{ConstraintName, Shape};
 use zkonnx_circuits::circuit::Assembly;
-use zkonnx_circuits::plan::{PlanOptions, place_shape, plan};
+use zkonnx_circuits::plan::{Cell, PlanOptions, place_shape, plan};
 use zkonnx_circuits::program::Range;
 use zkonnx_circuits::testing::{Checker, Mutant, Mutator, Score};
 
@@ -33,6 +33,7 @@ fn score(model: &Model, assembly: &Arc<Assembly>, stride: usize) -> Score {
     let (inputs, witness, instance) = model.solve(&assembly.layout, &mut Random::new(5));
     let mutator = Mutator::new(&model.lowering, assembly, &inputs, witness, &instance);
     assert!(mutator.honest_violations().is_empty());
+    assert!(mutator.noise_violations(1).is_empty());
     mutator.run(stride)
 }
 
@@ -209,6 +210,27 @@ fn finds_the_survivors_of_a_weakened_circuit() {
         survivors[round % 3] += seen[1];
     }
     assert!(survivors.iter().all(|&n| n > 0), "{survivors:?}");
+}
+
+/// A weight on a cell that nothing assigns would let a prover add what it likes to an equation.
+#[test]
+fn finds_cells_that_anyone_may_fill() {
+    let model = every_kind();
+    let mut loose = Assembly::new(assemble(&model).layout.clone());
+    let (inputs, witness, instance) = model.solve(&loose.layout, &mut Random::new(5));
+    let shape = &loose.layout.shape;
+    let free = (0..shape.weighted_columns()).flat_map(|l| {
+        let column = shape.weighted(l) as u32;
+        let rows = 0..loose.layout.rows.len() as u32;
+        rows.map(move |row| (l, Cell { column, row }))
+    });
+    let found = free.filter(|(_, cell)| !loose.assigned.contains(cell));
+    let (l, cell) = found.last().unwrap();
+    let weight = loose.chips.weights[0][l].index as usize;
+    loose.fixed[weight][cell.row as usize] = Fp::ONE;
+    let mutator = Mutator::new(&model.lowering, &loose, &inputs, witness, &instance);
+    assert!(mutator.honest_violations().is_empty());
+    assert!(!mutator.noise_violations(1).is_empty());
 }
 
 #[test]

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use ff::Field;
+use ff::{Field, PrimeField};
 use pasta_curves::Fp;
 
 use crate::chips::MAX_FAN_IN;
 use crate::circuit::small_value;
-use crate::lower::VarId;
+use crate::lower::{Block, VarId};
 use crate::plan::{Cell, Host};
 
 use super::mutate::Mutator;
@@ -30,6 +30,8 @@ pub enum Mutant {
     Carry(Cell, Cell),
     /// A step on a maximum claims a larger one, or a smaller one; all that follows is honest.
     Top(u32, i64),
+    /// A step claims another argument, told with a fitting table row; all that follows is honest.
+    Argument(u32, i64),
     /// The arguments of two steps that one equation packs change so that the equation stands: what the first gains
     /// is carried from the second. All that follows is honest.
     Packed((u32, i64), (u32, i64)),
@@ -75,6 +77,7 @@ impl Mutator<'_> {
             .chain(vars)
             .chain(self.about_limbs())
             .chain(self.about_maxima())
+            .chain(self.about_arguments())
             .chain(self.about_packing())
             .chain(self.about_copies())
     }
@@ -93,6 +96,11 @@ impl Mutator<'_> {
             value + carry,
             value - carry,
             neighbour,
+            // Large, and as good as random.
+            (value + Fp::from(u64::from(cell.row) + 3))
+                .square()
+                .square()
+                * Fp::MULTIPLICATIVE_GENERATOR,
         ];
         let is_sum = cell.column as usize >= layout.shape.accumulator(0);
         let mut out = Vec::with_capacity(2 * contents.len());
@@ -181,6 +189,22 @@ impl Mutator<'_> {
             })
     }
 
+    /// Arguments beside the true one, most of which have the same value.
+    fn about_arguments(&self) -> impl Iterator<Item = (Stratum, Mutant)> + '_ {
+        let steps = self.assembly.layout.steps.iter().zip(0..);
+        // The range check of an input has no argument but the input.
+        let steps = steps.filter(|(s, _)| {
+            let block = &self.lowering.blocks[s.block as usize];
+            matches!(block, Block::Step { .. })
+        });
+        steps.flat_map(|(step, id)| {
+            [
+                ((10, step.block, 0), Mutant::Argument(id, 1)),
+                ((10, step.block, 1), Mutant::Argument(id, -1)),
+            ]
+        })
+    }
+
     /// Neighbours in the equation of an accumulator, by the weights that the starts of their steps have there.
     fn about_packing(&self) -> impl Iterator<Item = (Stratum, Mutant)> + '_ {
         let layout = &self.assembly.layout;
@@ -238,7 +262,6 @@ impl Mutator<'_> {
 
 /// Orders `-2^i` by `i`.
 fn magnitude(weight: Fp) -> [u8; 32] {
-    use ff::PrimeField;
     let mut repr = (-weight).to_repr();
     repr.reverse();
     repr

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use ff::Field;
 use pasta_curves::Fp;
 
-use crate::chips::ConstraintName;
+use crate::chips::{BYTE_BITS, ConstraintName};
 use crate::circuit::{Advice, Assembly, Lies, Witness};
 use crate::lower::{Block, Lowering, VarId};
 use crate::plan::{Cell, Host};
@@ -18,6 +18,7 @@ use crate::plan::{Cell, Host};
 use super::checker::Checker;
 use super::map::Map;
 use super::mutants::Mutant;
+use super::operator::Rng;
 use super::session::Session;
 
 /// What became of the mutants of one model.
@@ -145,6 +146,32 @@ impl<'a> Mutator<'a> {
         self.checker.violated_anywhere(&self.honest, &self.public)
     }
 
+    /// What the honest witness violates if every cell that it does not assign holds something: nothing, since no
+    /// equation may hear of a cell that a prover is free to fill. Limbs and bytes stay in their ranges.
+    pub fn noise_violations(&self, seed: u64) -> BTreeSet<ConstraintName> {
+        let shape = &self.assembly.layout.shape;
+        let assigned: HashSet<Cell> = self.assembly.assigned.iter().copied().collect();
+        let checked = shape.range(0)..shape.byte(shape.bytes);
+        let (mut rng, mut noisy, mut cells) = (Rng(seed), self.honest.clone(), Vec::new());
+        for (column, values) in noisy.columns.iter_mut().enumerate() {
+            for (value, row) in values.iter_mut().zip(0..) {
+                let cell = Cell {
+                    column: column as u32,
+                    row,
+                };
+                if !assigned.contains(&cell) {
+                    let bits = shape.range_bits.min(BYTE_BITS);
+                    *value = Fp::from(match checked.contains(&column) {
+                        true => rng.next() % (1 << bits),
+                        false => rng.next(),
+                    });
+                    cells.push(cell);
+                }
+            }
+        }
+        self.checker.violated(&noisy, &self.public, &cells)
+    }
+
     /// A witness to judge mutants on, one after the other.
     pub fn session(&self) -> Session<'_, 'a> {
         Session::new(self)
@@ -214,6 +241,9 @@ impl<'a> Mutator<'a> {
             }
             Mutant::Top(step, by) => {
                 lies.tops.insert(step, by);
+            }
+            Mutant::Argument(step, by) => {
+                lies.shifts.insert(step, by);
             }
             Mutant::Packed(first, second) => lies.shifts.extend([first, second]),
             Mutant::Copies(group, var, content) => {

@@ -219,5 +219,10 @@ pub fn mutate_operator(op: Arc<dyn Operator>, facts: &[Fact], seed: u64) -> Scor
     );
     let violated = mutator.honest_violations();
     assert!(violated.is_empty(), "honest, but rejected: {violated:?}");
+    let loose = mutator.noise_violations(seed);
+    assert!(
+        loose.is_empty(),
+        "cells that anyone may fill enter {loose:?}"
+    );
     mutator.run(1)
 }

@@ -97,7 +97,9 @@ impl<'m, 'a> Session<'m, 'a> {
                     Definition::Window(id) => self.objection_of_chains(&lies, &[(block, true, id)]),
                 }
             }
-            Mutant::Top(id, _) => self.objection_of_chains(&lies, &[step(id)]),
+            Mutant::Top(id, _) | Mutant::Argument(id, _) => {
+                self.objection_of_chains(&lies, &[step(id)])
+            }
             Mutant::Packed((a, _), (b, _)) => self.objection_of_chains(&lies, &[step(a), step(b)]),
             Mutant::Copies(group, v, content) => self.objection_to_copies(group, v, content),
             Mutant::Cell(..) | Mutant::Summed(..) | Mutant::Carry(..) => None,
@@ -190,7 +192,7 @@ impl<'m, 'a> Session<'m, 'a> {
                 let unit = |id: u32| Reverse((layout.steps[id as usize].block, false, id));
                 queue.extend([unit(*a), unit(*b)]);
             }
-            Mutant::Top(id, _) => {
+            Mutant::Top(id, _) | Mutant::Argument(id, _) => {
                 queue.push(Reverse((layout.steps[*id as usize].block, false, *id)));
             }
             Mutant::Class(var, content)

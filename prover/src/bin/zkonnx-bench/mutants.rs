@@ -57,6 +57,14 @@ pub(crate) fn run(models: &[PathBuf], how: &How, out: Option<&Path>) -> Result<b
             )
             .into());
         }
+        let loose = mutator.noise_violations(how.seed);
+        if !loose.is_empty() {
+            return Err(format!(
+                "{}: cells that anyone may fill enter {loose:?}",
+                name_of(path)
+            )
+            .into());
+        }
         let all = mutator.mutants(1).count();
         let mutants = mutator.sample(how.sample.unwrap_or(all), how.seed);
         let score = if how.hasty {
