@@ -225,7 +225,7 @@ fn finds_cells_that_anyone_may_fill() {
         rows.map(move |row| (l, Cell { column, row }))
     });
     let found = free.filter(|(_, cell)| !loose.assigned.contains(cell));
-    let (l, cell) = found.last().unwrap();
+    let (l, cell) = found.max_by_key(|(l, cell)| (*l, cell.row)).unwrap();
     let weight = loose.chips.weights[0][l].index as usize;
     loose.fixed[weight][cell.row as usize] = Fp::ONE;
     let mutator = Mutator::new(&model.lowering, &loose, &inputs, witness, &instance);
