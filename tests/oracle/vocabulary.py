@@ -347,7 +347,7 @@ def softmax(net, x):
     Of a single element the kernel makes an infinity.
     """
     axes = [axis for axis in range(-1, len(x.shape)) if x.shape[axis] > 1]
-    if not axes:
+    if not axes or x.scale > 2:
         return False
     axis = net.choose(axes)
     if net.rng.random() < 0.2:
@@ -356,15 +356,17 @@ def softmax(net, x):
         net.quantize(real, x.shape, "LogSoftmax", [x], scale, zero)
         return True
     scale, zero = net.choose((1 / 256, 1 / 255, 1 / 200)), np.iinfo(net.kind).min
+    # The kernel counts in 254 or 200 levels, of which four or sixteen equal elements get a tie each.
+    label = "Softmax" if scale == 1 / 256 else "Softmax, odd levels"
     if net.rng.random() < 0.6:
         real = net.node("Softmax", [net.real(x)], axis=axis)
-        net.quantize(real, x.shape, "Softmax", [x], scale, zero)
+        net.quantize(real, x.shape, label, [x], scale, zero)
         return True
     y = Quantized("", x.shape, F32(scale), net.kind(zero))
     inputs = [*net.operands(x), *net.parameters(y)]
     opset = int(net.choose((11, 13)))
     name = net.node("QLinearSoftmax", inputs, domain=MICROSOFT, axis=axis, opset=opset)
-    net.done(name, x.shape, "Softmax", [x], y.scale, y.zero)
+    net.done(name, x.shape, label, [x], y.scale, y.zero)
     return True
 
 
