@@ -1,5 +1,9 @@
-//! `constant`: a tensor of the model. In the circuit its elements are constants of the equations that use them; it
-//! costs no rows.
+//! `constant`: a tensor of the model.
+//!
+//! # Circuit
+//!
+//! Its elements are constants of the equations that use them, hence in fixed columns and part of the verifying key; it
+//! costs no rows, and there is no cell that a prover could choose.
 
 use std::sync::Arc;
 

@@ -9,7 +9,8 @@
 //! `bias − x_zero · Σ w` over the taps that are not padding. No cell is made: the accumulator stays an expression until
 //! a `requantize` closes it. **Assumes** that every input cell is bounded, which [`Lowering`] tracks. **Guarantees**
 //! exactness over the integers: the bounds that `facts` derives from the actual weights must fit int32, so nothing
-//! wraps around, neither in ONNX's accumulator nor here.
+//! wraps around, neither in ONNX's accumulator nor here. **Needs** nothing of its own: the equation that reads the form
+//! (a step, or the public output) is what a liar would have to break.
 
 use std::sync::Arc;
 

@@ -5,7 +5,8 @@
 //! # Circuit
 //!
 //! One linear form for each output, constant `bias[n] − x_zero · Σ_k w[k, n]`. As for `conv`, no cell is made, and
-//! `facts` refuses weights with which an accumulator might leave int32.
+//! `facts` refuses weights with which an accumulator might leave int32. **Assumes** bounded cells. **Guarantees** exact
+//! sums over the integers. **Needs** an equation that reads the form, which is where it is proved.
 
 use std::sync::Arc;
 

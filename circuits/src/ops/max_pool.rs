@@ -5,7 +5,9 @@
 //!
 //! # Circuit
 //!
-//! One maximum for each window; a window with a single element is a copy and costs nothing.
+//! One maximum for each window; a window with a single element is a copy and costs nothing. **Assumes** bounded cells.
+//! **Guarantees** the largest element: the maximum is no smaller than any of them, and equal to one. **Needs** that every
+//! window meets an element, which `facts` checks.
 
 use std::sync::Arc;
 

@@ -4,7 +4,9 @@
 //!
 //! # Circuit
 //!
-//! One maximum for each element.
+//! One maximum for each element. **Assumes** bounded cells. **Guarantees** the largest of the elements that meet: the
+//! maximum is no smaller than any of them, and equal to one. **Needs** one type for all inputs, which `facts` checks, so
+//! that cells are counted from one offset.
 
 use std::sync::Arc;
 

@@ -7,6 +7,8 @@
 mod arg_max;
 mod constant;
 mod conv;
+#[cfg(test)]
+mod every;
 mod lanes;
 mod matmul;
 mod max_pool;

@@ -5,8 +5,8 @@
 //!
 //! # Circuit
 //!
-//! One linear form for each output, which is one of the cells that `x` is made of. No cell is made. **Needs** bounds
-//! within the type, which `facts` checks: no sum wraps around.
+//! One linear form for each output, which is one of the cells that `x` is made of. No cell is made. **Assumes** bounded
+//! cells. **Guarantees** exact sums. **Needs** bounds within the type, which `facts` checks: no sum wraps around.
 
 use std::sync::Arc;
 

@@ -9,6 +9,8 @@
 //! step gadget proves `T_y ≤ x < T_{y+1}` for the thresholds found by bisecting the very rule that [`Requantize`]
 //! evaluates, so the proved function *is* the rule: no approximation, no second definition, one `y` for each `x`.
 //!
+//! **Assumes** that the cells in the accumulator are bounded; the domain of the step is what follows for the form, and
+//! the planner checks it once more. **Guarantees** one `y`: the pieces partition the domain.
 //! **Needs** that a scale rule never decreases, which holds because rounding is monotone and the multiplier positive;
 //! explicit steps are taken as they are, monotone or not.
 

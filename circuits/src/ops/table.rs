@@ -5,8 +5,8 @@
 //!
 //! # Circuit
 //!
-//! A step function whose pieces are the runs of equal values. **Assumes** nothing about monotony; **guarantees** one
-//! `y` for each `x` in the type's range, which the bounds of the input cell enforce.
+//! A step function whose pieces are the runs of equal values. **Assumes** nothing about monotony. **Guarantees** one
+//! `y` for each `x` in the type's range. **Needs** the bounds of the input cell, which keep `x` in that range.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -6,7 +6,8 @@
 //!
 //! # Circuit
 //!
-//! One linear form for each output. No cell is made.
+//! One linear form for each output. No cell is made. **Assumes** bounded cells. **Guarantees** exact sums, which `facts`
+//! keeps within int64. **Needs** an equation that reads the form, which is where it is proved.
 
 use std::sync::Arc;
 

@@ -6,7 +6,8 @@
 //!
 //! # Circuit
 //!
-//! One linear form for each output, all coefficients one. No cell is made.
+//! One linear form for each output, all coefficients one. No cell is made. **Assumes** bounded cells. **Guarantees**
+//! exact sums. **Needs** an equation that reads the form, which is where it is proved.
 
 use std::sync::Arc;
 

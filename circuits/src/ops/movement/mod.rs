@@ -1,8 +1,12 @@
 //! Data movement: reshaping, permuting, cutting and joining tensors.
 //!
-//! Every movement operator says where each element of its output comes from; nothing is computed. In the circuit it
-//! is a permutation of references to cells and costs no rows: a copied reference *is* the same cell, so there is
-//! nothing to prove.
+//! Every movement operator says where each element of its output comes from; nothing is computed.
+//!
+//! # Circuit
+//!
+//! A movement is a permutation of references to cells and costs no rows: a copied reference *is* the same cell, so there
+//! is nothing to prove. **Assumes** nothing. **Guarantees** that each output is the element that the operator's rule
+//! names, or its constant. **Needs** the copies of whoever reads the output: they tie it to the cell.
 
 mod concat;
 mod dilate;
