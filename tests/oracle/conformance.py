@@ -3,7 +3,7 @@
 
     conformance.py nodes ZKONNX              the ONNX backend node tests in the domain
     conformance.py operators ZKONNX [N]      each operator by itself, N rounds
-    conformance.py tool ZKONNX               what ONNX Runtime's quantizer makes of small networks
+    conformance.py tool ZKONNX [N]           what ONNX Runtime's quantizer makes of small networks, each Nth
     conformance.py random ZKONNX [N] [SEED]  N random graphs from SEED on, executor and mock prover
     conformance.py mutants BENCH [N] [SEED]  lies about the circuits of N random graphs; BENCH is zkonnx-bench
 
@@ -57,6 +57,8 @@ def failure(graph, verdict):
     """What is wrong with a verdict, or `None`."""
     if verdict.no_oracle:
         return f"ONNX Runtime does not run it: {verdict.no_oracle}"
+    if graph.refused:
+        return None if verdict.refused else f"not refused, though {graph.refused}"
     if verdict.refused:
         return verdict.refused
     if verdict.problems:
@@ -105,10 +107,12 @@ class Tally:
     """Differences by operator, with those of graphs full of ties apart."""
 
     def __init__(self):
-        self.rows, self.wrong, self.graphs, self.mocked = {}, [], 0, 0
+        self.rows, self.wrong, self.graphs, self.mocked, self.refused = {}, [], 0, 0, {}
 
     def add(self, graph, verdict):
         self.graphs += 1
+        if graph.refused and verdict.refused:
+            self.refused[graph.refused] = self.refused.get(graph.refused, 0) + 1
         self.mocked += bool(verdict.satisfied)
         # Differences are judged by operator, over all graphs.
         wrong = failure(replace(graph, tolerance=255), verdict)
@@ -127,10 +131,13 @@ class Tally:
         elements = sum(row[0] for row in self.rows.values())
         differing = sum(row[1] for row in self.rows.values())
         print(
-            f"{title}: {self.graphs} graphs, {self.graphs - len(self.wrong)} executed, "
+            f"{title}: {self.graphs} graphs, "
+            f"{self.graphs - len(self.wrong) - sum(self.refused.values())} executed, "
             f"{self.mocked} accepted by the mock prover; {differing} of {elements} elements over "
             f"{len(self.rows)} operators differ from ONNX Runtime"
         )
+        for reason, count in self.refused.items():
+            print(f"  {count} are refused, as {reason}")
         for operator, (count, bad, largest) in sorted(self.rows.items()):
             if not bad:
                 continue
@@ -190,7 +197,8 @@ def main():
         graphs = operator_graphs(arguments.count or 1)
         good = tallied(arguments.zkonnx, graphs, "operators", lambda graph: False)
     elif arguments.suite == "tool":
-        good = tallied(arguments.zkonnx, tool_graphs(), "quantize_static", lambda graph: True)
+        graphs = tool_graphs(arguments.count or 1)
+        good = tallied(arguments.zkonnx, graphs, "quantize_static", lambda graph: True)
     else:
         seeds = range(arguments.seed, arguments.seed + (arguments.count or 300))
         graphs = (random_graph(seed) for seed in seeds)

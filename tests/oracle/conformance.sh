@@ -16,8 +16,8 @@ if [ "$#" -lt 1 ] || [ ! -x "$1" ]; then
 fi
 zkonnx=$1
 case ${2-} in
-    --full) rounds=8 graphs=3000 circuits=100 ;;
-    "") rounds=1 graphs=300 circuits=10 ;;
+    --full) rounds=8 graphs=3000 circuits=100 tool=1 nets=--prove ;;
+    "") rounds=1 graphs=300 circuits=10 tool=7 nets=--every=3 ;;
     *) echo "$0: unknown option $2" >&2; exit 2 ;;
 esac
 
@@ -38,7 +38,9 @@ echo "== zkonnx on the ONNX backend node tests"
 echo "== zkonnx on each operator"
 "$python" "$here/conformance.py" operators "$zkonnx" "$rounds" || status=1
 echo "== zkonnx on what ONNX Runtime's quantizer makes"
-"$python" -W ignore "$here/conformance.py" tool "$zkonnx" || status=1
+"$python" -W ignore "$here/conformance.py" tool "$zkonnx" "$tool" || status=1
+echo "== zkonnx quantize on small float nets"
+"$python" -W ignore "$here/quantize_nets.py" "$zkonnx" "$nets" --brief || status=1
 echo "== zkonnx on random graphs"
 "$python" "$here/conformance.py" random "$zkonnx" "$graphs" || status=1
 echo "== lies about random graphs"

@@ -38,6 +38,8 @@ class Graph:
     several: bool = False
     # Whether its scales make many ties, so that its differences are counted apart.
     ties: bool = False
+    # Why it has to be refused, if it has to.
+    refused: str | None = None
 
 
 @dataclass

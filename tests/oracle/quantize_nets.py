@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Quantizes small float nets with `zkonnx quantize` and takes them through all that follows.
 
-    quantize_nets.py ZKONNX [--prove] [--every N] [--only TEXT]
+    quantize_nets.py ZKONNX [--prove] [--every N] [--only TEXT] [--brief]
 
 For each net of `nets.py` and `trees.py`: `quantize`, the executor against ONNX Runtime on
 every integer tensor of the quantized model, and the mock prover; with `--prove` also a
@@ -124,28 +124,30 @@ def main():
     parser.add_argument("--prove", action="store_true", help="real proofs as well")
     parser.add_argument("--every", type=int, default=1, metavar="N", help="only each Nth net")
     parser.add_argument("--only", default="", metavar="TEXT", help="only nets with this in name or kind")
+    parser.add_argument("--brief", action="store_true", help="totals and failures only")
     arguments = parser.parse_args()
     if not ort_session.sums_exactly():
         sys.exit("ONNX Runtime's u8s8 kernels saturate on this processor; they are no reference")
     chosen = [n for n in [*nets(), *trees()] if arguments.only in n.name or arguments.only in n.kind]
     chosen = chosen[:: arguments.every]
     known, kinds, bad = _refused(), {}, []
-    print(f"{'net':32}{'kind':15}{'error':>8}{'elements':>10}{'differ':>8}{'bytes':>8}  outside the proof, or failure")
+    show = (lambda *_, **__: None) if arguments.brief else print
+    show(f"{'net':32}{'kind':15}{'error':>8}{'elements':>10}{'differ':>8}{'bytes':>8}  outside the proof, or failure")
     with ThreadPoolExecutor(os.cpu_count() or 1) as workers:
         results = workers.map(lambda n: examined(arguments.zkonnx, n, arguments.prove), chosen)
         for net, result in zip(chosen, results):
             good, total, full = kinds.get(net.kind, (0, 0, 0))
             kinds[net.kind] = (good + (result.wrong is None), total + 1, full + (result.wrong is None and not result.tail))
-            print(
+            show(
                 f"{net.name:32}{net.kind:15}{result.error:8.4f}{result.elements:10}{result.differing:8}"
                 f"{result.proof_bytes:8}  {result.wrong or result.tail}",
                 flush=True,
             )
             if (result.wrong is not None) != (net.name in known):
                 bad.append(f"{net.name}: {result.wrong or 'listed as refused, but nothing fails'}")
-    print()
+    show()
     for kind, (good, total, full) in kinds.items():
-        print(f"{kind:15}{good:4} of {total:3} nets pass, {full} of them without a float tail")
+        show(f"{kind:15}{good:4} of {total:3} nets pass, {full} of them without a float tail")
     good, total, full = (sum(column) for column in zip(*kinds.values()))
     proved = "quantized, proved and verified" if arguments.prove else "quantized, accepted by the mock prover"
     print(f"nets: {good} of {total} {proved}; {full} without a float tail")
