@@ -532,7 +532,7 @@ impl<'a> Importer<'a> {
 /// Why an operator without an entry is refused.
 fn unknown(op: &str) -> NodeError {
     match op {
-        "InstanceNormalization" | "GroupNormalization" => NodeError::Input {
+        "InstanceNormalization" | "GroupNormalization" | "LayerNormalization" => NodeError::Input {
             input: 0,
             what: "x",
             reason: "mean and variance of the input have no integer rule of their own; `zkonnx quantize` expresses the \

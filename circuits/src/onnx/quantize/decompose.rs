@@ -92,6 +92,7 @@ fn results(p: &mut Parts<'_>, node: &NodeView<'_>, cx: &Context<'_>) -> Option<V
         "LpNormalization" => lp_normalization(p, node),
         "LRN" => local_response(p, node, cx),
         "InstanceNormalization" | "GroupNormalization" => group_normalization(p, node, cx),
+        "LayerNormalization" => layer_normalization(p, node, cx),
         "Trilu" | "GatherElements" | "GatherND" | "ReverseSequence" => moved(p, node, cx),
         "ScatterElements" => scattered(p, node, cx),
         "RNN" | "GRU" | "LSTM" => return recurrent::unrolled(p, node, cx),
@@ -323,6 +324,26 @@ fn group_normalization(p: &mut Parts<'_>, node: &NodeView<'_>, cx: &Context<'_>)
         like[0] = channels;
         let factor = p.floats(&like, data);
         y = p.op(op, &[&y, &factor]);
+    }
+    Some(y)
+}
+
+fn layer_normalization(p: &mut Parts<'_>, node: &NodeView<'_>, cx: &Context<'_>) -> Option<String> {
+    // Mean and deviation as results of their own would have to be computed as well.
+    if node.outputs().iter().skip(1).any(|o| !o.is_empty()) {
+        return None;
+    }
+    let (x, shape) = (node.input(0)?, cx.shape(node, 0)?);
+    let axis = node
+        .axis("axis", node.int("axis", -1).ok()?, shape.len())
+        .ok()?;
+    let axes: Vec<i64> = (axis..shape.len()).map(|d| d as i64).collect();
+    let epsilon = node.float("epsilon", 1e-5).ok()?;
+    let mut y = standardized(p, x, &axes, epsilon);
+    for (input, op) in [(1, "Mul"), (2, "Add")] {
+        if let Some(operand) = node.input(input) {
+            y = p.op(op, &[&y, operand]);
+        }
     }
     Some(y)
 }

@@ -285,6 +285,11 @@ fn accepts_operators_that_are_expressed_by_others() {
             vec![node("InstanceNormalization", &["x", "g", "h"], "y")],
             scale_and_shift(),
         ),
+        (
+            &[2, 5],
+            vec![node("LayerNormalization", &["x", "g", "h"], "y")],
+            vec![floats("g", &[5]), floats("h", &[5])],
+        ),
         (&[1, 3, 3], vec![node("Trilu", &["x"], "y")], vec![]),
         (
             &[1, 5],

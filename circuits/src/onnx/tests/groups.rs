@@ -625,3 +625,22 @@ fn accepts_sums_of_places_and_rejects_those_that_wrap() {
         problem(&narrow)
     );
 }
+
+#[test]
+fn rejects_normalization_of_the_input_with_the_remedy() {
+    for op in [
+        "LayerNormalization",
+        "InstanceNormalization",
+        "GroupNormalization",
+    ] {
+        let model = Model::quantized_input(21, &[1, 2, 3])
+            .floats("g", &[2], &[1.0, 2.0])
+            .node(op, &["xf", "g", "g"], "n")
+            .quantize("n", "x", "y")
+            .output("y");
+        let NodeError::Input { reason, .. } = problem(&model) else {
+            panic!("{op}: {:?}", problem(&model));
+        };
+        assert!(reason.contains("zkonnx quantize"), "{reason}");
+    }
+}
