@@ -87,6 +87,25 @@ pub(crate) enum Expr {
     Const(Operand),
     Unary(Unary, Arc<Expr>),
     Binary(Binary, Arc<Expr>, Arc<Expr>),
+    /// The value is a place in a row of floats.
+    Lookup(Arc<Expr>, Arc<Rows>),
+}
+
+/// Rows of floats to look up, as many in each.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Rows {
+    /// The axis that several rows follow.
+    pub(crate) axis: Option<usize>,
+    /// One, or one for each index of the axis; places below zero count from the end.
+    pub(crate) rows: Vec<Vec<f32>>,
+}
+
+impl Rows {
+    fn at(&self, place: f32, lane: usize) -> f32 {
+        let row = &self.rows[if self.axis.is_some() { lane } else { 0 }];
+        let place = (place as i64).rem_euclid(row.len().max(1) as i64);
+        row.get(place as usize).copied().unwrap_or(f32::NAN)
+    }
 }
 
 /// Which of the operands' values apply.
@@ -261,6 +280,7 @@ impl Expr {
             Self::Const(_) => self.clone(),
             Self::Unary(f, a) => Arc::new(Self::Unary(*f, a.of(inner))),
             Self::Binary(f, a, b) => Arc::new(Self::Binary(*f, a.of(inner), b.of(inner))),
+            Self::Lookup(a, rows) => Arc::new(Self::Lookup(a.of(inner), rows.clone())),
         }
     }
 
@@ -271,6 +291,7 @@ impl Expr {
             Self::Const(operand) => operand.at(lane),
             Self::Unary(f, a) => f.eval(a.eval(x, lane)),
             Self::Binary(f, a, b) => f.eval(a.eval(x, lane), b.eval(x, lane)),
+            Self::Lookup(a, rows) => rows.at(a.eval(x, lane), lane),
         }
     }
 
@@ -281,6 +302,10 @@ impl Expr {
             Self::Const(Operand::Axis(axis, values)) => Some(Spread::Axis(*axis, values.len())),
             Self::Unary(_, a) => a.spread(),
             Self::Binary(_, a, b) => join(a.spread()?, b.spread()?),
+            Self::Lookup(a, rows) => {
+                let own = |axis| Spread::Axis(axis, rows.rows.len());
+                join(a.spread()?, rows.axis.map_or(Spread::Tensor, own))
+            }
         }
     }
 
@@ -288,6 +313,7 @@ impl Expr {
     pub(crate) fn is_monotone(&self) -> bool {
         match self {
             Self::X | Self::Const(_) => true,
+            Self::Lookup(..) => false,
             Self::Unary(f, a) => f.is_monotone() && a.is_monotone(),
             Self::Binary(Binary::Add | Binary::Min | Binary::Max, a, b) => {
                 a.is_monotone() && b.is_monotone()

@@ -294,6 +294,11 @@ impl<'a> Importer<'a> {
             done => done.map_err(Some)?,
         };
         node.check_attributes().map_err(Some)?;
+        // Floats picked by a computed place are proved only once they are quantized.
+        let float = |v: &Value| matches!(v, Value::Real(r) if !matches!(r.base, Base::Input(_)) && boundary(r).is_none());
+        if node.op() == "Gather" && !feeds && done.values.iter().any(float) {
+            return Ok(outside_done());
+        }
         let folded = done
             .values
             .iter()

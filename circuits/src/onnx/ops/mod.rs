@@ -7,6 +7,7 @@ pub(crate) mod fold;
 pub(crate) mod integer;
 pub(crate) mod linear;
 pub(crate) mod logic;
+pub(crate) mod lookup;
 pub(crate) mod movement;
 pub(crate) mod pair;
 pub(crate) mod pool;

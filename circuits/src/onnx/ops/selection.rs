@@ -9,6 +9,7 @@ use super::super::importer::{Done, Importer};
 use super::super::node::NodeView;
 use super::super::real::{Base, Real, Value};
 use super::linear::scalar;
+use super::lookup::lookup;
 use super::movement::{concat as join, one, status};
 use super::quantization::dequantize;
 use crate::ops::{Concat, Constant, Expand, Gather, Pad, Reshape, Slice, Transpose, broadcast};
@@ -161,6 +162,9 @@ pub(crate) fn gather(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done,
     let value = cx.value(node, 0)?;
     let shape = cx.any_shape(&value)?;
     let axis = node.axis("axis", node.int("axis", 0)?, shape.len())?;
+    if let (Value::Int(index), Value::Const(_) | Value::Weights(_)) = (cx.value(node, 1)?, &value) {
+        return lookup(cx, node, index, &value, axis);
+    }
     let indices = cx.constant(node, 1, "the indices")?;
     let bad = NodeError::Input {
         input: 1,

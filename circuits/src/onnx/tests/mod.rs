@@ -3,6 +3,7 @@
 mod build;
 mod groups;
 mod hostile;
+mod lookup;
 mod tail;
 mod vocabulary;
 
