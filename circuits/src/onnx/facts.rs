@@ -118,6 +118,16 @@ pub(crate) const SUM: Facts = facts(
     "constant axes; one scale for the input",
     Exactness::Documented("Averages"),
 );
+pub(crate) const RUNNING_SUM: Facts = facts(
+    BYTES,
+    "constant axis of at most 1024 elements; one scale for the input",
+    Exactness::Documented("Averages"),
+);
+pub(crate) const ROWS: Facts = facts(
+    "all integers",
+    "computed indices; constant depth of at most 4096; the values 0 and 1, or integers",
+    Exactness::Exact,
+);
 pub(crate) const SOFTMAX: Facts = facts(
     BYTES,
     "one scale of at most 2; at most 4096 elements along the axis; QuantizeLinear or data movement follows directly",

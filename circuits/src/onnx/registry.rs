@@ -108,6 +108,7 @@ const ENTRIES: &[Entry] = &[
     )),
     onnx("And", logic::boolean, &facts::BOOLEAN),
     onnx("Not", logic::boolean, &facts::BOOLEAN),
+    onnx("OneHot", ranking::one_hot, &facts::ROWS),
     onnx("Or", logic::boolean, &facts::BOOLEAN),
     onnx("Xor", logic::boolean, &facts::BOOLEAN),
     onnx("Where", logic::choose, &facts::CHOICE),
@@ -149,6 +150,7 @@ const ENTRIES: &[Entry] = &[
     )),
     onnx("Cos", activation::activation, &facts::FUNCTION),
     onnx("Cosh", activation::activation, &facts::FUNCTION),
+    since(11, onnx("CumSum", reduction::cum_sum, &facts::RUNNING_SUM)),
     onnx("DepthToSpace", selection::depth_space, &facts::MOVEMENT),
     closing(onnx(
         "DequantizeLinear",
@@ -177,6 +179,7 @@ const ENTRIES: &[Entry] = &[
         &facts::GLOBAL_AVERAGE,
     ),
     onnx("GlobalMaxPool", pool::global_max_pool, &facts::MAXIMUM),
+    deciding(onnx("Hardmax", ranking::hardmax, &facts::RANKING)),
     onnx("HardSigmoid", activation::activation, &facts::FUNCTION),
     since(
         14,

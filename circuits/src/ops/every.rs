@@ -75,6 +75,10 @@ fn arithmetic() -> Vec<Case> {
             vec![few(&[1, 2, 3])],
         ),
         (
+            Arc::new(CumSum::new(1, false, true, -1).unwrap()),
+            vec![few(&[1, 4])],
+        ),
+        (
             Arc::new(Offset::new(vec![3], vec![9, -9, 0]).unwrap()),
             vec![few(&[3])],
         ),
@@ -98,6 +102,7 @@ fn choices() -> Vec<Case> {
         (Arc::new(Select), vec![truths, few(&[3]), few(&[3])]),
         (Arc::new(ArgMax::new(1, false)), vec![few(&[2, 4])]),
         (Arc::new(TopK::new(1, 2)), vec![few(&[1, 4])]),
+        (Arc::new(OneHot::new(1, 3).unwrap()), vec![few(&[2])]),
     ]
 }
 

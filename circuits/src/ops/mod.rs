@@ -7,6 +7,7 @@
 mod arg_max;
 mod constant;
 mod conv;
+mod cum_sum;
 #[cfg(test)]
 mod every;
 mod lanes;
@@ -15,6 +16,7 @@ mod max_pool;
 mod maximum;
 mod movement;
 mod offset;
+mod one_hot;
 mod product;
 mod requantize;
 mod scale;
@@ -32,6 +34,7 @@ mod window_sum;
 pub use arg_max::ArgMax;
 pub use constant::Constant;
 pub use conv::Conv;
+pub use cum_sum::CumSum;
 pub use lanes::Lanes;
 pub use matmul::MatMul;
 pub use max_pool::MaxPool;
@@ -40,6 +43,7 @@ pub use movement::{
     Concat, Dilate, Expand, Gather, Move, Movement, Pad, Reshape, Slice, Source, Transpose,
 };
 pub use offset::Offset;
+pub use one_hot::OneHot;
 pub use product::Product;
 pub use requantize::{Requantize, Rule, Steps};
 pub use scale::ScaleRule;
@@ -73,10 +77,12 @@ pub fn registry() -> Registry {
     registry.register(arg_max::ID, ArgMax::decode);
     registry.register(constant::ID, Constant::decode);
     registry.register(conv::ID, Conv::decode);
+    registry.register(cum_sum::ID, CumSum::decode);
     registry.register(matmul::ID, MatMul::decode);
     registry.register(max_pool::ID, MaxPool::decode);
     registry.register(maximum::ID, Maximum::decode);
     registry.register(offset::ID, Offset::decode);
+    registry.register(one_hot::ID, OneHot::decode);
     registry.register(product::ID, Product::decode);
     registry.register(requantize::ID, Requantize::decode);
     registry.register(select::ID, Select::decode);

@@ -1,4 +1,4 @@
-//! Where the largest and smallest elements stand: ArgMax, ArgMin, TopK.
+//! Where the largest and smallest elements stand: ArgMax, ArgMin, TopK, Hardmax; and places as rows: OneHot.
 
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use super::super::importer::{Done, Importer};
 use super::super::node::NodeView;
 use super::super::real::{Base, Params, Quantized, Real, Value};
 use super::pool::summand;
-use crate::ops::{ArgMax, Move, Reshape, TopK};
+use crate::ops::{ArgMax, Lanes, Move, OneHot, Reshape, Table, TopK};
 use crate::program::{DataType, TensorId, elements};
 
 /// Integers whose order is that of input 0, which is integer or quantized with one scale.
@@ -52,6 +52,84 @@ pub(crate) fn arg_extreme(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<
         Move(Reshape { shape }),
         &[place],
     )?))
+}
+
+/// Booleans as the reals 0 and 1.
+fn as_reals(tensor: TensorId, shape: Vec<usize>) -> Real {
+    let params = Params {
+        scale: vec![1.0],
+        zero: vec![0],
+        axis: None,
+        dtype: DataType::Bool,
+    };
+    Real::new(Base::Quantized(Quantized { tensor, params }), shape)
+}
+
+/// `Hardmax`: one at the first of the largest elements, zero elsewhere.
+pub(crate) fn hardmax(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, NodeError> {
+    let (mut tensor, _) = ordered(cx, node)?;
+    let shape = cx.builder.fact(tensor).shape.clone();
+    // Until opset 12 all axes from this one on are one.
+    let old = node.opset < 13;
+    let axis = node.axis(
+        "axis",
+        node.int("axis", if old { 1 } else { -1 })?,
+        shape.len(),
+    )?;
+    let mut line = shape.clone();
+    if old {
+        line = vec![elements(&shape[..axis]), elements(&shape[axis..])];
+        let flat = Reshape {
+            shape: line.clone(),
+        };
+        tensor = cx.push(node, Move(flat), &[tensor])?;
+    }
+    let axis = if old { 1 } else { axis };
+    let place = cx.push(node, ArgMax::new(axis, false), &[tensor])?;
+    let depth = line.remove(axis);
+    let place = cx.push(node, Move(Reshape { shape: line }), &[place])?;
+    let mut hot = cx.push(node, OneHot::new(axis, depth)?, &[place])?;
+    if old {
+        let back = Reshape {
+            shape: shape.clone(),
+        };
+        hot = cx.push(node, Move(back), &[hot])?;
+    }
+    Ok(Done::pending(as_reals(hot, shape)))
+}
+
+/// `OneHot` of computed indices, with a constant depth: reals 0 and 1, or any two integers.
+pub(crate) fn one_hot(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, NodeError> {
+    let bad = |input, what, reason| NodeError::Input {
+        input,
+        what,
+        reason,
+    };
+    let Value::Int(tensor) = cx.value(node, 0)? else {
+        return Err(bad(0, "the indices", "they are not computed integers"));
+    };
+    let depth = cx.constant(node, 1, "the depth")?.as_int();
+    let depth = depth.and_then(|d| usize::try_from(d).ok());
+    let depth = depth.ok_or_else(|| bad(1, "the depth", "it is not one positive integer"))?;
+    let values = cx.constant(node, 2, "the values")?;
+    let mut shape = cx.builder.fact(tensor).shape.clone();
+    let axis = node.axis("axis", node.int("axis", -1)?, shape.len() + 1)?;
+    let hot = cx.push(node, OneHot::new(axis, depth)?, &[tensor])?;
+    match (values.as_floats(), values.as_ints(), values.dtype()) {
+        (Some(&[off, on]), ..) if off == 0.0 && on == 1.0 => {
+            shape.insert(axis, depth);
+            Ok(Done::pending(as_reals(hot, shape)))
+        }
+        (_, Some(ints), Some(dtype)) if ints.len() == 2 => {
+            let table = Table::new(DataType::Bool, dtype, vec![ints.to_vec()], Lanes::Tensor)?;
+            Ok(Done::int(cx.push(node, table, &[hot])?))
+        }
+        _ => Err(bad(
+            2,
+            "the values",
+            "they are neither 0 and 1 nor integers",
+        )),
+    }
 }
 
 /// `TopK` of integers or of a quantized tensor; always sorted.

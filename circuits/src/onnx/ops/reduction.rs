@@ -5,7 +5,7 @@ use super::super::importer::{Done, Importer};
 use super::super::node::NodeView;
 use super::super::real::{Base, Mean, MeanKind, Quantized, Real, Value};
 use super::pool::summand;
-use crate::ops::{MaxPool, Move, Reshape, Transpose, Window, WindowSum};
+use crate::ops::{CumSum, MaxPool, Move, Reshape, Transpose, Window, WindowSum};
 use crate::program::{TensorId, elements};
 
 /// A reduction's axes and the shape of its result.
@@ -114,6 +114,28 @@ pub(crate) fn reduce_sum(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<D
         kind: MeanKind::Text,
     };
     Ok(Done::pending(Real::new(Base::Mean(mean), plan.shape)))
+}
+
+/// `CumSum`: sums of integers, quantized by the rule of ReduceSum.
+pub(crate) fn cum_sum(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, NodeError> {
+    let x = summand(cx, node)?;
+    let shape = cx.builder.fact(x.tensor).shape.clone();
+    let axis = cx.constant(node, 1, "the axis")?.as_int();
+    let axis = axis.ok_or(NodeError::NotConstant {
+        input: 1,
+        what: "the axis",
+    })?;
+    let axis = node.axis("axis", axis, shape.len())?;
+    let (exclusive, reverse) = (node.flag("exclusive", false)?, node.flag("reverse", false)?);
+    let (scale, zero) = x.params.uniform().ok_or(NodeError::Unknown)?;
+    let op = CumSum::new(axis, exclusive, reverse, zero)?;
+    let mean = Mean {
+        tensor: cx.push(node, op, &[x.tensor])?,
+        scale,
+        counts: vec![1],
+        kind: MeanKind::Text,
+    };
+    Ok(Done::pending(Real::new(Base::Mean(mean), shape)))
 }
 
 /// `ReduceMax` and `ReduceMin` of integers or of a quantized tensor.

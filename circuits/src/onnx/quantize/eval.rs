@@ -170,6 +170,9 @@ fn evaluate_node(
         "ReduceMean" | "ReduceSum" | "ReduceMax" | "ReduceMin" => {
             one(reduction::reduce(&view, &inputs)?)
         }
+        "CumSum" => one(reduction::cum_sum(&view, &inputs)?),
+        "Hardmax" => one(reduction::hardmax(&view, &inputs)?),
+        "OneHot" => one(reduction::one_hot(&view, &inputs)?),
         "Softmax" | "LogSoftmax" => one(reduction::softmax(&view, &inputs)?),
         "ArgMax" | "ArgMin" => one(reduction::arg_extreme(&view, &inputs)?),
         "Less" | "LessOrEqual" | "Greater" | "GreaterOrEqual" | "Equal" => {

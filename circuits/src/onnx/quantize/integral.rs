@@ -39,7 +39,8 @@ fn makes_whole(graph: &Graph, values: &Values, found: &HashSet<String>, node: &N
     };
     let first = |n: usize| node.input.iter().take(n).all(whole);
     match node.op_type.as_str() {
-        "Round" | "Floor" | "Ceil" | "Sign" => true,
+        "Round" | "Floor" | "Ceil" | "Sign" | "Hardmax" => true,
+        "OneHot" => node.input.get(2).is_some_and(whole),
         "Cast" => {
             let of = node.input.first().and_then(|x| values.get(x));
             of.is_some_and(|v| v.as_floats().is_none()) || first(1)

@@ -136,3 +136,73 @@ pub(super) fn arg_extreme(node: &NodeView<'_>, inputs: &Inputs) -> Result<Consta
     let indices = runs.places.iter().map(best).collect();
     Ok(Constant::ints(DataType::I64, runs.shape, indices))
 }
+
+/// `CumSum`.
+pub(super) fn cum_sum(node: &NodeView<'_>, inputs: &Inputs) -> Result<Constant, NodeError> {
+    let x = inputs.get(0)?;
+    let axis = inputs.get(1)?.as_int().ok_or(NodeError::Unknown)?;
+    let axis = node.axis("axis", axis, x.shape.len())?;
+    let (exclusive, reverse) = (node.flag("exclusive", false)?, node.flag("reverse", false)?);
+    let data = inputs.floats(0)?;
+    let mut y = vec![0.0; data.len()];
+    for mut run in runs(&x.shape, &[axis], true).places {
+        if reverse {
+            run.reverse();
+        }
+        let mut sum = 0.0;
+        for place in run {
+            y[place] = sum;
+            sum += data[place];
+            if !exclusive {
+                y[place] = sum;
+            }
+        }
+    }
+    Ok(Constant::floats(x.shape.clone(), y))
+}
+
+/// `Hardmax`: along one axis, or until opset 12 along all from it on.
+pub(super) fn hardmax(node: &NodeView<'_>, inputs: &Inputs) -> Result<Constant, NodeError> {
+    let x = inputs.get(0)?;
+    let rank = x.shape.len();
+    let old = node.opset < 13;
+    let axis = node.axis("axis", node.int("axis", if old { 1 } else { -1 })?, rank)?;
+    let axes: Vec<usize> = (axis..if old { rank } else { axis + 1 }).collect();
+    let data = inputs.floats(0)?;
+    let mut y = vec![0.0; data.len()];
+    for run in runs(&x.shape, &axes, true).places {
+        let first = |best: usize, &i: &usize| if data[i] > data[best] { i } else { best };
+        if let Some((start, rest)) = run.split_first() {
+            y[rest.iter().fold(*start, first)] = 1.0;
+        }
+    }
+    Ok(Constant::floats(x.shape.clone(), y))
+}
+
+/// `OneHot` of integers.
+pub(super) fn one_hot(node: &NodeView<'_>, inputs: &Inputs) -> Result<Constant, NodeError> {
+    let x = inputs.get(0)?;
+    let indices = x.as_ints().ok_or(NodeError::Unknown)?;
+    let depth = inputs.get(1)?.as_int().ok_or(NodeError::Unknown)?;
+    let values = inputs.get(2)?;
+    let axis = node.axis("axis", node.int("axis", -1)?, x.shape.len() + 1)?;
+    let inner = elements(&x.shape[axis..]).max(1);
+    let mut shape = x.shape.clone();
+    shape.insert(
+        axis,
+        usize::try_from(depth).map_err(|_| NodeError::Unknown)?,
+    );
+    let count = super::kernels::count(&shape)?;
+    let places: Vec<usize> = (0..count)
+        .map(|i| {
+            let (line, rest) = (i / inner, i % inner);
+            let (outer, j) = (line / shape[axis], (line % shape[axis]) as i64);
+            let index = indices[outer * inner + rest];
+            usize::from(index == j || index == j - depth)
+        })
+        .collect();
+    match values.len() {
+        2 => Ok(values.pick(shape, &places)),
+        _ => Err(NodeError::Unknown),
+    }
+}

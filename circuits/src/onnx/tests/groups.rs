@@ -315,7 +315,7 @@ fn rejects_float_models_dynamic_scales_and_islands() {
     assert_eq!(problem(&model), NodeError::Dynamic);
 
     let model = Model::quantized_input(17, &[1, 2])
-        .node("Hardmax", &["xf"], "s")
+        .node("LpNormalization", &["xf"], "s")
         .quantize("s", "x", "yq")
         .output("yq");
     assert_eq!(problem(&model), NodeError::Unknown);

@@ -227,6 +227,44 @@ fn accepts_places_of_extremes_as_outputs() {
 }
 
 #[test]
+fn accepts_running_sums_and_rows_of_truths() {
+    let sums = |attributes| {
+        let model = one("CumSum", &["a"], attributes).ints("a", DataType::Int64, &[], &[-1]);
+        counted(&accepted(&model))
+    };
+    // Integers stand for themselves less 3.
+    assert_eq!(sums(vec![]), [0, 0, 0, 3, 4, 6]);
+    assert_eq!(
+        sums(vec![int("exclusive", 1), int("reverse", 1)]),
+        [0, 2, 3, 6, 5, 3]
+    );
+
+    let hardmax = Model::quantized_input(17, &[2, 3])
+        .node("Hardmax", &["xf"], "y")
+        .output("y");
+    let imported = accepted(&hardmax);
+    assert!(imported.tail.is_empty());
+    assert_eq!(counted(&imported), [0, 0, 1, 0, 0, 1]);
+
+    let one_hot = |values: &[i64]| {
+        let model = Model::quantized_input(17, &[2, 3])
+            .node_with(
+                "ArgMax",
+                &["xf"],
+                "i",
+                vec![int("axis", 0), int("keepdims", 0)],
+            )
+            .ints("d", DataType::Int64, &[1], &[2])
+            .ints("v", DataType::Int64, &[values.len() as i64], values)
+            .node_with("OneHot", &["i", "d", "v"], "y", vec![int("axis", 0)])
+            .output("y");
+        import(&model.bytes())
+    };
+    assert_eq!(counted(&one_hot(&[-1, 7]).unwrap()), [-1, -1, -1, 7, 7, 7]);
+    assert!(one_hot(&[1]).is_err());
+}
+
+#[test]
 fn accepts_a_shape_that_only_an_integer_kernel_needs() {
     let model = Model::quantized_input(13, &[1, 6])
         .node("Shape", &["xf"], "s")
