@@ -102,7 +102,8 @@ pub(crate) struct Rows {
 
 impl Rows {
     fn at(&self, place: f32, lane: usize) -> f32 {
-        let row = &self.rows[if self.axis.is_some() { lane } else { 0 }];
+        let row = self.rows.get(if self.axis.is_some() { lane } else { 0 });
+        let row = row.map_or(&[][..], Vec::as_slice);
         let place = (place as i64).rem_euclid(row.len().max(1) as i64);
         row.get(place as usize).copied().unwrap_or(f32::NAN)
     }

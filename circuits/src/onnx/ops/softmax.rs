@@ -28,6 +28,8 @@ const PIECE_BITS: u32 = 6;
 const DIGIT_BITS: usize = 7;
 /// Largest scale of the input: beyond it the second largest exponential is next to nothing.
 const MAX_SCALE: f32 = 2.0;
+/// Smallest scale of the input: below it all results are next to equal, and the tables would be long.
+const MIN_SCALE: f32 = 1.0 / (1 << UNIT_BITS) as f32;
 /// Largest number of elements along the axis.
 const MAX_EXTENT: usize = 4096;
 
@@ -66,12 +68,15 @@ fn lines(
     if extent > MAX_EXTENT {
         return Err(bad("x", "more than 4096 elements share a sum"));
     }
+    if extent == 0 {
+        return Err(bad("x", "it is empty"));
+    }
     if cx.builder.fact(x.tensor).dtype.width() != 8 {
         return Err(bad("x", "only 8-bit integers are supported"));
     }
     match x.params.uniform() {
-        Some((scale, _)) if scale <= MAX_SCALE => {}
-        _ => return Err(bad("the scale of x", "it is above 2")),
+        Some((scale, _)) if (MIN_SCALE..=MAX_SCALE).contains(&scale) => {}
+        _ => return Err(bad("the scale of x", "it lies outside 2^-21 to 2")),
     }
     if opset >= 13 || axis + 1 == shape.len() {
         return Ok((x.tensor, axis));

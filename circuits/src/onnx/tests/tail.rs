@@ -3,7 +3,7 @@
 use tract_onnx::pb::tensor_proto::DataType;
 
 use super::super::{TailData, TailError, TailTensor, import};
-use super::build::{Model, int};
+use super::build::{Model, int, ints};
 use crate::program::Tensor;
 
 /// What the tail of `model` makes of the integers `x`, one by one.
@@ -120,4 +120,80 @@ fn rejects_what_it_cannot_compute_with_the_node() {
         &tail(&model, &[128; 6])[0],
         Err(TailError::RawInput { input }) if input == "x"
     ));
+}
+
+/// A tail of operators that combine elements, whose attributes and shapes can go wrong.
+fn long_tail() -> Model {
+    let image = vec![ints("kernel_shape", &[2, 2]), ints("pads", &[1, 1, 0, 0])];
+    Model::new(17)
+        .input("x", DataType::Float, &[1, 2, 4, 4])
+        .scale("x", 0.05, 128)
+        .quantize("x", "x", "q")
+        .dequantize("q", "x", "y")
+        .floats("w", &[2, 2, 2, 2], &[0.5; 16])
+        .floats("v", &[8, 3], &[0.25; 24])
+        .floats("c", &[3], &[0.1, 0.2, 0.3])
+        .ints("s", DataType::Int64, &[2], &[4, -1])
+        .ints("k", DataType::Int64, &[1], &[2])
+        .node("Sigmoid", &["y"], "z")
+        .node_with("Conv", &["z", "w"], "a", image.clone())
+        .node_with("MaxPool", &["a"], "b", image.clone())
+        .node_with("AveragePool", &["b"], "d", image)
+        .node("Reshape", &["d", "s"], "e")
+        .node_with("Gemm", &["e", "v", "c"], "f", vec![int("transA", 0)])
+        .node_with("Softmax", &["f"], "p", vec![int("axis", 1)])
+        .node_with("ReduceMean", &["f"], "m", vec![ints("axes", &[0])])
+        .node("Add", &["p", "m"], "n")
+        .node_with("Transpose", &["n"], "t", vec![ints("perm", &[1, 0])])
+        .node_with("ArgMax", &["t"], "i", vec![int("axis", 0)])
+        .node_with("Concat", &["t", "t"], "j", vec![int("axis", 1)])
+        .node("Gather", &["j", "k"], "g")
+        .output("p")
+        .output("i")
+        .output("g")
+}
+
+#[test]
+fn accepts_a_long_tail() {
+    let got = tail(&long_tail(), &[100; 32]);
+    assert_eq!(got.iter().filter(|t| t.is_ok()).count(), 3, "{got:?}");
+}
+
+#[test]
+fn rejects_hostile_tails_without_a_panic() {
+    let bytes = long_tail().bytes();
+    let mut rng = crate::testing::Rng(9);
+    let mut computed = 0;
+    for _ in 0..20_000 {
+        let mut mutant = bytes.clone();
+        for _ in 0..=rng.within(0, 2) {
+            let at = rng.within(0, bytes.len() as i64 - 1) as usize;
+            mutant[at] = match rng.within(0, 3) {
+                0 => mutant[at].wrapping_add(1),
+                1 => mutant[at].wrapping_sub(1),
+                2 => 0,
+                _ => rng.next() as u8,
+            };
+        }
+        let Ok(imported) = import(&mutant) else {
+            continue;
+        };
+        let program = &imported.program;
+        let inputs: Vec<Tensor> = program
+            .inputs()
+            .iter()
+            .map(|port| {
+                let fact = program.fact(port.tensor);
+                Tensor::new(
+                    fact.dtype,
+                    fact.shape.clone(),
+                    vec![fact.range.hi; fact.len()],
+                )
+            })
+            .collect();
+        if let (Ok(trace), Some(tail)) = (program.execute(&inputs), &imported.float_tail) {
+            computed += tail.evaluate(program, &trace.outputs()).len();
+        }
+    }
+    assert!(computed > 1000, "{computed}");
 }
