@@ -38,7 +38,8 @@ ACTIVATIONS = {
 # Weights of these are quantized to int8, as a quantizer does.
 WEIGHTED = {"Conv", "ConvTranspose", "Gemm"}
 # Arithmetic modulo 2^n on integers is no quantized inference.
-WRAPPING = {"Add", "Sub", "Mul", "Div", "Mod", "Pow", "Abs", "Neg", "Sign", "ReduceSum", "ReduceMean"}
+WRAPPING = {"Add", "Sub", "Mul", "Div", "Mod", "Pow", "Abs", "Neg", "Sign", "ReduceSum", "ReduceMean",
+            "CumSum"}
 
 
 def _activations(node):

@@ -246,6 +246,33 @@ def ranking(net, x):
     return True
 
 
+def running(net, x):
+    axis = int(net.rng.integers(1, len(x.shape)))
+    flags = {"exclusive": int(net.rng.integers(2)), "reverse": int(net.rng.integers(2))}
+    real = net.node("CumSum", [net.real(x), net.constant(np.array(axis, np.int64))], **flags)
+    net.quantize(real, x.shape, "CumSum", [x], F32(x.scale * net.rng.uniform(0.4, 3)))
+    return True
+
+
+def places(net, x):
+    """Places as rows of truths, of the largest of few different values."""
+    coarse = F32(x.scale * net.rng.uniform(10, 60))
+    tied = net.quantize(net.real(x), x.shape, "requantization", [x], coarse, 128 * (net.kind == np.uint8))
+    axis = int(net.rng.integers(1, len(x.shape)))
+    if net.rng.random() < 0.5:
+        real = net.node("Hardmax", [net.real(tied)], axis=axis)
+        net.quantize(real, x.shape, "Hardmax", [tied], net.scale())
+        return True
+    place = net.node("ArgMax", [net.real(tied)], axis=axis, keepdims=0)
+    depth = int(net.rng.integers(1, x.shape[axis] + 2))
+    new = int(net.rng.integers(0, len(x.shape)))
+    values = F32([0, 1])
+    real = net.node("OneHot", [place, net.constant(np.array(depth, np.int64)), net.constant(values)], axis=new)
+    shape = [*x.shape[:axis], *x.shape[axis + 1 :]]
+    net.quantize(real, [*shape[:new], depth, *shape[new:]], "OneHot", [tied], net.scale())
+    return True
+
+
 def concat(net, x):
     others = [t for t in net.pool if t.shape[2:] == x.shape[2:] and t is not x]
     b = net.choose(others) if others else net.input(x.shape)
@@ -579,4 +606,5 @@ OPERATORS = (
     dense, pair, pair, product, pool, pool, reduction, ranking, concat, movement, movement, resize, choice,
     qlinear_function, qlinear_pool, qlinear_choice, logic, gated, of_positive, normalization, split,
     blocks, softmax, within_domain, remainder, swish, microsoft_function, accumulators, computed,
+    running, places,
 )  # fmt: skip
