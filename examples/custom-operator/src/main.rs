@@ -42,7 +42,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         println!("agreed: {:?}", output.data);
     }
     println!(
-        "proved in {:.1} CPU seconds, verified in {:.3}",
+        "proved in {:.2} CPU seconds, verified in {:.3}",
         proved.prove_cpu_s, proved.verify_cpu_s
     );
     Ok(())
