@@ -47,11 +47,10 @@ fn data(title: &str, compiled: &Compiled) -> Value {
             json!({ "name": name, "op": op, "rows": rows[index], "cells": cells[index] })
         })
         .collect();
-    let width = shape.max_step_width();
     let tables: Vec<Value> = layout
         .tables
         .iter()
-        .map(|t| json!({ "bank": t.bank, "rows": t.table.row_count(width) }))
+        .map(|t| json!({ "bank": t.bank, "rows": t.table.rows.len() }))
         .collect();
     json!({
         "title": title,
@@ -62,7 +61,8 @@ fn data(title: &str, compiled: &Compiled) -> Value {
         "runs": runs,
         "nodes": named,
         "tables": tables,
-        "limbTable": 1u64 << shape.range_bits,
+        "limbTable": if shape.range_columns() > 0 { 1u64 << shape.range_bits } else { 0 },
+        "widthTable": layout.widths().iter().map(|w| w + 1).sum::<u64>(),
         "time": breakdown(shape).map(|(name, seconds)| json!({ "name": name, "seconds": seconds })),
         "prove": compiled.cost.prove_cpu_s,
         "proof": compiled.cost.proof_bytes,
@@ -110,11 +110,16 @@ fn runs(compiled: &Compiled, nodes: &BTreeMap<u32, usize>) -> Vec<Vec<(usize, us
 fn columns(shape: &Shape) -> Vec<&'static str> {
     (0..shape.advice_columns())
         .map(|column| {
-            if column < 2 * shape.units() {
-                if column % 2 == 0 { "value" } else { "step" }
-            } else if column < shape.byte(0) {
+            let units = shape.units();
+            if column < units {
+                "value"
+            } else if column < 2 * units {
+                "step"
+            } else if column < shape.range(0) {
+                "width"
+            } else if column < shape.first_host() {
                 "limb"
-            } else if column < shape.byte(shape.bytes) {
+            } else if column < shape.first_host() + shape.bytes {
                 "byte"
             } else if column < shape.accumulator(0) {
                 "copy"

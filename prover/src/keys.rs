@@ -16,7 +16,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use zkonnx_circuits::chips::Shape;
+use zkonnx_circuits::chips::{Check, Guests, Shape};
 use zkonnx_circuits::compile::{Compiled, compile, compile_with_shape};
 use zkonnx_circuits::onnx::TailNode;
 use zkonnx_circuits::plan::PlanOptions;
@@ -32,7 +32,7 @@ use crate::progress::Progress;
 use crate::{backend, files, model};
 
 /// Version of the folder's format, and of everything that the keys depend on.
-pub const SETUP_VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "/2");
+pub const SETUP_VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "/3");
 
 /// Names of the files in the folder.
 pub const PROGRAM: &str = "program";
@@ -296,12 +296,14 @@ pub struct ManifestShape {
     pub k: u32,
     pub range_bits: u32,
     pub limbs: usize,
+    pub widest_step: u32,
     pub unit_banks: Vec<usize>,
     pub banks: usize,
     pub maxima: usize,
     pub max_limbs: usize,
     pub max_top: bool,
-    pub max_base: usize,
+    pub shared_slots: bool,
+    pub guests: u8,
     pub bytes: usize,
     pub plain: usize,
     pub accumulators: usize,
@@ -312,13 +314,18 @@ impl ManifestShape {
         Self {
             k: shape.k,
             range_bits: shape.range_bits,
-            limbs: shape.limbs,
+            limbs: shape.limbs(),
+            widest_step: match shape.check {
+                Check::Limbs(_) => 0,
+                Check::Width(widest) => widest,
+            },
             unit_banks: shape.unit_banks.clone(),
             banks: shape.banks,
             maxima: shape.maxima,
             max_limbs: shape.max_limbs,
             max_top: shape.max_top,
-            max_base: shape.max_base,
+            shared_slots: shape.shared_slots,
+            guests: shape.guests as u8,
             bytes: shape.bytes,
             plain: shape.plain,
             accumulators: shape.accumulators,
@@ -328,28 +335,39 @@ impl ManifestShape {
     /// The shape, if it is one that the planner could have chosen.
     fn shape(&self) -> Option<Shape> {
         let units = self.unit_banks.len();
-        let plausible = (9..=20).contains(&self.k)
-            && (8..self.k).contains(&self.range_bits)
-            && (1..=6).contains(&self.limbs)
+        let check = match (self.limbs, self.widest_step) {
+            (0, widest @ 1..) => Check::Width(widest),
+            (limbs @ 1..=6, 0) => Check::Limbs(limbs),
+            _ => return None,
+        };
+        let guests = match self.guests {
+            0 => Guests::None,
+            1 => Guests::Values,
+            2 => Guests::Starts,
+            3 if self.range_bits >= 8 => Guests::All,
+            _ => return None,
+        };
+        let plausible = (5..=20).contains(&self.k)
+            && (4..self.k).contains(&self.range_bits)
             && (1..=64).contains(&units)
             && (1..=units).contains(&self.banks)
             && self.unit_banks.iter().all(|&bank| bank < self.banks)
             && self.maxima <= 64
             && (1..=8).contains(&self.max_limbs)
-            && [0, 2 * units * self.limbs].contains(&self.max_base)
             && self.bytes <= 1024
             && self.plain <= 1024
             && (1..=256).contains(&self.accumulators);
         plausible.then(|| Shape {
             k: self.k,
             range_bits: self.range_bits,
-            limbs: self.limbs,
+            check,
             unit_banks: self.unit_banks.clone(),
             banks: self.banks,
             maxima: self.maxima,
             max_limbs: self.max_limbs,
             max_top: self.max_top,
-            max_base: self.max_base,
+            shared_slots: self.shared_slots,
+            guests,
             bytes: self.bytes,
             plain: self.plain,
             accumulators: self.accumulators,

@@ -1,51 +1,66 @@
 //! The columns and constraints that all operators share.
 //!
-//! Every row of a circuit looks alike. It has *value columns*, whose cells are weighted by fixed columns and summed
-//! into *accumulators*; some of the value columns are range-checked, some belong to *units* that prove one value of
-//! a step function, some to *maximum slots*. [`Shape`] says how many of each there are, and [`Chips::new`] turns it
-//! into a constraint system, which is plain data.
+//! Every row of a circuit looks alike. It has *host columns*, whose cells are copies of earlier cells; *units*, each of
+//! which proves one value of a step function; *maximum slots*; and *accumulators*, which sum all of these with fixed
+//! weights. Columns of units and slots may be hosts too, where they are idle ([`Guests`]). [`Shape`] says how many of each there are, and [`Chips::new`] turns it into a constraint system, which is
+//! plain data.
 //!
 //! # Columns
 //!
-//! | kind    | name         | number             | holds                                                        |
-//! |---------|--------------|--------------------|--------------------------------------------------------------|
-//! | advice  | `y_u`, `t_u` | one pair a unit    | value of the step function, start of its step                |
-//! | advice  | `r_h`        | `range_columns()`  | limbs, each in `[0, 2^range_bits)`; first `d`, then `e` limbs |
-//! | advice  | `b_i`        | `bytes`            | 8-bit inputs, and copies of bytes                            |
-//! | advice  | `p_i`        | `plain`            | copies of cells                                              |
-//! | advice  | `s_g`        | `accumulators`     | running sums                                                 |
-//! | fixed   | `q`, `c`     | 1 each             | this row writes the sums; it continues those of the row above |
-//! | fixed   | `k_g`        | `accumulators`     | constant that enters the sum                                 |
-//! | fixed   | `w_{g,l}`    | one a weighted cell | packed weights                                               |
-//! | fixed   | `tag_u`      | one a unit         | which table the unit reads; 0 where it is idle               |
-//! | fixed   | `m_q`        | one a maximum slot | 1 where the slot is in use                                   |
-//! | fixed   | tables       | 2 + 4 a bank       | limbs; bytes; rows (tag, tag·y, tag·start, tag·(width-1))    |
-//! | instance | `i`         | 1                  | context, public inputs and outputs                           |
+//! | kind    | name         | number              | holds                                                       |
+//! |---------|--------------|---------------------|-------------------------------------------------------------|
+//! | advice  | `y_u`, `t_u` | one pair a unit     | value of the step function, start of its step               |
+//! | advice  | `r_h`        | `range_columns()`   | limbs, each in `[0, 2^range_bits)`: of `d`, `e` and slots    |
+//! | advice  | `d_u`, `v_u` | one pair a unit     | place in the step, width of the step less one (by width)    |
+//! | advice  | `b_i`        | `bytes`             | 8-bit inputs, and copies of bytes                           |
+//! | advice  | `p_i`        | `plain`             | copies of cells                                             |
+//! | advice  | `s_g`        | `accumulators`      | running sums                                                |
+//! | fixed   | `q`, `c`     | 1 each              | this row writes the sums; it continues those of the row above |
+//! | fixed   | `k_g`        | `accumulators`      | constant that enters the sum                                |
+//! | fixed   | `w_{g,l}`    | `weights()`         | packed weights                                              |
+//! | fixed   | `tag_u`      | one a unit          | which table the unit reads; 0 where it is idle              |
+//! | fixed   | `m_q`        | one a maximum slot  | 1 where the slot is in use                                  |
+//! | fixed   | tables       | as needed, 4 a bank | limbs; bytes; widths (width-1, place); rows (tag, tag·y, tag·start, tag·(width-1)) |
+//! | instance | `i`         | 1                   | context, public inputs and outputs                          |
+//!
+//! # Terms
+//!
+//! What an accumulator weighs is a *term*: a host cell, `t + d` of a unit, or a distance or the maximum of a slot.
+//! Hosts serve all accumulators. A unit, and a slot, belongs to some of them: the units that read one bank share the
+//! accumulators out among themselves ([`Shape::weighs`]). That keeps fixed columns, and so the proof, few.
 //!
 //! # Constraints
 //!
 //! | degree | name    | constraint                                                                           |
 //! |--------|---------|--------------------------------------------------------------------------------------|
-//! | 2      | `dot`   | `q·s_g(0) - c·s_g(-1) - Σ_l w_{g,l}·x_l - k_g = 0`, `x_l` over all weighted columns   |
+//! | 2      | `dot`   | `q·s_g(0) - c·s_g(-1) - Σ_l w_{g,l}·x_l - k_g = 0`, `x_l` over the terms of `g`        |
 //! | lookup | `range` | `r_h ∈ [0, 2^range_bits)`                                                            |
 //! | lookup | `byte`  | `b_i ∈ [0, 2^8)`                                                                     |
-//! | lookup | `step`  | `(tag, tag·y, tag·t, tag·(d + e))` is a row of the bank's table                      |
+//! | lookup | `step`  | `(tag, tag·y, tag·t, tag·(d + e))`, or with `v` for `d + e`, is a row of the bank's table |
+//! | lookup | `width` | `(v, d)` is a row of the table of widths                                             |
 //! | 5      | `max`   | `m·f_1·f_2·f_3·f_4 = 0`, each `f_i` a sum of limbs                                   |
 //! | copy   | `copy`  | a value that is used again is the same cell, or a public value                       |
 //!
 //! # Soundness
 //!
 //! **dot.** A chain of rows has `c = 0` on its first row and `q = 0` on its last. By induction over its rows the
-//! gates say that a weighted sum over all cells of the chain, plus constants, is zero; the first row starts from
+//! gates say that a weighted sum over all terms of the chain, plus constants, is zero; the first row starts from
 //! nothing, because `c = 0` there. The sums in between are functions of the cells. The sum of the last row is not
 //! a cell: `q = 0`, and the next row has `c = 0`.
 //!
-//! **step.** With a tag other than zero the unit's cells satisfy `y = y_j`, `t = T_j`, `d + e = W_j - 1` for one row
-//! `j` of the table with that tag: multiplication by a non-zero tag is injective. `d` and `e` are sums of limbs
-//! times powers of `2^range_bits`, hence integers in `[0, 2^(range_bits·limbs))`, and as their sum is an integer
-//! below the modulus, `0 ≤ d ≤ W_j - 1`. So `t + d` lies in step `j`, and `y` is the value of that step. Steps
-//! partition the domain: given `t + d`, all of `j`, `y`, `t`, `d`, `e` are forced, and the limbs with them. A row
-//! with tag zero looks up zeros, which the table's first row holds; its cells are free for other use.
+//! **step.** The tag is fixed. With a tag other than zero the unit's cells satisfy `y = y_j`, `t = T_j` and
+//! `d + e = W_j - 1`, or `v = W_j - 1`, for one row `j` of the table with that tag. A circuit has one of two
+//! [`Check`]s that `d` is a place in that step:
+//!
+//! - *limbs*: `d` and `e` are sums of limbs times powers of `2^range_bits`, hence integers in
+//!   `[0, 2^(range_bits·limbs))`, and as their sum is an integer below the modulus, `0 ≤ d ≤ W_j - 1`;
+//! - *width*: `(v, d)` is a row of the table of widths, which holds `(W - 1, 0)` to `(W - 1, W - 1)` for every width
+//!   `W` that any step has, and no others. Its rows with `v = W_j - 1` say `0 ≤ d ≤ W_j - 1`.
+//!
+//! So `t + d` lies in step `j`, and `y` is the value of that step. Steps partition the domain: given `t + d`, all of
+//! `j`, `y`, `t`, `d`, `e` or `v` are forced, and the limbs with them. Multiplication by a tag other than zero is
+//! injective. A row with tag zero looks up zeros, which the first row of a bank's table holds, so the cells of an idle
+//! unit are free for other use.
 //!
 //! **max.** See [`crate::plan::place`]: `f_i = M - y_i` by a dot chain, `f_i` is a sum of limbs, hence an integer not
 //! below zero and far below the modulus, and one of them is zero by `max`, because a field has no zero divisors.
@@ -69,6 +84,29 @@ pub const DEGREE: u32 = 5;
 /// The accumulators are queried at two rotations, which is below the three queries that halo2 counts at least.
 pub const RESERVED_ROWS: usize = 6;
 
+/// How a unit proves that a value lies in a step, once the start and the width of the step are looked up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Check {
+    /// The distances to both ends of the step are sums of this many range-checked limbs.
+    Limbs(usize),
+    /// The pair of width and distance is looked up. Steps are cut until none is wider than this.
+    Width(u32),
+}
+
+/// Which columns of idle units and slots hold copies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Guests {
+    /// None.
+    #[default]
+    None,
+    /// The `y` of units, which are under the permutation in any case.
+    Values,
+    /// The `y` and `t` of units.
+    Starts,
+    /// The `y`, `t` and limbs of `d` of units, and all columns of slots. The limbs are bytes at least.
+    All,
+}
+
 /// How many columns of each kind a circuit has.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Shape {
@@ -76,8 +114,8 @@ pub struct Shape {
     pub k: u32,
     /// Bits of a range-checked limb.
     pub range_bits: u32,
-    /// Limbs on each side of a step.
-    pub limbs: usize,
+    /// How units prove that values lie in their steps.
+    pub check: Check,
     /// The table bank that each unit reads.
     pub unit_banks: Vec<usize>,
     /// Number of table banks.
@@ -88,8 +126,10 @@ pub struct Shape {
     pub max_limbs: usize,
     /// Whether a slot has a column for the maximum itself (maxima of steps have it in their unit).
     pub max_top: bool,
-    /// The range column at which the slots begin: 0 to share those of the units, or after them.
-    pub max_base: usize,
+    /// Whether slots stand in the limbs of the units, in rows where these are idle.
+    pub shared_slots: bool,
+    /// Which columns of units and slots hold copies where they are idle.
+    pub guests: Guests,
     /// Columns of bytes: copies, and the homes of 8-bit inputs.
     pub bytes: usize,
     /// Columns that hold nothing but copies.
@@ -104,50 +144,108 @@ impl Shape {
         self.unit_banks.len()
     }
 
+    /// Limbs on each side of a step; none where widths are looked up.
+    pub fn limbs(&self) -> usize {
+        match self.check {
+            Check::Limbs(limbs) => limbs,
+            Check::Width(_) => 0,
+        }
+    }
+
+    /// Widest step that a unit can prove.
+    pub fn max_step_width(&self) -> u64 {
+        match self.check {
+            Check::Limbs(limbs) => 1 << (self.range_bits as usize * limbs).min(62),
+            Check::Width(widest) => u64::from(widest),
+        }
+    }
+
     /// Range columns of one maximum slot: the distances, limb by limb, then the maximum.
     pub fn slot_columns(&self) -> usize {
         MAX_FAN_IN * self.max_limbs + usize::from(self.max_top)
     }
 
-    /// Range columns of all slots, as an interval.
-    fn slots(&self) -> std::ops::Range<usize> {
-        self.max_base..self.max_base + self.maxima * self.slot_columns()
+    /// All range columns: `d` limbs, `e` limbs, and those of the maximum slots.
+    pub fn range_columns(&self) -> usize {
+        let units = 2 * self.units() * self.limbs();
+        units.max(self.first_slot() + self.maxima * self.slot_columns())
     }
 
-    /// The first weighted range columns, which have no gap: the `d` limbs, and slots that share them.
-    fn leading_range_columns(&self) -> usize {
-        let own = self.units() * self.limbs;
-        if self.max_base <= own {
-            own.max(self.slots().end)
+    /// The first range column of the slots.
+    fn first_slot(&self) -> usize {
+        if self.shared_slots {
+            0
         } else {
-            own
+            2 * self.units() * self.limbs()
         }
     }
 
-    /// Range columns that carry weights: the `d` limbs and the maximum slots.
-    pub fn weighted_range_columns(&self) -> usize {
-        let leading = self.leading_range_columns();
-        leading
-            + if self.max_base > self.units() * self.limbs {
-                self.slots().len()
-            } else {
-                0
-            }
+    /// Columns of one unit that are no limbs.
+    fn unit_columns(&self) -> usize {
+        match self.check {
+            Check::Limbs(_) => 2,
+            Check::Width(_) => 4,
+        }
     }
 
-    /// All range columns: `d` limbs, `e` limbs, and what the maximum slots need.
-    pub fn range_columns(&self) -> usize {
-        (2 * self.units() * self.limbs).max(if self.maxima > 0 { self.slots().end } else { 0 })
+    /// Columns that hold nothing but copies and bytes.
+    pub fn own_hosts(&self) -> usize {
+        self.bytes + self.plain
     }
 
-    /// Columns whose cells enter the sums: `y`, `t`, the weighted range columns and the plain ones.
-    pub fn weighted_columns(&self) -> usize {
-        2 * self.units() + self.weighted_range_columns() + self.bytes + self.plain
+    /// Number of host columns: first those of bytes, then the plain ones, then those of units, then those of slots.
+    pub fn hosts(&self) -> usize {
+        let guests = self.value_guests()
+            + self
+                .limb_guests()
+                .map(|part| part.len())
+                .iter()
+                .sum::<usize>();
+        self.own_hosts() + guests
+    }
+
+    /// Columns `y` and `t` that are hosts.
+    pub fn value_guests(&self) -> usize {
+        match self.guests {
+            Guests::None => 0,
+            Guests::Values => self.units(),
+            Guests::Starts | Guests::All => 2 * self.units(),
+        }
+    }
+
+    /// The range columns that are hosts, in two parts.
+    fn limb_guests(&self) -> [std::ops::Range<usize>; 2] {
+        if self.guests != Guests::All {
+            return [0..0, 0..0];
+        }
+        let d = self.units() * self.limbs();
+        let first = self.first_slot();
+        let slots = first..first + self.maxima * self.slot_columns();
+        if self.shared_slots {
+            [0..d.max(slots.end), 0..0]
+        } else {
+            [0..d, slots]
+        }
     }
 
     /// Advice columns.
     pub fn advice_columns(&self) -> usize {
-        2 * self.units() + self.range_columns() + self.bytes + self.plain + self.accumulators
+        self.accumulator(self.accumulators)
+    }
+
+    /// Columns under the permutation, the instance column left out: those of which there are copies, and those that
+    /// hold copies.
+    pub fn permuted_columns(&self) -> Vec<usize> {
+        let tops = (0..self.maxima).filter(|_| self.max_top);
+        let hosts = (0..self.hosts()).map(|l| self.host(l));
+        let mut columns: Vec<usize> = (0..self.units())
+            .map(|u| self.y(u))
+            .chain(tops.map(|q| self.top(q)))
+            .chain(hosts)
+            .collect();
+        columns.sort_unstable();
+        columns.dedup();
+        columns
     }
 
     /// Rows that may hold something.
@@ -160,56 +258,80 @@ impl Shape {
         self.usable_rows().saturating_sub(1)
     }
 
-    /// Widest step that a unit can prove.
-    pub fn max_step_width(&self) -> u64 {
-        1 << (self.range_bits as usize * self.limbs).min(62)
-    }
-
     /// Index of the advice column `y` of unit `u`.
     pub fn y(&self, u: usize) -> usize {
-        2 * u
+        u
     }
 
     /// Index of the advice column `t` of unit `u`.
     pub fn t(&self, u: usize) -> usize {
-        2 * u + 1
+        self.units() + u
+    }
+
+    /// Index of the advice column `v` of unit `u`, where widths are looked up.
+    pub fn width(&self, u: usize) -> usize {
+        3 * self.units() + u
     }
 
     /// Index of range column `h`.
     pub fn range(&self, h: usize) -> usize {
-        2 * self.units() + h
+        self.unit_columns() * self.units() + h
     }
 
-    /// Index of limb `i` of `d` of unit `u`.
+    /// Index of limb `i` of `d` of unit `u`, or of `d` itself where widths are looked up.
     pub fn d(&self, u: usize, i: usize) -> usize {
-        self.range(u * self.limbs + i)
+        match self.check {
+            Check::Limbs(limbs) => self.range(u * limbs + i),
+            Check::Width(_) => 2 * self.units() + u,
+        }
     }
 
     /// Index of limb `i` of `e` of unit `u`.
     pub fn e(&self, u: usize, i: usize) -> usize {
-        self.range(self.units() * self.limbs + u * self.limbs + i)
+        self.range((self.units() + u) * self.limbs() + i)
     }
 
-    /// Index of byte column `i`; the plain columns follow.
-    pub fn byte(&self, i: usize) -> usize {
-        2 * self.units() + self.range_columns() + i
+    /// The advice columns of unit `u`.
+    pub fn unit(&self, u: usize) -> impl Iterator<Item = usize> + '_ {
+        let limbs = (0..self.limbs()).flat_map(move |i| [self.d(u, i), self.e(u, i)]);
+        let place = [self.d(u, 0), self.width(u)].into_iter();
+        let place = place.take(if self.limbs() == 0 { 2 } else { 0 });
+        [self.y(u), self.t(u)].into_iter().chain(place).chain(limbs)
     }
 
-    /// Whether every cell of an advice column is proved to be a byte.
-    pub fn holds_bytes(&self, advice: usize) -> bool {
-        let limbs = self.range(0)..self.range(self.range_columns());
-        let bytes = self.byte(0)..self.byte(self.bytes);
-        bytes.contains(&advice) || (self.range_bits == BYTE_BITS && limbs.contains(&advice))
+    /// The advice column of host `l`.
+    pub fn host(&self, l: usize) -> usize {
+        let own = self.own_hosts();
+        let values = own + self.value_guests();
+        match l {
+            l if l < own => self.first_host() + l,
+            l if l < values => l - own,
+            l => {
+                let [first, second] = self.limb_guests();
+                let h = l - values;
+                self.range(if h < first.len() {
+                    h
+                } else {
+                    second.start + h - first.len()
+                })
+            }
+        }
+    }
+
+    /// The advice column of the first host that is no guest.
+    pub fn first_host(&self) -> usize {
+        self.range(self.range_columns())
     }
 
     /// Index of accumulator `g`.
     pub fn accumulator(&self, g: usize) -> usize {
-        2 * self.units() + self.range_columns() + self.bytes + self.plain + g
+        self.first_host() + self.own_hosts() + g
     }
 
     /// Index of limb `i` of distance `j` of slot `q`.
     pub fn distance(&self, q: usize, j: usize, i: usize) -> usize {
-        self.range(self.max_base + q * self.slot_columns() + j * self.max_limbs + i)
+        let first = self.first_slot() + q * self.slot_columns();
+        self.range(first + j * self.max_limbs + i)
     }
 
     /// The advice columns of the distances of slot `q`.
@@ -217,40 +339,113 @@ impl Shape {
         self.distance(q, 0, 0)..self.distance(q, MAX_FAN_IN, 0)
     }
 
-    /// Index of the maximum of slot `q`, if slots have a column for it.
-    pub fn top(&self, q: usize) -> usize {
-        self.range(self.max_base + (q + 1) * self.slot_columns() - 1)
-    }
-
     /// The advice columns of slot `q`.
     pub fn slot(&self, q: usize) -> std::ops::Range<usize> {
-        let first = self.max_base + q * self.slot_columns();
-        self.range(first)..self.range(first + self.slot_columns())
+        self.distance(q, 0, 0)..self.distance(q + 1, 0, 0)
     }
 
-    /// The advice column of weighted column `l`.
-    pub fn weighted(&self, l: usize) -> usize {
-        let leading = 2 * self.units() + self.leading_range_columns();
-        let own = 2 * self.units() + self.weighted_range_columns();
-        match l {
-            l if l < leading => l,
-            l if l < own => self.range(self.max_base) + l - leading,
-            l => self.byte(l - own),
+    /// Index of the maximum of slot `q`, if slots have a column for it.
+    pub fn top(&self, q: usize) -> usize {
+        self.distance(q, MAX_FAN_IN, 0)
+    }
+
+    /// Number of terms that accumulators weigh.
+    pub fn terms(&self) -> usize {
+        self.top_term(self.maxima)
+    }
+
+    /// The term of unit `u`: `t + d`. Those of the hosts come first.
+    pub fn unit_term(&self, u: usize) -> usize {
+        self.hosts() + u
+    }
+
+    /// The term of distance `j` of slot `q`.
+    pub fn distance_term(&self, q: usize, j: usize) -> usize {
+        self.unit_term(self.units()) + q * MAX_FAN_IN + j
+    }
+
+    /// The term of the maximum of slot `q`.
+    pub fn top_term(&self, q: usize) -> usize {
+        self.distance_term(self.maxima, 0) + if self.max_top { q } else { 0 }
+    }
+
+    /// Calls `f(advice column, power of two)` for each cell of a term.
+    pub fn for_term(&self, term: usize, mut f: impl FnMut(usize, u32)) {
+        let units = self.unit_term(0);
+        let slots = self.distance_term(0, 0);
+        let tops = self.distance_term(self.maxima, 0);
+        let bits = |limb: usize| self.range_bits * limb as u32;
+        match term {
+            l if l < units => f(self.host(l), 0),
+            l if l < slots => {
+                f(self.t(l - units), 0);
+                (0..self.limbs().max(1)).for_each(|i| f(self.d(l - units, i), bits(i)));
+            }
+            l if l < tops => {
+                let (q, j) = ((l - slots) / MAX_FAN_IN, (l - slots) % MAX_FAN_IN);
+                (0..self.max_limbs).for_each(|i| f(self.distance(q, j, i), bits(i)));
+            }
+            l => f(self.top(l - tops), 0),
         }
     }
 
-    /// The inverse of [`Shape::weighted`]; `None` for a column without weights.
-    pub fn weight_index(&self, advice: usize) -> Option<usize> {
-        let leading = 2 * self.units() + self.leading_range_columns();
-        let own = 2 * self.units() + self.weighted_range_columns();
-        let free = self.byte(0)..self.accumulator(0);
-        let slots = self.range(self.slots().start)..self.range(self.slots().end);
-        match advice {
-            a if a < leading => Some(a),
-            a if slots.contains(&a) => Some(leading + a - slots.start),
-            a if free.contains(&a) => Some(own + a - free.start),
-            _ => None,
+    /// Whether accumulator `g` weighs a term.
+    pub fn weighs(&self, g: usize, term: usize) -> bool {
+        let units = self.unit_term(0);
+        let slots = self.distance_term(0, 0);
+        let tops = self.distance_term(self.maxima, 0);
+        match term {
+            l if l < units => true,
+            l if l < slots => {
+                let bank = self.unit_banks[l - units];
+                let before = self.unit_banks[..l - units].iter();
+                let rank = before.filter(|&&b| b == bank).count();
+                serves(rank, self.units_of(bank), self.accumulators, g)
+            }
+            l if l < tops => serves((l - slots) / MAX_FAN_IN, self.maxima, self.accumulators, g),
+            l => serves(l - tops, self.maxima, self.accumulators, g),
         }
+    }
+
+    /// Accumulators whose numbers are equal modulo this are weighed by the same units and slots.
+    pub fn classes(&self) -> usize {
+        let banks = (0..self.banks).map(|bank| self.units_of(bank));
+        let members = banks.chain([self.maxima]).filter(|&n| n > 0);
+        members.fold(1, lcm).min(self.accumulators)
+    }
+
+    /// Number of units that read a bank.
+    pub fn units_of(&self, bank: usize) -> usize {
+        self.unit_banks.iter().filter(|&&b| b == bank).count()
+    }
+
+    /// Number of weight columns.
+    pub fn weights(&self) -> usize {
+        // However members share the accumulators out, each member and each accumulator has a partner.
+        let shared = |members: usize| match members {
+            0 => 0,
+            n => n.max(self.accumulators),
+        };
+        let units: usize = (0..self.banks)
+            .map(|bank| shared(self.units_of(bank)))
+            .sum();
+        let of_slot = MAX_FAN_IN + usize::from(self.max_top);
+        self.hosts() * self.accumulators + units + of_slot * shared(self.maxima)
+    }
+}
+
+/// The least common multiple.
+fn lcm(a: usize, b: usize) -> usize {
+    (a..=a * b).step_by(a).find(|n| n % b == 0).unwrap_or(a * b)
+}
+
+/// Whether the member of this rank, of so many that share the accumulators out, serves accumulator `g`: if there are
+/// more accumulators than members, each serves several, else each accumulator has several.
+pub(crate) fn serves(rank: usize, members: usize, accumulators: usize, g: usize) -> bool {
+    if members <= accumulators {
+        g % members == rank
+    } else {
+        rank % accumulators == g
     }
 }
 
@@ -267,6 +462,8 @@ pub enum ConstraintName {
     Byte(usize),
     /// The step lookup of unit `.0`.
     Step(usize),
+    /// The lookup of width and distance of unit `.0`.
+    Width(usize),
     /// Equality of cells.
     Copy,
 }
@@ -279,6 +476,7 @@ impl std::fmt::Display for ConstraintName {
             Self::Range(h) => write!(f, "range[{h}]"),
             Self::Byte(i) => write!(f, "byte[{i}]"),
             Self::Step(u) => write!(f, "step[{u}]"),
+            Self::Width(u) => write!(f, "width[{u}]"),
             Self::Copy => write!(f, "copy"),
         }
     }
@@ -300,16 +498,18 @@ pub struct Chips {
     pub carry: Column,
     /// `k_g`.
     pub constants: Vec<Column>,
-    /// `w_{g,l}`, by accumulator and weighted column.
-    pub weights: Vec<Vec<Column>>,
+    /// `w_{g,l}`, by accumulator and term.
+    pub weights: Vec<Vec<Option<Column>>>,
     /// `tag_u`.
     pub tags: Vec<Column>,
     /// `m_q`.
     pub maxima: Vec<Column>,
-    /// The table of limbs.
-    pub range_table: Column,
-    /// The table of bytes; the table of limbs, if these are bytes or there is no byte column.
-    pub byte_table: Column,
+    /// The table of limbs, where there are limbs.
+    pub range_table: Option<Column>,
+    /// The table of bytes, where there are bytes; the table of limbs, if these are bytes.
+    pub byte_table: Option<Column>,
+    /// The table of widths less one and places, where widths are looked up.
+    pub width_table: Option<[Column; 2]>,
     /// The tables of steps.
     pub banks: Vec<Bank>,
     /// Name of each gate, in the order of `cs.gates`.
@@ -328,14 +528,23 @@ impl Chips {
         let carry = b.fixed();
         let constants: Vec<_> = (0..shape.accumulators).map(|_| b.fixed()).collect();
         let weights: Vec<Vec<_>> = (0..shape.accumulators)
-            .map(|_| (0..shape.weighted_columns()).map(|_| b.fixed()).collect())
+            .map(|g| {
+                let terms = 0..shape.terms();
+                terms
+                    .map(|l| shape.weighs(g, l).then(|| b.fixed()))
+                    .collect()
+            })
             .collect();
         let tags: Vec<_> = (0..shape.units()).map(|_| b.fixed()).collect();
         let maxima: Vec<_> = (0..shape.maxima).map(|_| b.fixed()).collect();
         // Table columns come last, in the order in which halo2 is asked to make them.
-        let range_table = b.fixed();
-        let own_bytes = shape.bytes > 0 && shape.range_bits != BYTE_BITS;
-        let byte_table = if own_bytes { b.fixed() } else { range_table };
+        let range_table = (shape.range_columns() > 0).then(|| b.fixed());
+        let byte_table = match range_table {
+            _ if shape.bytes == 0 => None,
+            Some(limbs) if shape.range_bits == BYTE_BITS => Some(limbs),
+            _ => Some(b.fixed()),
+        };
+        let width_table = (shape.limbs() == 0).then(|| [b.fixed(), b.fixed()]);
         let banks: Vec<Bank> = (0..shape.banks)
             .map(|_| [(); 4].map(|()| b.fixed()))
             .collect();
@@ -369,12 +578,12 @@ impl Chips {
         let mut lookup_names = Vec::new();
         for h in 0..shape.range_columns() {
             let limb = b.cell(advice[shape.range(h)]);
-            b.lookup(vec![(limb, range_table)]);
+            b.lookup(limb_in(limb, range_table));
             lookup_names.push(ConstraintName::Range(h));
         }
         for i in 0..shape.bytes {
-            let byte = b.cell(advice[shape.byte(i)]);
-            b.lookup(vec![(byte, byte_table)]);
+            let byte = b.cell(advice[shape.host(i)]);
+            b.lookup(limb_in(byte, byte_table));
             lookup_names.push(ConstraintName::Byte(i));
         }
         for (u, &tag) in tags.iter().enumerate() {
@@ -383,8 +592,16 @@ impl Chips {
             b.lookup(inputs.into_iter().zip(bank).collect());
             lookup_names.push(ConstraintName::Step(u));
         }
-        for l in 0..shape.weighted_columns() {
-            b.permute(advice[shape.weighted(l)]);
+        for (u, table) in (0..shape.units()).zip(width_table.into_iter().cycle()) {
+            let inputs = [
+                b.cell(advice[shape.width(u)]),
+                b.cell(advice[shape.d(u, 0)]),
+            ];
+            b.lookup(inputs.into_iter().zip(table).collect());
+            lookup_names.push(ConstraintName::Width(u));
+        }
+        for column in shape.permuted_columns() {
+            b.permute(advice[column]);
         }
         b.permute(instance);
         Self {
@@ -398,6 +615,7 @@ impl Chips {
             maxima,
             range_table,
             byte_table,
+            width_table,
             banks,
             gate_names,
             lookup_names,
@@ -406,11 +624,20 @@ impl Chips {
 
     /// Table columns, which halo2 wants to be made as such, in order.
     pub fn table_columns(&self) -> impl Iterator<Item = Column> + '_ {
-        let own_bytes = Some(self.byte_table).filter(|&t| t != self.range_table);
-        std::iter::once(self.range_table)
+        let own_bytes = self
+            .byte_table
+            .filter(|_| self.byte_table != self.range_table);
+        self.range_table
+            .into_iter()
             .chain(own_bytes)
+            .chain(self.width_table.into_iter().flatten())
             .chain(self.banks.iter().flatten().copied())
     }
+}
+
+/// The lookup of one cell in a table of one column.
+fn limb_in(cell: Poly, table: Option<Column>) -> Vec<(Poly, Column)> {
+    table.map(|table| (cell, table)).into_iter().collect()
 }
 
 /// `q·s(0) - c·s(-1) - Σ_l w_l·x_l - k` for accumulator `g`.
@@ -420,32 +647,47 @@ fn dot(
     advice: &[Column],
     (write, carry): (Column, Column),
     g: usize,
-    (constant, weights): (Column, &[Column]),
+    (constant, weights): (Column, &[Option<Column>]),
 ) -> Poly {
-    // The sums are functions of the weighted cells, which range, step and copy constraints bound.
+    // The sums are functions of the terms, whose cells range, step, width and copy constraints bound.
     let sum = advice[shape.accumulator(g)];
     let mut poly = b.cell(write).times(b.cell(sum));
     poly = poly.minus(b.cell(carry).times(b.query(sum, -1)));
-    for (l, &weight) in weights.iter().enumerate() {
-        let term = b.cell(advice[shape.weighted(l)]).times(b.cell(weight));
-        poly = poly.minus(term);
+    for (l, weight) in weights.iter().enumerate() {
+        let Some(weight) = *weight else { continue };
+        let mut term: Option<Poly> = None;
+        shape.for_term(l, |column, bits| {
+            let cell = b.cell(advice[column]).shifted(bits);
+            term = Some(match term.take() {
+                Some(cells) => cells.plus(cell),
+                None => cell,
+            });
+        });
+        let Some(term) = term else { continue };
+        poly = poly.minus(term.times(b.cell(weight)));
     }
     poly.minus(b.cell(constant))
 }
 
-/// `(tag, tag·y, tag·t, tag·(d + e))` for unit `u`.
+/// `(tag, tag·y, tag·t, tag·(d + e))`, or with `v` for `d + e`, for unit `u`.
 fn step(b: &mut Builder, shape: &Shape, advice: &[Column], tag: Column, u: usize) -> [Poly; 4] {
     // y and t are bounded by the table, the limbs of d and e by their range checks.
+    let width = match shape.check {
+        Check::Width(_) => b.cell(advice[shape.width(u)]),
+        Check::Limbs(limbs) => {
+            let mut width = b
+                .cell(advice[shape.d(u, 0)])
+                .plus(b.cell(advice[shape.e(u, 0)]));
+            for i in 1..limbs {
+                let bits = shape.range_bits * i as u32;
+                width = width.plus(b.cell(advice[shape.d(u, i)]).shifted(bits));
+                width = width.plus(b.cell(advice[shape.e(u, i)]).shifted(bits));
+            }
+            width
+        }
+    };
     let y = b.cell(advice[shape.y(u)]);
     let t = b.cell(advice[shape.t(u)]);
-    let mut width = b
-        .cell(advice[shape.d(u, 0)])
-        .plus(b.cell(advice[shape.e(u, 0)]));
-    for i in 1..shape.limbs {
-        let bits = shape.range_bits * i as u32;
-        width = width.plus(b.cell(advice[shape.d(u, i)]).shifted(bits));
-        width = width.plus(b.cell(advice[shape.e(u, i)]).shifted(bits));
-    }
     let tag = b.cell(tag);
     [
         tag.clone(),

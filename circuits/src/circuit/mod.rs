@@ -69,7 +69,9 @@ impl Assembly {
             fixed[chips.write.index as usize][r] = Fp::from(u64::from(row.write));
             fixed[chips.carry.index as usize][r] = Fp::from(u64::from(row.carry));
             for &(g, l, weight) in &row.weights {
-                fixed[chips.weights[g as usize][l as usize].index as usize][r] += weight;
+                if let Some(column) = chips.weights[g as usize][l as usize] {
+                    fixed[column.index as usize][r] += weight;
+                }
             }
             for &(g, constant) in &row.constants {
                 fixed[chips.constants[g as usize].index as usize][r] += constant;
@@ -91,11 +93,23 @@ impl Assembly {
             fixed,
             ..
         } = self;
-        let width = layout.shape.max_step_width();
-        fixed[chips.range_table.index as usize] =
-            (0..1u64 << layout.shape.range_bits).map(Fp::from).collect();
-        if chips.byte_table != chips.range_table {
-            fixed[chips.byte_table.index as usize] = (0..1u64 << BYTE_BITS).map(Fp::from).collect();
+        let up_to = |bits: u32| (0..1u64 << bits).map(Fp::from).collect();
+        if let Some(column) = chips.byte_table {
+            fixed[column.index as usize] = up_to(BYTE_BITS);
+        }
+        if let Some(column) = chips.range_table {
+            fixed[column.index as usize] = up_to(layout.shape.range_bits);
+        }
+        if let Some(columns) = chips.width_table {
+            let widths = layout.widths();
+            let rows = widths
+                .into_iter()
+                .flat_map(|w| (0..=w).map(move |d| [w, d]));
+            for row in rows {
+                for (column, value) in columns.iter().zip(row) {
+                    fixed[column.index as usize].push(Fp::from(value));
+                }
+            }
         }
         for bank in &chips.banks {
             bank.iter()
@@ -104,7 +118,7 @@ impl Assembly {
         for (i, placed) in layout.tables.iter().enumerate() {
             let tag = Fp::from(i as u64 + 1);
             let bank = chips.banks[placed.bank].map(|column| column.index as usize);
-            for row in placed.table.rows(width) {
+            for row in &placed.table.rows {
                 fixed[bank[0]].push(tag);
                 fixed[bank[1]].push(tag * Fp::from(row.y));
                 fixed[bank[2]].push(tag * Fp::from(row.t));
@@ -132,12 +146,7 @@ impl Assembly {
                 row: r as u32,
             };
             for &(u, _) in &row.units {
-                let u = u as usize;
-                self.assigned.extend([cell(shape.y(u)), cell(shape.t(u))]);
-                for i in 0..shape.limbs {
-                    self.assigned
-                        .extend([cell(shape.d(u, i)), cell(shape.e(u, i))]);
-                }
+                self.assigned.extend(shape.unit(u as usize).map(cell));
             }
             for &(q, id) in &row.maxima {
                 self.assigned.extend(shape.distances(q as usize).map(cell));

@@ -9,7 +9,7 @@ use std::ops::Range;
 use ff::{Field, PrimeField};
 use pasta_curves::Fp;
 
-use crate::chips::MAX_FAN_IN;
+use crate::chips::{Check, MAX_FAN_IN, Shape, power_of_two};
 use crate::lower::{Block, Lowering, VarId, Wire};
 use crate::plan::{Cell, Group, Host, Layout};
 
@@ -161,9 +161,18 @@ impl Witness {
             let (u, cells) = (u as usize, &self.steps[id as usize]);
             columns[shape.y(u)][r] = small(cells.y);
             columns[shape.t(u)][r] = small(cells.t);
-            for i in 0..shape.limbs {
-                columns[shape.d(u, i)][r] = small(limb(cells.d, i, shape.limbs, shape.range_bits));
-                columns[shape.e(u, i)][r] = small(limb(cells.e, i, shape.limbs, shape.range_bits));
+            match shape.check {
+                Check::Width(_) => {
+                    columns[shape.d(u, 0)][r] = small(cells.d);
+                    columns[shape.width(u)][r] = small(cells.d + cells.e);
+                }
+                Check::Limbs(limbs) => {
+                    for i in 0..limbs {
+                        let limb = |value| small(limb(value, i, limbs, shape.range_bits));
+                        columns[shape.d(u, i)][r] = limb(cells.d);
+                        columns[shape.e(u, i)][r] = limb(cells.e);
+                    }
+                }
             }
         }
         for &(q, id) in &row.maxima {
@@ -185,7 +194,7 @@ impl Witness {
         }
     }
 
-    /// The home of a variable holds it; for a step that is its `y`, for an input its limb, for a maximum its slot.
+    /// The home of a variable holds it; for a step that is its `y`, for an input its byte, for a maximum its slot.
     pub(crate) fn write_home(&self, var: VarId, home: Cell, advice: &mut Advice) {
         advice.columns[home.column as usize][home.row as usize] = small(self.vars[var.0 as usize]);
     }
@@ -323,10 +332,10 @@ impl Solver<'_> {
         let step = self.layout.steps[id as usize];
         if let Block::Input { cells, .. } = &self.lowering.blocks[step.block as usize] {
             let cell = cells[step.lane as usize];
-            let info = self.lowering.vars[cell.0 as usize];
-            let d = self.out.vars[cell.0 as usize];
-            let e = info.range.hi - info.range.lo - d;
-            self.out.steps[id as usize] = StepCells { y: 0, t: 0, d, e };
+            // Each value is a step of its own.
+            let y = self.out.vars[cell.0 as usize];
+            let (t, d, e) = (y, 0, 0);
+            self.out.steps[id as usize] = StepCells { y, t, d, e };
         }
     }
 
@@ -370,11 +379,10 @@ impl Solver<'_> {
         let raise = self.lies.tops.get(&id).copied().unwrap_or(0);
         let sum = sums.iter().copied().max().unwrap_or(0) + raise;
         let table = &self.layout.tables[step.table as usize].table;
-        let width = self.layout.shape.max_step_width();
         let shift = self.lies.shifts.get(&id).copied().unwrap_or(0);
         let p = sum * step.multiplier + shift;
         // A liar's sum may leave the domain; the nearest row is then as good as any.
-        let row = table.find(p.clamp(table.lo, table.hi), width);
+        let row = table.find(p.clamp(table.lo, table.hi));
         let in_domain = p >= table.lo && p <= table.hi;
         let row = match row {
             Some(row) if in_domain || !self.lies.is_empty() => row,
@@ -389,9 +397,10 @@ impl Solver<'_> {
         let mut row = row;
         if y != row.y as i64 && !self.lies.bare {
             // The lie is told with a row of its own, so that only the distances give it away.
-            let other = table.rows(width).filter(|r| r.y as i64 == y);
+            let other = table.rows.iter().filter(|r| r.y as i64 == y);
             row = other
                 .min_by_key(|r| (p - table.lo - r.t as i64).abs())
+                .copied()
                 .unwrap_or(row);
         }
         let d = p - table.lo - row.t as i64;
@@ -437,6 +446,20 @@ pub struct Advice {
 }
 
 impl Advice {
+    /// The value of a term in row `r`.
+    fn term(&self, shape: &Shape, term: usize, r: usize) -> Fp {
+        let mut sum = Fp::ZERO;
+        shape.for_term(term, |column, bits| {
+            let cell = self.columns[column][r];
+            sum += match bits {
+                0 => cell,
+                1..64 => cell * Fp::from(1 << bits),
+                _ => cell * power_of_two(bits),
+            };
+        });
+        sum
+    }
+
     /// Writes the sums that follow from all other cells.
     pub fn sum(&mut self, layout: &Layout) {
         self.sum_rows(layout, 0..layout.rows.len());
@@ -451,7 +474,7 @@ impl Advice {
                 sums.fill(Fp::ZERO);
             }
             for &(g, l, weight) in &row.weights {
-                sums[g as usize] += weight * self.columns[shape.weighted(l as usize)][r];
+                sums[g as usize] += weight * self.term(shape, l as usize, r);
             }
             for &(g, constant) in &row.constants {
                 sums[g as usize] += constant;
@@ -486,7 +509,7 @@ impl Advice {
                 }
             }
             for &(g, l, weight) in &row.weights {
-                sums[g as usize] += weight * self.columns[shape.weighted(l as usize)][r];
+                sums[g as usize] += weight * self.term(shape, l as usize, r);
             }
             for &(g, constant) in &row.constants {
                 sums[g as usize] += constant;
@@ -494,7 +517,9 @@ impl Advice {
         }
         for (r, column, element) in elements {
             // An element has the weight -1, in one equation.
-            let own = |&&(_, l, _): &&(u32, u32, Fp)| shape.weighted(l as usize) == column;
+            let own = |&&(_, l, _): &&(u32, u32, Fp)| {
+                (l as usize) < shape.hosts() && shape.host(l as usize) == column
+            };
             if let Some(&(g, _, _)) = layout.rows[r].weights.iter().find(own) {
                 self.columns[column][r] = sums[g as usize];
                 public[element] = sums[g as usize];

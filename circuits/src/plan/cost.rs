@@ -38,23 +38,28 @@ struct Counts {
 
 impl Counts {
     fn of(shape: &Shape) -> Self {
-        let weighted = shape.weighted_columns();
-        let permuted = weighted + 1;
+        let permuted = shape.permuted_columns().len() + 1;
+        let range_lookups = shape.range_columns() + shape.bytes;
+        let widths = if shape.limbs() == 0 { shape.units() } else { 0 };
+        let limb_table = shape.range_columns() > 0;
+        let byte_table = shape.bytes > 0 && !(limb_table && shape.range_bits == BYTE_BITS);
         Self {
             k: shape.k,
             advice: shape.advice_columns(),
             accumulators: shape.accumulators,
             fixed: 2
-                + shape.accumulators * (1 + weighted)
+                + shape.accumulators
+                + shape.weights()
                 + shape.units()
                 + shape.maxima
-                + 1
-                + usize::from(shape.bytes > 0 && shape.range_bits != BYTE_BITS)
+                + usize::from(limb_table)
+                + usize::from(byte_table)
+                + 2 * usize::from(widths > 0)
                 + 4 * shape.banks,
             permuted,
             products: permuted.div_ceil(DEGREE as usize - 2),
-            range_lookups: shape.range_columns() + shape.bytes,
-            step_lookups: shape.units(),
+            range_lookups,
+            step_lookups: shape.units() + widths,
             advice_queries: shape.advice_columns() + shape.accumulators,
         }
     }

@@ -20,44 +20,31 @@ impl Placer<'_> {
     }
 
     fn byte_inputs(&mut self, cells: &[VarId], node: u32) -> Result<(), PlanError> {
-        let columns: Vec<usize> = (0..self.shape.accumulator(0))
-            .filter(|&c| self.shape.weight_index(c).is_some())
-            .collect();
-        let columns: Vec<usize> = columns
-            .into_iter()
-            .filter(|&c| self.shape.holds_bytes(c))
-            .collect();
-        let free_in = |placer: &Self, row: usize| -> Vec<(usize, usize)> {
-            let busy = placer.busy(&placer.rows[row]);
-            columns
-                .iter()
-                .filter(|&&c| !busy[c])
-                .map(|&c| (row, c))
-                .collect()
-        };
-        let mut row = 0;
         let mut free = Vec::new();
+        let mut row = 0;
         for &var in cells {
             if self.homes[var.0 as usize] != UNPLACED {
                 continue;
             }
             while free.is_empty() {
-                if row == self.rows.len() {
-                    if columns.is_empty() {
-                        return Err(PlanError::NoUnit { bank: 0 });
-                    }
-                    self.rows.push(Row {
-                        node,
-                        ..Row::default()
-                    });
+                if self.shape.bytes == 0 {
+                    return Err(PlanError::NoByte { node });
                 }
-                free = free_in(self, row);
+                if row == self.rows.len() {
+                    self.add_row(node);
+                }
+                let taken: Vec<u32> = self.rows[row].hosts.iter().map(|host| host.0).collect();
+                let bytes = (0..self.shape.bytes).rev();
+                let bytes = bytes.map(|l| self.shape.host(l) as u32);
+                free.extend(bytes.filter(|l| !taken.contains(l)).map(|l| (row, l)));
                 row += 1;
             }
-            let (row, column) = free.remove(0);
-            self.rows[row].hosts.push((column as u32, Host::Var(var)));
+            let Some((row, column)) = free.pop() else {
+                continue;
+            };
+            self.rows[row].hosts.push((column, Host::Var(var)));
             self.homes[var.0 as usize] = Cell {
-                column: column as u32,
+                column,
                 row: row as u32,
             };
         }
@@ -72,35 +59,24 @@ impl Placer<'_> {
         table: u32,
     ) -> Result<(), PlanError> {
         let bank = self.tables[table as usize].bank;
-        let units: Vec<_> = (0..self.shape.units())
-            .filter(|&u| self.shape.unit_banks[u] == bank)
-            .collect();
-        let mut free = Vec::new();
-        for (row, content) in self.rows.iter().enumerate() {
-            free.extend(
-                units
-                    .iter()
-                    .filter(|&&u| self.unit_is_free(content, u))
-                    .map(|&u| (row, u)),
-            );
+        let units = (0..self.shape.units()).filter(|&u| self.shape.unit_banks[u] == bank);
+        let units: Vec<u32> = units.map(|u| u as u32).collect();
+        if units.is_empty() {
+            return Err(PlanError::NoUnit { bank });
         }
-        let mut free = free.into_iter();
+        let mut free: Vec<(usize, u32)> = Vec::new();
+        let mut row = 0;
         for (lane, var) in cells.iter().enumerate() {
-            let (row, unit) = match free.next() {
-                Some(found) => found,
-                None => {
-                    self.rows.push(Row {
-                        node,
-                        ..Row::default()
-                    });
-                    let row = self.rows.len() - 1;
-                    free = units
-                        .iter()
-                        .map(|&u| (row, u))
-                        .collect::<Vec<_>>()
-                        .into_iter();
-                    free.next().ok_or(PlanError::NoUnit { bank })?
+            while free.is_empty() {
+                if row == self.rows.len() {
+                    self.add_row(node);
                 }
+                let own = units.iter().rev().copied();
+                free.extend(own.filter(|&u| self.is_free(row, u)).map(|u| (row, u)));
+                row += 1;
+            }
+            let Some((row, unit)) = free.pop() else {
+                continue;
             };
             let id = self.layout_steps.len() as u32;
             self.layout_steps.push(StepUse {
@@ -109,40 +85,30 @@ impl Placer<'_> {
                 multiplier: 1,
                 table,
             });
-            self.rows[row].units.push((unit as u32, id));
-            // The limb itself is the value: `y = t = 0`, and all higher limbs are forced to zero.
+            self.rows[row].units.push((unit, id));
             self.homes[var.0 as usize] = Cell {
-                column: self.shape.d(unit, 0) as u32,
+                column: self.shape.y(unit as usize) as u32,
                 row: row as u32,
             };
         }
         Ok(())
     }
 
-    /// Which advice columns of a row hold something.
-    pub(super) fn busy(&self, row: &Row) -> Vec<bool> {
-        let mut busy = vec![false; self.shape.advice_columns()];
-        for &(u, _) in &row.units {
-            self.unit_columns(u as usize).for_each(|c| busy[c] = true);
-        }
-        row.maxima
-            .iter()
-            .flat_map(|&(q, _)| self.shape.slot(q as usize))
-            .for_each(|c| busy[c] = true);
-        row.hosts.iter().for_each(|&(c, _)| busy[c as usize] = true);
-        busy
+    /// Whether no unit, slot or copy stands in the columns of a unit.
+    fn is_free(&self, row: usize, unit: u32) -> bool {
+        let row = &self.rows[row];
+        let slots = row.maxima.iter();
+        let slots = slots.flat_map(|&(q, _)| self.shape.slot(q as usize));
+        let hosts = row.hosts.iter().map(|&(column, _)| column as usize);
+        let taken: Vec<usize> = slots.chain(hosts).collect();
+        let free = self.shape.unit(unit as usize).all(|c| !taken.contains(&c));
+        free && row.units.iter().all(|&(u, _)| u != unit)
     }
 
-    pub(super) fn unit_columns(&self, unit: usize) -> impl Iterator<Item = usize> + '_ {
-        let limbs =
-            (0..self.shape.limbs).flat_map(move |i| [self.shape.d(unit, i), self.shape.e(unit, i)]);
-        [self.shape.y(unit), self.shape.t(unit)]
-            .into_iter()
-            .chain(limbs)
-    }
-
-    fn unit_is_free(&self, row: &Row, unit: usize) -> bool {
-        let busy = self.busy(row);
-        self.unit_columns(unit).all(|column| !busy[column])
+    fn add_row(&mut self, node: u32) {
+        self.rows.push(Row {
+            node,
+            ..Row::default()
+        });
     }
 }

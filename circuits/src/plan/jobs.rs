@@ -1,57 +1,78 @@
-//! A model prepared for planning: its tables, its groups, and the rows that they take in a shape.
+//! A model prepared for planning: its groups and its tables.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 
 use crate::chips::{BYTE_BITS, MAX_FAN_IN, Shape};
-use crate::lower::{Block, Lowering};
+use crate::lower::{Block, Lowering, Wire};
 use crate::program::Range;
 
+use super::estimate::{capacity, class_capacity};
 use super::layout::{Layout, PlacedTable};
 use super::pack::{CAPACITY_BITS, lanes_per_equation};
-use super::place::{Placer, max_lane_bits, step_lane_bits};
-use super::rows::minimum_rows;
-use super::tables::{StepTable, TableForm, forms};
-use super::tiles::{GridBox, Tiling};
+use super::place::{Placer, max_lane_bits};
+use super::tables::{Cutting, StepTable, TableForm, TableSize, forms};
+use super::tiles::Tiling;
 use super::{PlanError, PublicElement};
 
 /// A step block, prepared.
 pub(super) struct StepJob<'a> {
-    block: u32,
-    tiling: Tiling<'a>,
-    lanes: usize,
-    forms: Vec<TableForm>,
+    pub(super) block: u32,
+    pub(super) tiling: Tiling<'a>,
+    pub(super) lanes: usize,
+    pub(super) forms: Vec<TableForm>,
+    /// The tables of each form, by their place in [`Jobs::tables`].
+    tables: Vec<Vec<usize>>,
     /// Lanes of each rule.
     lanes_of_rule: Vec<usize>,
     /// Whether a lane takes the largest of several forms.
-    pooled: bool,
+    pub(super) pooled: bool,
+    /// Whether some input does not fit a column of bytes.
+    pub(super) wide: bool,
 }
 
-/// Tables by usable rows, widest step and number of banks.
-type Chosen = HashMap<(usize, u64, usize), Option<Rc<Tables>>>;
+/// An input block, prepared.
+struct InputJob {
+    block: u32,
+    cells: usize,
+    /// The table that proves its range; none for bytes, which have columns of their own.
+    table: Option<usize>,
+}
+
+/// Chosen tables, by usable rows, cutting and number of banks.
+type Chosen = HashMap<(usize, Cutting, usize), Option<Rc<Tables>>>;
+/// What tables take, by table and cutting.
+type Sizes = HashMap<(usize, Cutting), Rc<TableSize>>;
 
 /// A model, prepared for the search.
 pub(super) struct Jobs<'a> {
     lowering: &'a Lowering,
-    steps: Vec<StepJob<'a>>,
-    /// Input blocks and their ranges.
-    inputs: Vec<(u32, Range, usize)>,
-    /// Maximum blocks and their number of windows.
-    maxima: Vec<(u32, usize)>,
-    public: &'a [PublicElement],
-    /// Chosen tables, by what they depend on: rows, widest step, banks.
+    pub(super) steps: Vec<StepJob<'a>>,
+    inputs: Vec<InputJob>,
+    /// Number of windows of each maximum block.
+    pub(super) maxima: Vec<usize>,
+    pub(super) public: &'a [PublicElement],
+    /// All tables of all forms.
+    tables: Vec<StepTable>,
+    sizes: RefCell<Sizes>,
     chosen: RefCell<Chosen>,
 }
+
 /// A form for each step block, and the bank of each table.
 pub(super) struct Tables {
     /// For each step block, the number of its form.
     pub(super) forms: Vec<usize>,
-    collected: Collected,
-    /// For each table, its bank.
+    /// For each step block, the domain of its widest table.
+    pub(super) domains: Vec<(i64, i64)>,
+    /// The tables, by their place in [`Jobs::tables`].
+    placed: Vec<usize>,
+    /// For each of these, its bank.
     banks: Vec<usize>,
     /// For each step block, how many of its lanes read each bank.
-    shares: Vec<Vec<usize>>,
+    pub(super) shares: Vec<Vec<usize>>,
+    /// How many inputs read each bank.
+    inputs: Vec<usize>,
 }
 
 impl<'a> Jobs<'a> {
@@ -65,61 +86,63 @@ impl<'a> Jobs<'a> {
             inputs: vec![],
             maxima: vec![],
             public,
+            tables: vec![],
+            sizes: RefCell::default(),
             chosen: RefCell::default(),
         };
+        let mut numbers: HashMap<StepTable, usize> = HashMap::new();
         for (i, block) in lowering.blocks.iter().enumerate() {
-            let block_id = i as u32;
             match block {
                 Block::Input { cells, range, .. } => {
-                    jobs.inputs.push((block_id, *range, cells.len()))
-                }
-                Block::Max { windows, .. } => jobs.maxima.push((block_id, windows.len())),
-                Block::Step {
-                    map,
-                    rules,
-                    lanes,
-                    node,
-                } => {
-                    for lane in lanes {
-                        let domain = rules[lane.rule as usize].domain();
-                        lane.forms().try_for_each(|form| {
-                            check_domain(lowering, *map, form, domain, *node)
-                        })?;
-                    }
-                    let y_offset = lanes
-                        .first()
-                        .map_or(0, |l| lowering.vars[l.out.0 as usize].offset);
-                    let forms = forms(rules, y_offset);
-                    for form in &forms {
-                        if form.bits() > CAPACITY_BITS {
-                            let bits = form.bits();
-                            return Err(PlanError::WideLane {
-                                node: *node,
-                                bits,
-                                max: CAPACITY_BITS,
-                            });
-                        }
-                    }
-                    jobs.steps.push(StepJob {
-                        block: block_id,
-                        tiling: Tiling::new(&lowering.maps[*map as usize]),
-                        lanes: lanes.len(),
-                        lanes_of_rule: (0..rules.len() as u32)
-                            .map(|r| lanes.iter().filter(|l| l.rule == r).count())
-                            .collect(),
-                        forms,
-                        pooled: lanes.first().is_some_and(|l| l.others.is_some()),
+                    let table =
+                        (!is_byte(*range)).then(|| jobs.number(&mut numbers, &range_table(*range)));
+                    jobs.inputs.push(InputJob {
+                        block: i as u32,
+                        cells: cells.len(),
+                        table,
                     });
+                }
+                Block::Max { windows, .. } => jobs.maxima.push(windows.len()),
+                Block::Step { .. } => {
+                    let mut job = step_job(lowering, i)?;
+                    for form in &job.forms {
+                        let tables = form.tables.iter();
+                        job.tables
+                            .push(tables.map(|t| jobs.number(&mut numbers, t)).collect());
+                    }
+                    jobs.steps.push(job);
                 }
             }
         }
         Ok(jobs)
     }
 
+    fn number(&mut self, numbers: &mut HashMap<StepTable, usize>, table: &StepTable) -> usize {
+        if let Some(&known) = numbers.get(table) {
+            return known;
+        }
+        numbers.insert(table.clone(), self.tables.len());
+        self.tables.push(table.clone());
+        self.tables.len() - 1
+    }
+
     /// Whether slots for maxima are needed at all, and whether any of them holds its maximum.
     pub(super) fn needs_slots(&self) -> (bool, bool) {
         let top = !self.maxima.is_empty();
         (top || self.steps.iter().any(|job| job.pooled), top)
+    }
+
+    /// Lanes that need a unit, inputs that are proved by one included.
+    pub(super) fn unit_lanes(&self) -> usize {
+        let inputs = self.inputs.iter().filter(|job| job.table.is_some());
+        let inputs: usize = inputs.map(|job| job.cells).sum();
+        inputs + self.steps.iter().map(|job| job.lanes).sum::<usize>()
+    }
+
+    /// Lanes and windows that need a slot.
+    pub(super) fn slot_lanes(&self) -> usize {
+        let pooled = self.steps.iter().filter(|job| job.pooled);
+        pooled.map(|job| job.lanes).sum::<usize>() + self.maxima.iter().sum::<usize>()
     }
 
     /// Bits of the widest value that a maximum is taken over, counted from the offset of the result: a limb holds it.
@@ -140,71 +163,54 @@ impl<'a> Jobs<'a> {
             .map_or(0, |span| i64::BITS - span.max(0).leading_zeros())
     }
 
-    /// The limbs that the distances of the chosen forms need.
-    pub(super) fn max_limbs(&self, shape: &Shape, forms: &[usize]) -> usize {
+    /// Bits of the largest distance of the chosen forms from their maximum.
+    pub(super) fn distance_bits(&self, forms: &[usize]) -> u32 {
         let pooled = self.steps.iter().zip(forms).filter(|(job, _)| job.pooled);
-        let bits = pooled
+        pooled
             .map(|(job, &form)| job.forms[form].bits())
             .max()
-            .unwrap_or(0);
-        bits.div_ceil(shape.range_bits).max(1) as usize
+            .unwrap_or(0)
     }
+
     /// A form for each step block such that all tables fit their banks, or none.
     pub(super) fn choose_tables(&self, shape: &Shape) -> Option<Rc<Tables>> {
-        let key = (shape.usable_rows(), shape.max_step_width(), shape.banks);
+        let cutting = Cutting::of(shape);
+        let key = (shape.usable_rows(), cutting, shape.banks);
         if let Some(known) = self.chosen.borrow().get(&key) {
             return known.clone();
         }
-        let tables = self
-            .search_forms(shape)
-            .and_then(|forms| self.tables(shape, forms));
-        let tables = tables.map(Rc::new);
+        let tables = self.search_forms(shape, cutting).map(Rc::new);
         self.chosen.borrow_mut().insert(key, tables.clone());
         tables
     }
 
-    fn tables(&self, shape: &Shape, forms: Vec<usize>) -> Option<Tables> {
-        let collected = self.collect_tables(&forms);
-        let banks = assign_banks(&collected.tables, shape)?;
-        let shares = self
-            .steps
-            .iter()
-            .zip(&forms)
-            .zip(&collected.of_step)
-            .map(|((job, &form), tables)| {
-                let mut share = vec![0; shape.banks];
-                for (&(_, table), lanes) in job.forms[form].rules.iter().zip(&job.lanes_of_rule) {
-                    share[banks[tables[table] as usize]] += lanes;
-                }
-                share
-            })
-            .collect();
-        Some(Tables {
-            forms,
-            collected,
-            banks,
-            shares,
+    fn size(&self, table: usize, cutting: Cutting) -> Rc<TableSize> {
+        let known = self.sizes.borrow().get(&(table, cutting)).cloned();
+        known.unwrap_or_else(|| {
+            let size = Rc::new(self.tables[table].size(cutting));
+            self.sizes
+                .borrow_mut()
+                .insert((table, cutting), size.clone());
+            size
         })
     }
 
-    fn search_forms(&self, shape: &Shape) -> Option<Vec<usize>> {
-        let width = shape.max_step_width();
+    fn search_forms(&self, shape: &Shape, cutting: Cutting) -> Option<Tables> {
         let mut chosen = vec![0; self.steps.len()];
         loop {
-            let tables = self.collect_tables(&chosen);
-            if assign_banks(&tables.tables, shape).is_some() {
-                return Some(chosen);
+            if let Some(tables) = self.tables(shape, cutting, &chosen) {
+                return Some(tables);
             }
             // The block whose next form saves most rows moves on to it.
-            let rows = |job: &StepJob<'_>, form: usize| job.forms[form].row_count(width);
+            let rows = |job: &StepJob<'_>, form: usize| -> i64 {
+                let tables = job.tables[form].iter();
+                tables.map(|&t| self.size(t, cutting).rows as i64).sum()
+            };
             let (saved, block) = (0..self.steps.len())
                 .filter(|&i| chosen[i] + 1 < self.steps[i].forms.len())
                 .map(|i| {
                     let job = &self.steps[i];
-                    (
-                        rows(job, chosen[i]) as i64 - rows(job, chosen[i] + 1) as i64,
-                        i,
-                    )
+                    (rows(job, chosen[i]) - rows(job, chosen[i] + 1), i)
                 })
                 .max_by_key(|&(saved, i)| (saved, std::cmp::Reverse(i)))?;
             if saved <= 0 {
@@ -214,33 +220,62 @@ impl<'a> Jobs<'a> {
         }
     }
 
-    /// The distinct tables of the chosen forms, and where those of each block and input are.
-    fn collect_tables(&self, chosen: &[usize]) -> Collected {
-        let mut collected = Collected::default();
-        for (job, &form) in self.steps.iter().zip(chosen) {
-            let places = job.forms[form]
-                .tables
-                .iter()
-                .map(|t| collected.add(t))
-                .collect();
-            collected.of_step.push(places);
-        }
-        for &(_, range, _) in &self.inputs {
-            if is_byte(range) {
-                collected.of_input.push(None);
-                continue;
+    /// The distinct tables of the chosen forms, if they fit.
+    fn tables(&self, shape: &Shape, cutting: Cutting, chosen: &[usize]) -> Option<Tables> {
+        let forms = self.steps.iter().zip(chosen);
+        let of_steps = forms.clone().flat_map(|(job, &form)| &job.tables[form]);
+        let of_inputs = self.inputs.iter().filter_map(|job| job.table.as_ref());
+        let mut seen = BTreeSet::new();
+        let placed: Vec<usize> = of_steps
+            .chain(of_inputs)
+            .copied()
+            .filter(|&table| seen.insert(table))
+            .collect();
+        let sizes: Vec<_> = placed.iter().map(|&t| self.size(t, cutting)).collect();
+        if cutting.outer.is_some() {
+            let widths: BTreeSet<u64> = sizes.iter().flat_map(|s| s.widths.clone()).collect();
+            let rows: u64 = widths.iter().map(|w| w + 1).sum();
+            // One more for the width of idle units.
+            if rows + 1 > shape.table_capacity() as u64 {
+                return None;
             }
-            // One step that covers the whole range and has the value of the offset: a pure range check.
-            let table = StepTable {
-                lo: 0,
-                hi: range.hi - range.lo,
-                y_offset: 0,
-                steps: vec![(0, 0)],
-            };
-            let place = collected.add(&table);
-            collected.of_input.push(Some(place));
         }
-        collected
+        let rows: Vec<usize> = sizes.iter().map(|size| size.rows).collect();
+        let banks = assign_banks(&rows, shape)?;
+        let bank_of: HashMap<usize, usize> = placed.iter().copied().zip(banks.clone()).collect();
+        let shares = forms
+            .clone()
+            .map(|(job, &form)| {
+                let mut share = vec![0; shape.banks];
+                for (&(_, table), lanes) in job.forms[form].rules.iter().zip(&job.lanes_of_rule) {
+                    share[bank_of[&job.tables[form][table]]] += lanes;
+                }
+                share
+            })
+            .collect();
+        let mut inputs = vec![0; shape.banks];
+        for job in &self.inputs {
+            if let Some(table) = job.table {
+                inputs[bank_of[&table]] += job.cells;
+            }
+        }
+        let domains = forms
+            .map(|(job, &form)| {
+                let sizes = job.tables[form].iter().map(|&t| self.size(t, cutting));
+                let domains = sizes.map(|size| (size.lo, size.hi));
+                domains
+                    .max_by_key(|d| i128::from(d.1) - i128::from(d.0))
+                    .unwrap_or((0, 0))
+            })
+            .collect();
+        Some(Tables {
+            forms: chosen.to_vec(),
+            domains,
+            placed,
+            banks,
+            shares,
+            inputs,
+        })
     }
 
     /// The node whose steps have most to prove.
@@ -254,66 +289,8 @@ impl<'a> Jobs<'a> {
 
     /// Inputs that are bytes.
     pub(super) fn byte_inputs(&self) -> usize {
-        self.inputs
-            .iter()
-            .filter(|i| is_byte(i.1))
-            .map(|i| i.2)
-            .sum()
-    }
-
-    /// Weighted range cells that units and slots take.
-    fn limb_cells(&self, shape: &Shape) -> usize {
-        let lanes: usize = self.steps.iter().map(|job| job.lanes).sum();
-        let pooled: usize = self
-            .steps
-            .iter()
-            .filter(|job| job.pooled)
-            .map(|job| job.lanes)
-            .sum();
-        let windows: usize = self.maxima.iter().map(|m| m.1).sum();
-        lanes * shape.limbs + (pooled + windows) * shape.slot_columns()
-    }
-
-    pub(super) fn estimate_rows(&self, shape: &Shape, tables: &Tables) -> usize {
-        let mut rows = 0;
-        for ((job, &form), share) in self.steps.iter().zip(&tables.forms).zip(&tables.shares) {
-            match job.best_box(shape, form, share) {
-                Some((_, estimate)) => rows += estimate,
-                None => return usize::MAX,
-            }
-        }
-        for &(_, windows) in &self.maxima {
-            let group = windows_per_group(shape).min(windows);
-            if group == 0 {
-                return usize::MAX;
-            }
-            rows += windows.div_ceil(group) * minimum_rows(shape, group * MAX_FAN_IN, &[], group);
-        }
-        for group in self.public.chunks(shape.accumulators) {
-            let hosts: usize = group.iter().map(|e| e.values.len() + 1).sum();
-            rows += minimum_rows(shape, hosts, &[], 0);
-        }
-        let inputs: usize = self
-            .inputs
-            .iter()
-            .filter(|i| !is_byte(i.1))
-            .map(|i| i.2)
-            .sum();
-        let free_limbs = if shape.range_bits == BYTE_BITS {
-            (rows * shape.weighted_range_columns()).saturating_sub(self.limb_cells(shape))
-        } else {
-            0
-        };
-        let bytes = self.byte_inputs().saturating_sub(free_limbs / 2);
-        if bytes > 0 {
-            rows = rows.max(if shape.bytes == 0 {
-                usize::MAX
-            } else {
-                bytes.div_ceil(shape.bytes)
-            });
-        }
-        let steps: usize = self.steps.iter().map(|j| j.lanes).sum();
-        rows.max((inputs + steps).div_ceil(shape.units()))
+        let bytes = self.inputs.iter().filter(|job| job.table.is_none());
+        bytes.map(|job| job.cells).sum()
     }
 
     pub(super) fn place(
@@ -322,22 +299,22 @@ impl<'a> Jobs<'a> {
         tables: &Tables,
         public_elements: usize,
     ) -> Result<Layout, PlanError> {
-        let collected = &tables.collected;
-        let placed = collected
-            .tables
-            .iter()
-            .cloned()
-            .zip(tables.banks.iter().copied());
+        let cutting = Cutting::of(shape);
+        let placed = tables.placed.iter().zip(&tables.banks);
         let placed = placed
-            .map(|(table, bank)| PlacedTable { table, bank })
+            .map(|(&table, &bank)| PlacedTable {
+                table: self.tables[table].cut(cutting),
+                bank,
+            })
             .collect();
+        let place_of: HashMap<usize, u32> = tables.placed.iter().copied().zip(0..).collect();
         let mut placer = Placer::new(shape, self.lowering, placed);
         let mut step = 0;
         for (i, block) in self.lowering.blocks.iter().enumerate() {
             match block {
                 Block::Input { .. } => {}
                 Block::Step { .. } => {
-                    self.place_steps(&mut placer, shape, step, tables)?;
+                    self.place_steps(&mut placer, shape, step, tables, &place_of)?;
                     step += 1;
                 }
                 Block::Max { windows, .. } => {
@@ -351,8 +328,8 @@ impl<'a> Jobs<'a> {
         for group in self.public.chunks(shape.accumulators) {
             placer.public_group(group)?;
         }
-        for (&(block, _, _), &table) in self.inputs.iter().zip(&collected.of_input) {
-            placer.inputs(block, table)?;
+        for input in &self.inputs {
+            placer.inputs(input.block, input.table.map(|table| place_of[&table]))?;
         }
         placer.finish(public_elements)
     }
@@ -363,25 +340,23 @@ impl<'a> Jobs<'a> {
         shape: &Shape,
         step: usize,
         chosen: &Tables,
+        place_of: &HashMap<usize, u32>,
     ) -> Result<(), PlanError> {
         let job = &self.steps[step];
-        let (form, tables) = (chosen.forms[step], &chosen.collected.of_step[step]);
+        let form = chosen.forms[step];
         let Block::Step { lanes, .. } = &self.lowering.blocks[job.block as usize] else {
             return Err(PlanError::WrongBlock { block: job.block });
         };
-        let best = job.best_box(shape, form, &chosen.shares[step]);
-        let (extents, _) = best.ok_or(PlanError::TooManyRows {
+        let extents = self.best_box(shape, step, chosen);
+        let extents = extents.ok_or(PlanError::TooManyRows {
             rows: usize::MAX,
             usable: shape.usable_rows(),
         })?;
-        let form = &job.forms[form];
-        let capacity = job.capacity(shape, form) / if job.pooled { MAX_FAN_IN } else { 1 };
+        let capacity = capacity(shape, chosen.domains[step], job.pooled);
         let mut boxes: HashMap<usize, Vec<u32>> = HashMap::new();
-        for (i, lane) in lanes.iter().enumerate() {
-            boxes
-                .entry(job.tiling.box_of(lane.index as usize, &extents))
-                .or_default()
-                .push(i as u32);
+        for lane in 0..lanes.len() {
+            let number = job.tiling.box_of(lane, &extents);
+            boxes.entry(number).or_default().push(lane as u32);
         }
         let mut boxes: Vec<_> = boxes.into_iter().collect();
         boxes.sort_unstable_by_key(|&(number, _)| number);
@@ -390,8 +365,9 @@ impl<'a> Jobs<'a> {
                 let group: Vec<_> = group
                     .iter()
                     .map(|&i| {
-                        let (multiplier, table) = form.rules[lanes[i as usize].rule as usize];
-                        (i, multiplier, tables[table])
+                        let rule = lanes[i as usize].rule as usize;
+                        let (multiplier, table) = job.forms[form].rules[rule];
+                        (i, multiplier, place_of[&job.tables[form][table]])
                     })
                     .collect();
                 placer.step_group(job.block, &group)?;
@@ -401,43 +377,61 @@ impl<'a> Jobs<'a> {
     }
 }
 
-impl StepJob<'_> {
-    /// The extents that take the fewest rows, and how many.
-    fn best_box(&self, shape: &Shape, form: usize, share: &[usize]) -> Option<(Vec<usize>, usize)> {
-        let capacity = self.capacity(shape, &self.forms[form]);
-        let per_lane = if self.pooled { MAX_FAN_IN } else { 1 };
-        let total: usize = self.tiling.grid().iter().product();
-        let boxes = self.tiling.boxes_of(capacity);
-        let mut units = vec![0; share.len()];
-        let mut rows_of = |b: &GridBox| {
-            // Blocks that use only part of their map's forms have proportionally fewer groups.
-            let count = (b.count * self.lanes * per_lane).div_ceil(total);
-            let lanes = b.forms.div_ceil(per_lane);
-            let slots = if self.pooled { lanes } else { 0 };
-            for (unit, &share) in units.iter_mut().zip(share) {
-                *unit = (lanes * share).div_ceil(self.lanes);
-            }
-            count * minimum_rows(shape, b.reads, &units, slots)
-        };
-        let best = boxes.iter().map(|b| (rows_of(b), &b.extents)).min()?;
-        Some((best.1.clone(), best.0))
+/// Prepares step block `block`.
+fn step_job(lowering: &Lowering, block: usize) -> Result<StepJob<'_>, PlanError> {
+    let Block::Step {
+        map,
+        rules,
+        lanes,
+        node,
+    } = &lowering.blocks[block]
+    else {
+        return Err(PlanError::WrongBlock {
+            block: block as u32,
+        });
+    };
+    for lane in lanes {
+        let domain = rules[lane.rule as usize].domain();
+        lane.forms()
+            .try_for_each(|form| check_domain(lowering, *map, form, domain, *node))?;
     }
-
-    /// Forms that one group may have.
-    fn capacity(&self, shape: &Shape, form: &TableForm) -> usize {
-        let bits = form
-            .tables
-            .iter()
-            .map(|t| step_lane_bits(shape, t, self.pooled))
-            .max()
-            .unwrap_or(0);
-        let capacity = lanes_per_equation(bits) * shape.accumulators;
-        if self.pooled {
-            capacity / MAX_FAN_IN * MAX_FAN_IN
-        } else {
-            capacity
+    let y_offset = lanes
+        .first()
+        .map_or(0, |l| lowering.vars[l.out.0 as usize].offset);
+    let forms = forms(rules, y_offset);
+    if let Some(bits) = forms
+        .iter()
+        .map(TableForm::bits)
+        .find(|&b| b > CAPACITY_BITS)
+    {
+        return Err(PlanError::WideLane {
+            node: *node,
+            bits,
+            max: CAPACITY_BITS,
+        });
+    }
+    let map = &lowering.maps[*map as usize];
+    let wide = map.inputs.iter().any(|input| match input {
+        Wire::Cell(v) => {
+            let info = &lowering.vars[v.0 as usize];
+            info.range.hi - info.offset >= 1 << BYTE_BITS
         }
-    }
+        _ => false,
+    });
+    let mut lanes_of_rule = vec![0; rules.len()];
+    lanes
+        .iter()
+        .for_each(|lane| lanes_of_rule[lane.rule as usize] += 1);
+    Ok(StepJob {
+        block: block as u32,
+        tiling: Tiling::new(map, lanes),
+        lanes: lanes.len(),
+        forms,
+        tables: Vec::new(),
+        lanes_of_rule,
+        pooled: lanes.first().is_some_and(|l| l.others.is_some()),
+        wide,
+    })
 }
 
 fn check_domain(
@@ -462,12 +456,16 @@ fn check_domain(
 }
 
 impl Tables {
+    /// Lanes and inputs that read a bank.
+    pub(super) fn lanes_of(&self, bank: usize) -> usize {
+        let lanes = self.shares.iter().map(|share| share[bank]);
+        lanes.sum::<usize>() + self.inputs[bank]
+    }
+
     /// A bank for each unit: one for each bank, the others where most lanes wait for one.
     pub(super) fn unit_banks(&self, units: usize) -> Vec<usize> {
-        let banks = self.shares.first().map_or(1, Vec::len);
-        let lanes: Vec<usize> = (0..banks)
-            .map(|b| self.shares.iter().map(|share| share[b]).sum())
-            .collect();
+        let banks = self.inputs.len();
+        let lanes: Vec<usize> = (0..banks).map(|b| self.lanes_of(b)).collect();
         let mut counts = vec![1; banks];
         let mut out: Vec<usize> = (0..banks).collect();
         while out.len() < units {
@@ -481,47 +479,26 @@ impl Tables {
     }
 }
 
-#[derive(Default)]
-struct Collected {
-    tables: Vec<StepTable>,
-    of_step: Vec<Vec<u32>>,
-    of_input: Vec<Option<u32>>,
-}
-
-impl Collected {
-    fn add(&mut self, table: &StepTable) -> u32 {
-        let place = self
-            .tables
-            .iter()
-            .position(|t| t == table)
-            .unwrap_or_else(|| {
-                self.tables.push(table.clone());
-                self.tables.len() - 1
-            });
-        place as u32
-    }
-}
-
 /// Windows that one group of maxima holds.
-fn windows_per_group(shape: &Shape) -> usize {
+pub(super) fn windows_per_group(shape: &Shape) -> usize {
     if shape.maxima == 0 {
         return 0;
     }
-    lanes_per_equation(max_lane_bits(shape)) * shape.accumulators / MAX_FAN_IN
+    let forms = lanes_per_equation(max_lane_bits(shape));
+    class_capacity(shape, forms, MAX_FAN_IN)
 }
 
-/// A bank for each table such that no bank is longer than the rows allow: longest table first, emptiest bank.
-fn assign_banks(tables: &[StepTable], shape: &Shape) -> Option<Vec<usize>> {
-    let width = shape.max_step_width();
-    let counts: Vec<usize> = tables.iter().map(|t| t.row_count(width)).collect();
-    let mut order: Vec<usize> = (0..tables.len()).collect();
-    order.sort_by_key(|&i| std::cmp::Reverse(counts[i]));
+/// A bank for each table, of so many rows, such that no bank is longer than the circuit allows: longest table first,
+/// emptiest bank.
+fn assign_banks(rows: &[usize], shape: &Shape) -> Option<Vec<usize>> {
+    let mut order: Vec<usize> = (0..rows.len()).collect();
+    order.sort_by_key(|&i| std::cmp::Reverse(rows[i]));
     // Row 0 of every table is the dummy that idle units look up.
-    let mut filled = vec![1; shape.banks];
-    let mut out = vec![0; tables.len()];
+    let mut filled = vec![1usize; shape.banks];
+    let mut out = vec![0; rows.len()];
     for i in order {
         let bank = (0..shape.banks).min_by_key(|&b| filled[b])?;
-        filled[bank] += counts[i];
+        filled[bank] = filled[bank].saturating_add(rows[i]);
         if filled[bank] > shape.table_capacity() {
             return None;
         }
@@ -533,4 +510,15 @@ fn assign_banks(tables: &[StepTable], shape: &Shape) -> Option<Vec<usize>> {
 /// Whether an input of this range is what a byte column proves.
 fn is_byte(range: Range) -> bool {
     range.hi - range.lo == (1 << BYTE_BITS) - 1
+}
+
+/// The table that proves that a cell lies in a range: each value is a step of its own.
+fn range_table(range: Range) -> StepTable {
+    let last = range.hi - range.lo;
+    StepTable {
+        lo: 0,
+        hi: last,
+        y_offset: 0,
+        steps: (0..=last).map(|v| (v, v)).collect(),
+    }
 }

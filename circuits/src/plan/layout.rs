@@ -1,11 +1,13 @@
 //! Where everything stands: the result of planning, which the circuit follows to the letter.
 
+use std::collections::BTreeSet;
+
 use pasta_curves::Fp;
 
 use crate::chips::Shape;
 use crate::lower::VarId;
 
-use super::tables::StepTable;
+use super::tables::CutTable;
 
 /// A cell of an advice column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -53,7 +55,7 @@ pub struct Row {
     pub units: Vec<(u32, u32)>,
     /// For each maximum slot in use, the slot and its window (by its place in [`Layout::windows`]).
     pub maxima: Vec<(u32, u32)>,
-    /// Weights: accumulator, weighted column, value.
+    /// Weights: accumulator, term, value.
     pub weights: Vec<(u32, u32, Fp)>,
     /// Constants: accumulator, value.
     pub constants: Vec<(u32, Fp)>,
@@ -73,8 +75,8 @@ pub struct MaxUse {
 /// A table and the bank it stands in. Its tag is its place in [`Layout::tables`] plus one.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PlacedTable {
-    /// The steps.
-    pub table: StepTable,
+    /// The rows.
+    pub table: CutTable,
     /// The bank.
     pub bank: usize,
 }
@@ -112,17 +114,29 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// Rows of the longest table bank or of the limb table.
+    /// The widths less one that the table of widths lists, in order; none where units have limbs.
+    pub fn widths(&self) -> Vec<u64> {
+        if self.shape.limbs() > 0 {
+            return Vec::new();
+        }
+        let rows = self.tables.iter().flat_map(|placed| &placed.table.rows);
+        // Idle units look up the width of a step of one integer.
+        let widths: BTreeSet<u64> = rows.map(|row| row.width_less_one).chain([0]).collect();
+        widths.into_iter().collect()
+    }
+
+    /// Rows of the longest table.
     pub fn table_rows(&self) -> usize {
-        let width = self.shape.max_step_width();
         let mut banks = vec![1; self.shape.banks];
         for placed in &self.tables {
-            banks[placed.bank] += placed.table.row_count(width);
+            banks[placed.bank] += placed.table.rows.len();
         }
-        banks
-            .into_iter()
-            .max()
-            .unwrap_or(0)
-            .max(1 << self.shape.range_bits)
+        let widths = self.widths().iter().map(|w| *w as usize + 1).sum();
+        let limbs = if self.shape.range_columns() > 0 {
+            1 << self.shape.range_bits
+        } else {
+            0
+        };
+        banks.into_iter().max().unwrap_or(0).max(widths).max(limbs)
     }
 }

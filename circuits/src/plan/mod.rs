@@ -5,6 +5,7 @@
 //! hard limit. It is a function of the model and the options alone: no clock, no thread count, no randomness.
 
 pub mod cost;
+mod estimate;
 mod inputs;
 mod jobs;
 mod layout;
@@ -62,7 +63,7 @@ impl Default for PlanOptions {
     fn default() -> Self {
         Self {
             objective: Objective::Prover,
-            max_proof_bytes: 25_000,
+            max_proof_bytes: 30_000,
             max_k: 16,
         }
     }
@@ -107,13 +108,13 @@ pub enum PlanError {
         /// Rows that there are.
         usable: usize,
     },
-    /// A group has more equations than there are accumulators: a bug of the search.
-    #[error("a group of {equations} equations exceeds {accumulators} accumulators")]
-    TooManyEquations {
+    /// A group has more lanes than its equations hold: a bug of the search.
+    #[error("a group of {lanes} lanes exceeds {accumulators} accumulators")]
+    TooManyLanes {
         /// The node.
         node: u32,
-        /// Equations of the group.
-        equations: usize,
+        /// Lanes of the group.
+        lanes: usize,
         /// Accumulators of the shape.
         accumulators: usize,
     },
@@ -161,13 +162,11 @@ pub enum PlanError {
         /// The block.
         block: u32,
     },
-    /// An input wider than a limb.
-    #[error("an input of {size} values cannot be range-checked; 8-bit inputs are supported")]
-    WideInput {
+    /// There is no column of bytes for an input: a bug of the search.
+    #[error("no column of bytes is left for an input")]
+    NoByte {
         /// The node.
         node: u32,
-        /// Number of values of the type.
-        size: u64,
     },
 }
 
@@ -176,11 +175,11 @@ impl PlanError {
     pub fn node(&self) -> Option<u32> {
         match self {
             Self::NoShape { node, .. } => *node,
-            Self::TooManyEquations { node, .. }
+            Self::TooManyLanes { node, .. }
             | Self::WideMaximum { node, .. }
             | Self::Domain { node, .. }
             | Self::WideLane { node, .. }
-            | Self::WideInput { node, .. } => Some(*node),
+            | Self::NoByte { node } => Some(*node),
             _ => None,
         }
     }

@@ -34,19 +34,64 @@ pub fn lanes_per_equation(bits: u32) -> usize {
     (CAPACITY_BITS / bits.max(1)) as usize
 }
 
-/// The bit positions of consecutive lanes, broken into equations: `(equation, position)` for each lane.
-pub fn positions(bits: impl IntoIterator<Item = u32>) -> Vec<(usize, u32)> {
+/// How many of `n` lanes each of `parts` parts takes: evenly, so that no part waits for units.
+pub(crate) fn share(n: usize, parts: usize) -> impl Iterator<Item = usize> {
+    (0..parts).map(move |c| (n * (c + 1)).div_ceil(parts) - (n * c).div_ceil(parts))
+}
+
+/// Where a lane stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LanePlace {
+    /// The class of its equations: all of them have the same number modulo the number of classes.
+    pub class: usize,
+    /// Equation and bit position of each of its forms.
+    pub forms: Vec<(usize, u32)>,
+}
+
+/// Places lanes of so many forms and bits a form in equations `0..equations`. Equations are equal for units and slots
+/// if they are equal modulo `classes`, and a lane's forms are in equal equations. The lanes are dealt out evenly where
+/// they fit, else each class is filled before the next; `None` if they fit neither way.
+pub fn positions(
+    lanes: &[(usize, u32)],
+    equations: usize,
+    classes: usize,
+) -> Option<Vec<LanePlace>> {
+    let shares: Vec<usize> = share(lanes.len(), classes).collect();
+    let greedy = || fill(lanes, equations, &vec![usize::MAX; classes]);
+    fill(lanes, equations, &shares).or_else(greedy)
+}
+
+fn fill(lanes: &[(usize, u32)], equations: usize, most: &[usize]) -> Option<Vec<LanePlace>> {
+    let (mut class, mut count) = (0, 0);
     let (mut equation, mut position) = (0, 0);
-    let mut out = Vec::new();
-    for bits in bits {
-        if position + bits > CAPACITY_BITS {
-            equation += 1;
-            position = 0;
+    let mut out = Vec::with_capacity(lanes.len());
+    for &(forms, bits) in lanes {
+        loop {
+            let mut end = (equation, position);
+            let mut placed = Vec::with_capacity(forms);
+            for _ in 0..forms {
+                if end.1 + bits > CAPACITY_BITS {
+                    end = (end.0 + most.len(), 0);
+                }
+                placed.push(end);
+                end.1 += bits;
+            }
+            let fits = count < *most.get(class)? && placed.last().is_none_or(|p| p.0 < equations);
+            if fits && bits <= CAPACITY_BITS {
+                (equation, position) = end;
+                count += 1;
+                out.push(LanePlace {
+                    class,
+                    forms: placed,
+                });
+                break;
+            }
+            class += 1;
+            count = 0;
+            (equation, position) = (class, 0);
         }
-        out.push((equation, position));
-        position += bits;
     }
-    out
+    Some(out)
 }
 
 #[cfg(test)]
@@ -61,9 +106,43 @@ mod tests {
         assert_eq!(window_bits(257), 9);
     }
 
+    fn place(
+        lanes: &[(usize, u32)],
+        equations: usize,
+        classes: usize,
+    ) -> Option<Vec<Vec<(usize, u32)>>> {
+        let placed = positions(lanes, equations, classes)?;
+        for lane in &placed {
+            assert!(lane.forms.iter().all(|form| form.0 % classes == lane.class));
+        }
+        Some(placed.into_iter().map(|lane| lane.forms).collect())
+    }
+
     #[test]
     fn equations_never_exceed_the_capacity() {
-        let placed = positions([100, 100, 100, 54, 254, 1]);
-        assert_eq!(placed, [(0, 0), (0, 100), (1, 0), (1, 100), (2, 0), (3, 0)]);
+        let lanes = |bits: &[u32]| bits.iter().map(|&b| (1, b)).collect::<Vec<_>>();
+        let placed = place(&lanes(&[100, 100, 100, 54]), 2, 2).unwrap_or_default();
+        assert_eq!(placed.concat(), [(0, 0), (0, 100), (1, 0), (1, 100)]);
+        // Not in even shares, but they fit.
+        let placed = place(&lanes(&[10, 254, 20, 20]), 3, 3).unwrap_or_default();
+        assert_eq!(placed.concat(), [(0, 0), (1, 0), (2, 0), (2, 20)]);
+        assert_eq!(place(&lanes(&[200, 200, 200]), 2, 2), None);
+        assert_eq!(place(&lanes(&[255]), 2, 2), None);
+    }
+
+    #[test]
+    fn forms_of_a_lane_stay_in_their_class() {
+        let lanes = [(4, 80), (1, 80), (4, 80)];
+        let placed = place(&lanes, 4, 2).unwrap_or_default();
+        assert_eq!(placed[0], [(0, 0), (0, 80), (0, 160), (2, 0)]);
+        assert_eq!(placed[1], [(2, 80)]);
+        assert_eq!(placed[2], [(1, 0), (1, 80), (1, 160), (3, 0)]);
+        assert_eq!(place(&lanes, 2, 2), None);
+    }
+
+    #[test]
+    fn shares_differ_by_at_most_one() {
+        assert_eq!(share(7, 3).collect::<Vec<_>>(), [3, 2, 2]);
+        assert_eq!(share(2, 4).sum::<usize>(), 2);
     }
 }

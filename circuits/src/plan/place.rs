@@ -40,9 +40,9 @@ use crate::chips::{BYTE_BITS, MAX_FAN_IN, Shape, power_of_two};
 use crate::lower::{Block, Lowering, VarId, Wire};
 
 use super::layout::{Cell, Group, Host, Layout, MaxUse, PlacedTable, Row, StepUse};
-use super::pack::{positions, window_bits};
-use super::rows::Chain;
-use super::tables::StepTable;
+use super::pack::{LanePlace, positions, window_bits};
+use super::rows::{Chain, Needs};
+use super::tables::CutTable;
 use super::{PlanError, PublicElement};
 
 pub(super) const UNPLACED: Cell = Cell {
@@ -175,12 +175,14 @@ impl<'a> Placer<'a> {
         let pooled = lanes
             .first()
             .is_some_and(|l| all[l.0 as usize].others.is_some());
-        let placed = positions(lanes.iter().flat_map(|&(lane, _, t)| {
-            let bits = step_lane_bits(self.shape, &self.tables[t as usize].table, pooled);
-            all[lane as usize].forms().map(move |_| bits)
-        }));
-        let equations = placed.last().map_or(0, |p| p.0 + 1);
-        self.check_accumulators(equations, *node)?;
+        let windows: Vec<_> = lanes
+            .iter()
+            .map(|&(lane, _, t)| {
+                let bits = step_lane_bits(self.shape, &self.tables[t as usize].table, pooled);
+                (all[lane as usize].forms().count(), bits)
+            })
+            .collect();
+        let placed = self.positions(&windows, *node)?;
         let hosts: Vec<_> = order.iter().map(|&v| Host::Var(v)).collect();
         let steps: Vec<_> = lanes
             .iter()
@@ -191,18 +193,19 @@ impl<'a> Placer<'a> {
                 table,
             })
             .collect();
-        let banks: Vec<_> = steps
-            .iter()
-            .map(|s| self.tables[s.table as usize].bank)
-            .collect();
-        let slots = if pooled { lanes.len() } else { 0 };
-        let chain = self.chain(*node, &hosts, &banks, slots)?;
+        let banks = steps.iter().map(|s| self.tables[s.table as usize].bank);
+        let classes = placed.iter().map(|p| p.class);
+        let needs = Needs {
+            units: classes.clone().zip(banks).collect(),
+            slots: classes.filter(|_| pooled).collect(),
+        };
+        let chain = self.chain(*node, &hosts, &needs)?;
 
         let mut weights = Weights::new(hosts.len(), self.shape.accumulators);
-        let mut place = placed.iter();
-        for &(lane, multiplier, table) in lanes {
+        for (&(lane, multiplier, table), place) in lanes.iter().zip(&placed) {
             let lo = i128::from(self.tables[table as usize].table.lo);
-            for (form, &(equation, position)) in all[lane as usize].forms().zip(place.by_ref()) {
+            let forms = all[lane as usize].forms().zip(&place.forms);
+            for (form, &(equation, position)) in forms {
                 let shift = self.powers[position as usize];
                 let mut constant = i128::from(map.forms.constant(form as usize));
                 map.forms
@@ -220,8 +223,7 @@ impl<'a> Placer<'a> {
                     field(constant * i128::from(multiplier) - lo) * shift;
             }
         }
-        self.write_weights(&chain, &weights, equations);
-        let mut place = placed.iter();
+        self.write_weights(&chain, &weights);
         for (i, (step, &(row, unit))) in steps.iter().zip(&chain.units).enumerate() {
             let lane = all[step.lane as usize];
             let id = self.layout_steps.len() as u32;
@@ -231,31 +233,14 @@ impl<'a> Placer<'a> {
                 column: self.shape.y(unit) as u32,
                 row: row as u32,
             };
-            for (member, &(equation, position)) in
-                lane.forms().zip(place.by_ref()).map(|p| p.1).enumerate()
-            {
-                self.weigh(
-                    row,
-                    self.shape.t(unit),
-                    equation,
-                    -self.powers[position as usize],
-                );
-                for limb in 0..self.shape.limbs {
-                    // Limbs may reach beyond the window; the table keeps `t + d` inside it.
-                    let weight = -self.limb_weight(position, limb);
-                    self.weigh(row, self.shape.d(unit, limb), equation, weight);
-                }
+            for (member, &(equation, position)) in placed[i].forms.iter().enumerate() {
+                let shift = self.powers[position as usize];
+                // Limbs may reach beyond the window; the table keeps `t + d` inside it.
+                self.weigh(row, self.shape.unit_term(unit), equation, -shift);
                 if pooled {
                     let (row, slot) = chain.slots[i];
-                    for limb in 0..self.shape.max_limbs {
-                        let weight = self.limb_weight(position, limb);
-                        self.weigh(
-                            row,
-                            self.shape.distance(slot, member, limb),
-                            equation,
-                            weight,
-                        );
-                    }
+                    let term = self.shape.distance_term(slot, member);
+                    self.weigh(row, term, equation, shift);
                 }
             }
             if pooled {
@@ -272,8 +257,14 @@ impl<'a> Placer<'a> {
         Ok(())
     }
 
-    fn limb_weight(&self, position: u32, limb: usize) -> Fp {
-        power_of_two(position + limb as u32 * self.shape.range_bits)
+    /// Where each lane stands, of so many forms and bits a form.
+    fn positions(&self, lanes: &[(usize, u32)], node: u32) -> Result<Vec<LanePlace>, PlanError> {
+        let (equations, classes) = (self.shape.accumulators, self.shape.classes());
+        positions(lanes, equations, classes).ok_or(PlanError::TooManyLanes {
+            node,
+            lanes: lanes.len(),
+            accumulators: self.shape.accumulators,
+        })
     }
 
     /// A chain that proves maxima.
@@ -293,10 +284,12 @@ impl<'a> Placer<'a> {
             }
         }
         let bits = max_lane_bits(self.shape);
-        let placed = positions(windows.iter().flat_map(|_| [bits; MAX_FAN_IN]));
-        let equations = placed.last().map_or(0, |p| p.0 + 1);
-        self.check_accumulators(equations, *node)?;
-        let chain = self.chain(*node, &order, &[], windows.len())?;
+        let placed = self.positions(&vec![(MAX_FAN_IN, bits); windows.len()], *node)?;
+        let needs = Needs {
+            units: Vec::new(),
+            slots: placed.iter().map(|p| p.class).collect(),
+        };
+        let chain = self.chain(*node, &order, &needs)?;
         let mut weights = Weights::new(order.len(), self.shape.accumulators);
         let mut own = Vec::new();
         for (i, &w) in windows.iter().enumerate() {
@@ -325,20 +318,17 @@ impl<'a> Placer<'a> {
                         bits: self.shape.range_bits,
                     });
                 }
-                let (equation, position) = placed[i * MAX_FAN_IN + j];
+                let (equation, position) = placed[i].forms[j];
                 let shift = self.powers[position as usize];
-                own.push((row, top, equation, shift));
-                for limb in 0..self.shape.max_limbs {
-                    let weight = -self.limb_weight(position, limb);
-                    own.push((row, self.shape.distance(slot, j, limb), equation, weight));
-                }
+                own.push((row, self.shape.top_term(slot), equation, shift));
+                own.push((row, self.shape.distance_term(slot, j), equation, -shift));
                 weights.add(cells[&input], equation, -shift);
                 weights.constants[equation] += field(i128::from(out_offset - info.offset)) * shift;
             }
         }
-        self.write_weights(&chain, &weights, equations);
-        for (row, column, equation, weight) in own {
-            self.weigh(row, column, equation, weight);
+        self.write_weights(&chain, &weights);
+        for (row, term, equation, weight) in own {
+            self.weigh(row, term, equation, weight);
         }
         Ok(())
     }
@@ -346,7 +336,13 @@ impl<'a> Placer<'a> {
     /// A chain that ties public elements to the values they carry.
     pub(crate) fn public_group(&mut self, elements: &[PublicElement]) -> Result<(), PlanError> {
         let lowering = self.lowering;
-        self.check_accumulators(elements.len(), u32::MAX)?;
+        if elements.len() > self.shape.accumulators {
+            return Err(PlanError::TooManyLanes {
+                node: u32::MAX,
+                lanes: elements.len(),
+                accumulators: self.shape.accumulators,
+            });
+        }
         let mut cells: HashMap<VarId, usize> = HashMap::new();
         let mut hosts: Vec<Host> = elements.iter().map(|e| Host::Public(e.row)).collect();
         let mut terms: Vec<(usize, usize, Fp)> = Vec::new();
@@ -381,47 +377,36 @@ impl<'a> Placer<'a> {
                 constants[equation] += field(constant) * shift;
             }
         }
-        let chain = self.chain(u32::MAX, &hosts, &[], 0)?;
+        let chain = self.chain(u32::MAX, &hosts, &Needs::default())?;
         let mut weights = Weights::new(hosts.len(), self.shape.accumulators);
         for (at, equation, weight) in terms {
             weights.add(at, equation, weight);
         }
         weights.constants[..elements.len()].copy_from_slice(&constants);
-        self.write_weights(&chain, &weights, elements.len());
+        self.write_weights(&chain, &weights);
         Ok(())
     }
 
-    fn check_accumulators(&self, equations: usize, node: u32) -> Result<(), PlanError> {
-        if equations > self.shape.accumulators {
-            return Err(PlanError::TooManyEquations {
-                node,
-                equations,
-                accumulators: self.shape.accumulators,
-            });
-        }
-        Ok(())
+    fn weigh(&mut self, row: usize, term: usize, accumulator: usize, weight: Fp) {
+        debug_assert!(self.shape.weighs(accumulator, term));
+        self.rows[row]
+            .weights
+            .push((accumulator as u32, term as u32, weight));
     }
 
-    fn weigh(&mut self, row: usize, column: usize, accumulator: usize, weight: Fp) {
-        if let Some(l) = self.shape.weight_index(column) {
-            self.rows[row]
-                .weights
-                .push((accumulator as u32, l as u32, weight));
-        }
-    }
-
-    fn write_weights(&mut self, chain: &Chain, weights: &Weights, equations: usize) {
+    fn write_weights(&mut self, chain: &Chain, weights: &Weights) {
+        let equations = 0..weights.accumulators;
         for (cell, &(row, l)) in chain.hosts.iter().enumerate() {
-            for g in 0..equations {
+            for g in equations.clone() {
                 let weight = weights.values[cell * weights.accumulators + g];
                 if !bool::from(weight.is_zero()) {
-                    self.rows[row].weights.push((g as u32, l as u32, weight));
+                    self.weigh(row, l, g, weight);
                 }
             }
         }
         let last = self.rows.len() - 1;
         debug_assert!(last >= chain.first_row);
-        for g in 0..equations {
+        for g in equations {
             if !bool::from(weights.constants[g].is_zero()) {
                 self.rows[last]
                     .constants
@@ -437,11 +422,16 @@ pub(crate) fn max_lane_bits(shape: &Shape) -> u32 {
 }
 
 /// Bits of one form of a step lane.
-pub(crate) fn step_lane_bits(shape: &Shape, table: &StepTable, pooled: bool) -> u32 {
-    if pooled {
-        let distance = 1u128 << (shape.range_bits as usize * shape.max_limbs).min(120);
-        window_bits((i128::from(table.hi) - i128::from(table.lo) + 1) as u128 + distance)
+pub(crate) fn step_lane_bits(shape: &Shape, table: &CutTable, pooled: bool) -> u32 {
+    lane_bits(shape, table.lo, table.hi, pooled)
+}
+
+/// The same for a table on `[lo, hi]`.
+pub(super) fn lane_bits(shape: &Shape, lo: i64, hi: i64, pooled: bool) -> u32 {
+    let distance = if pooled {
+        1u128 << (shape.range_bits as usize * shape.max_limbs).min(120)
     } else {
-        table.bits()
-    }
+        0
+    };
+    window_bits((i128::from(hi) - i128::from(lo) + 1) as u128 + distance).max(1)
 }

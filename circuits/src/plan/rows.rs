@@ -1,6 +1,7 @@
 //! The rows of a chain: where copies, units and slots stand.
 
-use crate::chips::{BYTE_BITS, Shape};
+use crate::chips::{BYTE_BITS, Shape, serves};
+use crate::lower::VarId;
 
 use super::PlanError;
 use super::layout::{Cell, Group, Host, Row};
@@ -9,7 +10,7 @@ use super::place::{Placer, UNPLACED};
 /// The rows of one group: which cell of which row holds what.
 pub(super) struct Chain {
     pub(super) first_row: usize,
-    /// Row (within the circuit) and weighted column of each host.
+    /// Row (within the circuit) and number of the host column of each copy.
     pub(super) hosts: Vec<(usize, usize)>,
     /// Row and unit of each step.
     pub(super) units: Vec<(usize, usize)>,
@@ -17,211 +18,308 @@ pub(super) struct Chain {
     pub(super) slots: Vec<(usize, usize)>,
 }
 
-const WIDE: usize = 0;
-const LIMB: usize = 1;
-const BYTE: usize = 2;
+/// What the lanes of a chain need, beside copies.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Needs {
+    /// Class of equations and bank of each step.
+    pub(super) units: Vec<(usize, usize)>,
+    /// Class of equations of each window or pooled lane.
+    pub(super) slots: Vec<usize>,
+}
 
 impl Placer<'_> {
-    /// Adds rows that hold these copies, one unit for each entry of `banks`, and `slots` maximum slots.
+    /// Adds rows that hold these copies, units and slots.
     pub(super) fn chain(
         &mut self,
         node: u32,
         hosts: &[Host],
-        banks: &[usize],
-        slots: usize,
+        needs: &Needs,
     ) -> Result<Chain, PlanError> {
-        let mut units = vec![0; self.shape.banks];
-        banks.iter().for_each(|&bank| units[bank] += 1);
-        let mut rows = minimum_rows(self.shape, hosts.len(), &units, slots);
-        loop {
-            if self.rows.len() + rows > self.shape.usable_rows() {
-                return Err(PlanError::TooManyRows {
-                    rows: self.rows.len() + rows,
-                    usable: self.shape.usable_rows(),
-                });
-            }
-            if let Some(chain) = self.try_chain(node, hosts, banks, slots, rows) {
-                return Ok(chain);
-            }
-            rows += 1;
-        }
-    }
-
-    fn try_chain(
-        &mut self,
-        node: u32,
-        hosts: &[Host],
-        banks: &[usize],
-        slots: usize,
-        rows: usize,
-    ) -> Option<Chain> {
+        let wide = hosts.iter().filter(|host| self.is_wide(host)).count();
+        let (units, unit_rows) = deal_units(self.shape, &needs.units)?;
+        let (slots, slot_rows) = deal_slots(self.shape, &needs.slots);
+        let content = Content {
+            hosts: hosts.len(),
+            wide,
+            units: units.len(),
+            slots: slots.len(),
+        };
+        let own = own_rows(self.shape, unit_rows, slot_rows);
+        let rows = content.rows(self.shape).max(own);
+        // Slots that stand in the columns of units leave the first rows to these.
+        let first_slot = if self.shape.shared_slots {
+            unit_rows
+        } else {
+            0
+        };
         let first_row = self.rows.len();
-        let units = spread_units(self.shape, banks, rows)?;
-        let mut new_rows = vec![
-            Row {
-                node,
-                ..Row::default()
-            };
-            rows
-        ];
-        let mut busy = vec![vec![false; self.shape.advice_columns()]; rows];
-        for (i, row) in new_rows.iter_mut().enumerate() {
-            row.write = i + 1 < rows;
-            row.carry = i > 0;
+        let usable = self.shape.usable_rows();
+        if rows > usable - usable.min(first_row) {
+            return Err(PlanError::TooManyRows {
+                rows: first_row.saturating_add(rows),
+                usable,
+            });
         }
-        for &(row, unit) in &units {
-            self.unit_columns(unit)
-                .for_each(|column| busy[row][column] = true);
-        }
-        let mut placed_slots = Vec::with_capacity(slots);
-        for row in (0..rows).cycle().take(rows * self.shape.maxima) {
-            if placed_slots.len() == slots {
-                break;
-            }
-            let free = (0..self.shape.maxima).find(|&q| self.shape.slot(q).all(|c| !busy[row][c]));
-            if let Some(q) = free {
-                self.shape.slot(q).for_each(|c| busy[row][c] = true);
-                placed_slots.push((row, q));
-            }
-        }
-        if placed_slots.len() < slots {
-            return None;
-        }
-        let placed = self.place_hosts(hosts, first_row, &mut new_rows, &busy)?;
-        self.rows.extend(new_rows);
+        self.rows.extend((0..rows).map(|i| Row {
+            node,
+            write: i + 1 < rows,
+            carry: i > 0,
+            ..Row::default()
+        }));
+        let below = |first: usize, list: Vec<(usize, usize)>| -> Vec<(usize, usize)> {
+            let places = list.into_iter();
+            places.map(|(row, place)| (first + row, place)).collect()
+        };
+        let units = below(first_row, units);
+        let slots = below(first_row + first_slot, slots);
+        let hosts = self.place_hosts(hosts, first_row, &units, &slots);
         let count = |done: usize, new: usize| done as u32..(done + new) as u32;
         self.groups.push(Group {
             rows: count(first_row, rows),
-            steps: count(self.layout_steps.len(), banks.len()),
-            windows: count(self.windows.len(), slots),
+            steps: count(self.layout_steps.len(), units.len()),
+            windows: count(self.windows.len(), slots.len()),
         });
-        Some(Chain {
+        Ok(Chain {
             first_row,
-            hosts: placed
-                .into_iter()
-                .map(|(row, l)| (first_row + row, l))
-                .collect(),
-            units: units
-                .into_iter()
-                .map(|(row, unit)| (first_row + row, unit))
-                .collect(),
-            slots: placed_slots
-                .into_iter()
-                .map(|(row, q)| (first_row + row, q))
-                .collect(),
+            hosts,
+            units,
+            slots,
         })
     }
 
-    /// Puts each copy into a free weighted column. Copies of values that a limb could not hold go to columns without
-    /// a range check; an 8-bit input that has no home yet makes one of a byte cell, if there is one left.
+    /// Whether a copy may be too large for a column of bytes.
+    fn is_wide(&self, host: &Host) -> bool {
+        match host {
+            Host::Var(v) => {
+                let info = &self.lowering.vars[v.0 as usize];
+                info.range.hi - info.offset >= 1 << BYTE_BITS
+            }
+            Host::Public(_) => true,
+        }
+    }
+
+    fn wants_home(&self, host: &Host) -> Option<VarId> {
+        match host {
+            Host::Var(v) => {
+                let homeless = self.homes[v.0 as usize] == UNPLACED;
+                (homeless && self.is_byte_input[v.0 as usize]).then_some(*v)
+            }
+            Host::Public(_) => None,
+        }
+    }
+
+    /// Puts each copy into a free host column of the rows from `first_row` on. An 8-bit input that has no home yet
+    /// makes one of a byte cell, if there is one left.
     fn place_hosts(
         &mut self,
         hosts: &[Host],
         first_row: usize,
-        rows: &mut [Row],
-        busy: &[Vec<bool>],
-    ) -> Option<Vec<(usize, usize)>> {
-        let limbs = self.shape.range(0)..self.shape.range(self.shape.range_columns());
-        let mut free = [Vec::new(), Vec::new(), Vec::new()];
-        for (row, busy) in busy.iter().enumerate() {
-            for l in (0..self.shape.weighted_columns()).rev() {
-                let column = self.shape.weighted(l);
-                let kind = match column {
-                    c if busy[c] => continue,
-                    c if self.shape.holds_bytes(c) => BYTE,
-                    c if limbs.contains(&c) => LIMB,
-                    _ => WIDE,
-                };
-                free[kind].push((row, l));
-            }
+        units: &[(usize, usize)],
+        slots: &[(usize, usize)],
+    ) -> Vec<(usize, usize)> {
+        let shape = self.shape;
+        let mut busy = vec![vec![false; shape.advice_columns()]; self.rows.len() - first_row];
+        for &(row, unit) in units {
+            shape
+                .unit(unit)
+                .for_each(|column| busy[row - first_row][column] = true);
         }
-        let mut free = free.map(|list| list.into_iter());
-        let mut take = |kinds: &[usize]| kinds.iter().find_map(|&kind| free[kind].next());
+        for &(row, slot) in slots {
+            shape
+                .slot(slot)
+                .for_each(|column| busy[row - first_row][column] = true);
+        }
+        let values = shape.own_hosts() + shape.value_guests();
+        let busy = &busy;
+        let cells = |columns: std::ops::Range<usize>| {
+            (0..busy.len())
+                .flat_map(move |row| columns.clone().map(move |l| (row, l)))
+                .filter(|&(row, l)| !busy[row][shape.host(l)])
+                .map(|(row, l)| (first_row + row, l))
+        };
+        let mut bytes = cells(0..shape.bytes);
+        let mut plain = cells(shape.bytes..values);
+        let mut limbs = cells(values..shape.hosts());
         let mut out = vec![(0, 0); hosts.len()];
-        let orders: Vec<(usize, &[usize])> = hosts
-            .iter()
-            .enumerate()
-            .map(|(i, host)| (i, self.host_order(host)))
-            .collect();
         // Those that can stand in few columns choose first, then those that would like a byte.
-        for pass in [&[WIDE][..], &[BYTE, WIDE, LIMB], &[WIDE, LIMB, BYTE]] {
-            for &(i, order) in orders.iter().filter(|(_, order)| *order == pass) {
-                out[i] = take(order)?;
+        let rank = |host: &Host| match host {
+            host if self.is_wide(host) => 0,
+            host if self.wants_home(host).is_some() => 1,
+            _ => 2,
+        };
+        let mut order: Vec<usize> = (0..hosts.len()).collect();
+        order.sort_by_key(|&i| rank(&hosts[i]));
+        for i in order {
+            let host = hosts[i];
+            let home = self.wants_home(&host);
+            let found = if self.is_wide(&host) {
+                plain.next()
+            } else if home.is_some() {
+                let byte = bytes.next().or_else(|| limbs.next());
+                byte.or_else(|| plain.next())
+            } else {
+                let limb = limbs.next().or_else(|| plain.next());
+                limb.or_else(|| bytes.next())
+            };
+            let Some((row, l)) = found else { continue };
+            let column = shape.host(l) as u32;
+            out[i] = (row, l);
+            self.rows[row].hosts.push((column, host));
+            if let (Some(v), true) = (home, l < shape.bytes) {
+                let row = row as u32;
+                self.homes[v.0 as usize] = Cell { column, row };
             }
         }
-        for (host, &(row, l)) in hosts.iter().zip(&out) {
-            let column = self.shape.weighted(l);
-            rows[row].hosts.push((column as u32, *host));
-            if let Host::Var(v) = host {
-                let home = &mut self.homes[v.0 as usize];
-                if *home == UNPLACED
-                    && self.shape.holds_bytes(column)
-                    && self.is_byte_input[v.0 as usize]
-                {
-                    *home = Cell {
-                        column: column as u32,
-                        row: (first_row + row) as u32,
-                    };
+        out
+    }
+}
+
+/// What a chain holds.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Content {
+    /// Copies.
+    pub(super) hosts: usize,
+    /// How many of them do not fit a byte.
+    pub(super) wide: usize,
+    /// Units in use.
+    pub(super) units: usize,
+    /// Slots in use.
+    pub(super) slots: usize,
+}
+
+impl Content {
+    /// The fewest rows that have room for it.
+    pub(super) fn rows(&self, shape: &Shape) -> usize {
+        if self.hosts == 0 {
+            return 1;
+        }
+        let rows = |cells: usize, columns: usize| match (cells, columns) {
+            (0, _) => 1,
+            (_, 0) => usize::MAX,
+            _ => cells.div_ceil(columns),
+        };
+        let values = shape.value_guests();
+        let of_unit = values / shape.units().max(1);
+        let limbs = shape.hosts() - shape.own_hosts() - values;
+        let (of_unit_limbs, of_slot) = if limbs > 0 {
+            (shape.limbs(), shape.slot_columns())
+        } else {
+            (0, 0)
+        };
+        let taken = self.units * (of_unit + of_unit_limbs) + self.slots * of_slot;
+        let all = rows(self.hosts + taken, shape.hosts());
+        let wide = match self.wide {
+            0 => 1,
+            wide => rows(wide + self.units * of_unit, shape.plain + values),
+        };
+        all.max(wide)
+    }
+}
+
+/// The rows of a chain whose units and slots need so many.
+pub(super) fn own_rows(shape: &Shape, units: usize, slots: usize) -> usize {
+    if shape.shared_slots {
+        units.saturating_add(slots)
+    } else {
+        units.max(slots)
+    }
+}
+
+/// The rows that lanes need, by class of equations, where `members` units or slots share the classes out.
+pub(super) fn dealt_rows(lanes: &[usize], members: usize, classes: usize) -> usize {
+    if members == 0 {
+        return if lanes.iter().all(|&n| n == 0) {
+            0
+        } else {
+            usize::MAX
+        };
+    }
+    if members <= classes {
+        let of = |rank: usize| lanes.iter().skip(rank).step_by(members).sum();
+        return (0..members).map(of).max().unwrap_or(0);
+    }
+    let share = |c: usize| members / classes + usize::from(c < members % classes);
+    let rows = lanes.iter().enumerate().map(|(c, &n)| n.div_ceil(share(c)));
+    rows.max().unwrap_or(0)
+}
+
+/// A unit of the right bank and class for each step, and the rows that this takes.
+fn deal_units(
+    shape: &Shape,
+    steps: &[(usize, usize)],
+) -> Result<(Vec<(usize, usize)>, usize), PlanError> {
+    let mut out = vec![(0, 0); steps.len()];
+    let mut rows = 0;
+    for bank in 0..shape.banks {
+        let of_bank = (0..steps.len()).filter(|&i| steps[i].1 == bank);
+        let lanes: Vec<(usize, usize)> = of_bank.map(|i| (i, steps[i].0)).collect();
+        let units: Vec<usize> = (0..shape.units())
+            .filter(|&u| shape.unit_banks[u] == bank)
+            .collect();
+        if units.is_empty() && !lanes.is_empty() {
+            return Err(PlanError::NoUnit { bank });
+        }
+        rows = rows.max(deal(&lanes, &units, shape.classes(), &mut out));
+    }
+    Ok((out, rows))
+}
+
+/// A slot of the right class for each window, and the rows that this takes.
+fn deal_slots(shape: &Shape, windows: &[usize]) -> (Vec<(usize, usize)>, usize) {
+    let mut out = vec![(0, 0); windows.len()];
+    let lanes: Vec<(usize, usize)> = windows.iter().copied().enumerate().collect();
+    let slots: Vec<usize> = (0..shape.maxima).collect();
+    let rows = deal(&lanes, &slots, shape.classes(), &mut out);
+    (out, rows)
+}
+
+/// For each lane (number and class) a row and one of the members that serve its class: in each class the members take
+/// turns, row by row.
+fn deal(
+    lanes: &[(usize, usize)],
+    members: &[usize],
+    classes: usize,
+    out: &mut [(usize, usize)],
+) -> usize {
+    let mut used = vec![0; members.len()];
+    for &(lane, class) in lanes {
+        let serving =
+            (0..members.len()).filter(|&rank| serves(rank, members.len(), classes, class));
+        let Some(rank) = serving.min_by_key(|&rank| (used[rank], rank)) else {
+            continue;
+        };
+        out[lane] = (used[rank], members[rank]);
+        used[rank] += 1;
+    }
+    used.into_iter().max().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lanes_are_dealt_in_as_many_rows_as_are_estimated() {
+        for members in 1..9 {
+            for classes in 1..6 {
+                for n in 0..30 {
+                    let shares: Vec<usize> = super::super::pack::share(n, classes).collect();
+                    let lanes = shares.iter().enumerate();
+                    let lanes = lanes.flat_map(|(c, &count)| vec![c; count]);
+                    let lanes: Vec<_> = lanes.enumerate().collect();
+                    let slots: Vec<usize> = (0..members).collect();
+                    let mut out = vec![(0, 0); n];
+                    let rows = deal(&lanes, &slots, classes, &mut out);
+                    assert_eq!(rows, dealt_rows(&shares, members, classes));
+                    let mut taken = out.clone();
+                    taken.sort_unstable();
+                    taken.dedup();
+                    assert_eq!(taken.len(), n, "no place is taken twice");
+                    for (&(row, member), &(_, c)) in out.iter().zip(&lanes) {
+                        assert!(row < rows && serves(member, members, classes, c));
+                    }
                 }
             }
         }
-        Some(out)
     }
-
-    /// The kinds of columns that a copy may stand in, best first.
-    fn host_order(&self, host: &Host) -> &'static [usize] {
-        let Host::Var(v) = host else { return &[WIDE] };
-        let info = &self.lowering.vars[v.0 as usize];
-        let largest = info.range.hi - info.offset;
-        if largest >= 1 << BYTE_BITS.max(self.shape.range_bits) {
-            &[WIDE]
-        } else if largest < 1 << BYTE_BITS {
-            let homeless = self.homes[v.0 as usize] == UNPLACED;
-            if homeless && self.is_byte_input[v.0 as usize] {
-                &[BYTE, WIDE, LIMB]
-            } else {
-                &[WIDE, LIMB, BYTE]
-            }
-        } else {
-            &[WIDE]
-        }
-    }
-}
-
-/// The fewest rows that a chain of so many copies, units (of each bank) and slots can have.
-pub(crate) fn minimum_rows(shape: &Shape, hosts: usize, units: &[usize], slots: usize) -> usize {
-    let total: usize = units.iter().sum();
-    let taken = total * (2 + shape.limbs) + slots * shape.slot_columns();
-    let mut rows = (hosts + taken).div_ceil(shape.weighted_columns()).max(1);
-    let mut unit_rows = 0;
-    for (bank, &need) in units.iter().enumerate() {
-        let have = shape.unit_banks.iter().filter(|&&b| b == bank).count();
-        unit_rows = unit_rows.max(need.div_ceil(have.max(1)));
-    }
-    rows = rows.max(unit_rows);
-    if shape.maxima == 0 {
-        return rows;
-    }
-    // Slots that share the columns of the units are in other rows than these.
-    let other_rows = if shape.max_base == 0 { unit_rows } else { 0 };
-    rows.max(slots.div_ceil(shape.maxima) + other_rows)
-}
-
-/// A unit of the right bank for each step, spread evenly over the rows.
-fn spread_units(shape: &Shape, banks: &[usize], rows: usize) -> Option<Vec<(usize, usize)>> {
-    let mut out = vec![(0, 0); banks.len()];
-    for bank in 0..shape.banks {
-        let units: Vec<_> = (0..shape.units())
-            .filter(|&u| shape.unit_banks[u] == bank)
-            .collect();
-        let steps: Vec<_> = (0..banks.len()).filter(|&i| banks[i] == bank).collect();
-        if steps.len() > units.len() * rows {
-            return None;
-        }
-        let per_row = steps.len().div_ceil(rows);
-        for (n, i) in steps.into_iter().enumerate() {
-            out[i] = (n / per_row.max(1), units[n % per_row.max(1)]);
-        }
-    }
-    Some(out)
 }

@@ -1,28 +1,44 @@
 //! The search for the cheapest shape.
 //!
-//! For each shape the rows that its groups take are estimated in closed form from the boxes of [`super::tiles`]; the
-//! cheapest shapes are then placed for real, in order, until one fits.
+//! For each shape the rows that its groups take are counted from the boxes of [`super::tiles`] in closed form
+//! ([`super::estimate`]); the cheapest shapes are then placed for real, in order, until one fits.
 
 use std::rc::Rc;
 
-use crate::chips::{BYTE_BITS, Shape};
+use crate::chips::{BYTE_BITS, Check, Guests, RESERVED_ROWS, Shape};
 use crate::lower::Lowering;
 
 use super::cost::{Cost, predict};
+use super::estimate::Estimate;
 use super::jobs::{Jobs, Tables};
 use super::layout::Layout;
 use super::{PlanError, PlanOptions, PublicElement};
 
 /// Candidates are kept up to this multiple of the best cost, because an estimate may be too good.
-const SLACK: f64 = 3.0;
+const SLACK: f64 = 1.5;
+/// Among candidates that cost up to this multiple of the cheapest, which is less than the error of the cost model, the
+/// one with the fewest columns is taken: it has fewest idle cells and takes least memory.
+const NEAR: f64 = 1.04;
 /// Candidates that are kept for each `k`.
 const KEPT: usize = 24;
 /// How many candidates are placed at most.
-const ATTEMPTS: usize = 200;
-/// Numbers of plain columns that are tried.
-const PLAIN: [usize; 17] = [0, 1, 2, 3, 4, 6, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 48];
+const ATTEMPTS: usize = 400;
+/// Largest percentage of the rows that is left free because an estimate was too good.
+const MAX_MARGIN: usize = 15;
+/// Smallest `k` that is tried.
+const LEAST_K: u32 = 5;
+/// Most plain columns that are tried.
+const MAX_PLAIN: usize = 192;
+/// Numbers of accumulators that are tried.
+const ACCUMULATORS: [usize; 13] = [1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20];
+/// Most units that are tried.
+const MAX_UNITS: usize = 32;
+/// Widest steps that are tried where widths are looked up.
+const WIDTHS: [u32; 17] = [
+    12, 16, 22, 31, 44, 63, 90, 127, 180, 255, 360, 510, 720, 1020, 1440, 2040, 4080,
+];
 
-/// A shape that the estimate accepts, with the form chosen for each step block.
+/// A shape that the estimate accepts, with the tables chosen for it.
 struct Candidate {
     shape: Shape,
     tables: Rc<Tables>,
@@ -40,13 +56,25 @@ pub fn plan(
 ) -> Result<(Layout, Cost), PlanError> {
     let jobs = Jobs::new(lowering, public)?;
     let score = |cost: &Cost| options.objective.score(cost);
-    let mut candidates = jobs.candidates(public_elements, options);
+    let mut next_k = LEAST_K;
+    let mut candidates = Vec::new();
     let mut last = None;
     for _ in 0..ATTEMPTS {
-        let best = candidates
-            .iter()
-            .enumerate()
-            .min_by(|(_, a), (_, b)| score(&a.cost).total_cmp(&score(&b.cost)));
+        if candidates.is_empty() {
+            // At first, and should no candidate fit after all.
+            candidates = jobs.candidates(public_elements, options, &mut next_k);
+        }
+        let least = candidates.iter().map(|c| score(&c.cost));
+        let Some(least) = least.min_by(f64::total_cmp) else {
+            break;
+        };
+        let near = candidates.iter().enumerate();
+        let near = near.filter(|(_, c)| score(&c.cost) <= NEAR * least);
+        let key = |c: &Candidate| (c.shape.advice_columns(), score(&c.cost));
+        let best = near.min_by(|(_, a), (_, b)| {
+            let ((columns_a, a), (columns_b, b)) = (key(a), key(b));
+            columns_a.cmp(&columns_b).then(a.total_cmp(&b))
+        });
         let Some((index, _)) = best else { break };
         let candidate = candidates.swap_remove(index);
         match jobs.place(&candidate.shape, &candidate.tables, public_elements) {
@@ -54,8 +82,12 @@ pub fn plan(
             Err(error @ PlanError::TooManyRows { .. }) => {
                 last = Some(error);
                 // The estimate was too good: the same shape gets another chance with more columns.
+                let Candidate { shape, tables, .. } = candidate;
                 let margin = 2 * candidate.margin + 1;
-                candidates.extend(jobs.complete(candidate.shape, options, margin));
+                if margin <= MAX_MARGIN {
+                    let bound = f64::INFINITY;
+                    candidates.extend(jobs.complete(&shape, &tables, options, margin, bound));
+                }
             }
             Err(error) => return Err(error),
         }
@@ -86,24 +118,26 @@ pub fn place_shape(
 }
 
 impl Jobs<'_> {
-    fn candidates(&self, public_elements: usize, options: &PlanOptions) -> Vec<Candidate> {
+    /// Candidates from `next_k` on, which is left where the search has stopped.
+    fn candidates(
+        &self,
+        public_elements: usize,
+        options: &PlanOptions,
+        next_k: &mut u32,
+    ) -> Vec<Candidate> {
         let score = |cost: &Cost| options.objective.score(cost);
         let mut found: Vec<Candidate> = Vec::new();
         let mut best = f64::INFINITY;
-        let widest = self.widest_maximum();
-        for k in 4..=options.max_k {
+        while *next_k <= options.max_k {
+            let k = *next_k;
+            *next_k += 1;
             let mut of_k: Vec<Candidate> = Vec::new();
-            for shape in skeletons(k, self.needs_slots()) {
-                if shape.usable_rows() < public_elements
-                    || 1 << shape.range_bits > shape.usable_rows()
-                    || shape.range_bits < widest
-                {
+            for (shape, tables) in self.skeletons(k) {
+                if shape.usable_rows() < public_elements {
                     continue;
                 }
-                if score(&predict(&shape)) > SLACK * best {
-                    continue;
-                }
-                if let Some(candidate) = self.complete(shape, options, 0) {
+                let bound = SLACK * best;
+                if let Some(candidate) = self.complete(&shape, &tables, options, 0, bound) {
                     best = best.min(score(&candidate.cost));
                     of_k.push(candidate);
                 }
@@ -119,96 +153,200 @@ impl Jobs<'_> {
         found
     }
 
-    /// The fewest plain columns with which the model seems to fit.
+    /// The fewest host columns with which the model seems to fit, if that costs less than `bound`.
     fn complete(
         &self,
-        mut shape: Shape,
+        shape: &Shape,
+        tables: &Rc<Tables>,
         options: &PlanOptions,
         margin: usize,
+        bound: f64,
     ) -> Option<Candidate> {
-        let score = |cost: &Cost| options.objective.score(cost);
-        // Banks are added until the tables fit.
-        let tables = loop {
-            if let Some(tables) = self.choose_tables(&shape) {
-                break tables;
-            }
-            shape.banks += 1;
-            if shape.banks > shape.units() {
-                return None;
-            }
-        };
-        shape.unit_banks = tables.unit_banks(shape.units());
-        shape.max_limbs = self.max_limbs(&shape, &tables.forms);
-        if shape.max_base > 0 {
-            shape.max_base = 2 * shape.units() * shape.limbs;
-        }
         let usable = shape.usable_rows() * 100usize.saturating_sub(margin) / 100;
         let enough = self.byte_inputs().div_ceil(shape.usable_rows());
-        let least = if shape.range_bits == BYTE_BITS {
-            0
-        } else {
-            enough
+        let with = |bytes: usize, plain: usize| Shape {
+            bytes,
+            plain,
+            ..shape.clone()
         };
+        let affordable = |shape: &Shape, bound: f64| {
+            let cost = predict(shape);
+            let affordable = cost.proof_bytes <= options.max_proof_bytes
+                && options.objective.score(&cost) < bound;
+            affordable.then_some(cost)
+        };
+        affordable(&with(enough, 1), bound)?;
+        let estimate = Estimate::new(self, shape, tables);
+        let fits = |shape: &Shape| estimate.rows(shape) <= usable;
         let mut best: Option<Candidate> = None;
-        for bytes in [least, enough, enough + 1] {
-            for plain in PLAIN {
-                shape = Shape {
-                    bytes,
-                    plain,
-                    ..shape
-                };
-                let cost = predict(&shape);
-                let worse = |b: &Candidate| score(&cost) >= score(&b.cost);
-                if cost.proof_bytes > options.max_proof_bytes || best.as_ref().is_some_and(worse) {
-                    break;
+        for bytes in [enough, enough + 1] {
+            // Rows fall as columns are added: the fewest columns that do.
+            let (mut few, mut many) = (1, MAX_PLAIN);
+            if !fits(&with(bytes, many)) {
+                continue;
+            }
+            while few < many {
+                let middle = (few + many) / 2;
+                if fits(&with(bytes, middle)) {
+                    many = middle;
+                } else {
+                    few = middle + 1;
                 }
-                if self.estimate_rows(&shape, &tables) <= usable {
-                    best = Some(Candidate {
-                        shape: shape.clone(),
-                        tables: tables.clone(),
-                        cost,
-                        margin,
-                    });
-                    break;
-                }
+            }
+            let shape = with(bytes, few);
+            let bound = best
+                .as_ref()
+                .map_or(bound, |b| options.objective.score(&b.cost));
+            if let Some(cost) = affordable(&shape, bound) {
+                best = Some(Candidate {
+                    shape,
+                    tables: tables.clone(),
+                    cost,
+                    margin,
+                });
             }
         }
         best
     }
-}
 
-/// Shapes without plain columns, for one `k`.
-fn skeletons(k: u32, (slots, max_top): (bool, bool)) -> Vec<Shape> {
-    let mut out = Vec::new();
-    let slots: &[usize] = if slots { &[1, 2, 3, 4] } else { &[0] };
-    for range_bits in (8..k).rev().take(3) {
-        for limbs in 1..=4 {
-            for units in 1..=6 {
-                for &maxima in slots {
-                    for accumulators in [1, 2, 3, 4, 5, 6, 8, 10, 12, 16] {
-                        let bases: &[usize] = if maxima > 0 {
-                            &[0, 2 * units * limbs]
-                        } else {
-                            &[0]
-                        };
-                        out.extend(bases.iter().map(|&max_base| Shape {
-                            k,
-                            range_bits,
-                            limbs,
-                            unit_banks: vec![0; units],
-                            banks: 1,
-                            maxima,
-                            max_limbs: 1,
-                            max_top,
-                            max_base,
-                            bytes: 0,
-                            plain: 0,
-                            accumulators,
+    /// Shapes without host columns, for one `k`, with their tables.
+    fn skeletons(&self, k: u32) -> Vec<(Shape, Rc<Tables>)> {
+        let (slots, max_top) = self.needs_slots();
+        let mut out = Vec::new();
+        for (check, range_bits) in self.checks(k) {
+            let mut shape = Shape {
+                k,
+                range_bits,
+                check,
+                unit_banks: vec![0],
+                banks: 1,
+                maxima: 0,
+                max_limbs: 1,
+                max_top,
+                shared_slots: false,
+                guests: Guests::None,
+                bytes: 0,
+                plain: 0,
+                accumulators: 1,
+            };
+            let Some(tables) = self.fewest_banks(&mut shape) else {
+                continue;
+            };
+            shape.max_limbs = self
+                .distance_bits(&tables.forms)
+                .div_ceil(range_bits)
+                .max(1) as usize;
+            let least = self.unit_lanes().div_ceil(shape.usable_rows());
+            let slots_of = |lanes: usize| {
+                if slots {
+                    counts(lanes, MAX_UNITS)
+                } else {
+                    vec![0]
+                }
+            };
+            let maxima = slots_of(self.slot_lanes().div_ceil(shape.usable_rows()).max(1));
+            for units in counts(least.max(shape.banks), MAX_UNITS) {
+                for (&maxima, shared_slots) in maxima.iter().flat_map(|q| [(q, false), (q, true)]) {
+                    if shared_slots && (maxima == 0 || shape.limbs() == 0) {
+                        continue;
+                    }
+                    for &guests in guests(&shape) {
+                        out.extend(ACCUMULATORS.map(|accumulators| {
+                            let shape = Shape {
+                                unit_banks: tables.unit_banks(units),
+                                maxima,
+                                shared_slots,
+                                guests,
+                                accumulators,
+                                ..shape.clone()
+                            };
+                            (shape, tables.clone())
                         }));
                     }
                 }
             }
         }
+        out
     }
-    out
+
+    /// Adds banks until the tables fit.
+    fn fewest_banks(&self, shape: &mut Shape) -> Option<Rc<Tables>> {
+        for banks in 1..=MAX_UNITS {
+            shape.banks = banks;
+            if let Some(tables) = self.choose_tables(shape) {
+                return Some(tables);
+            }
+        }
+        None
+    }
+
+    /// The ways to check steps that are worth trying, and the bits of a limb.
+    fn checks(&self, k: u32) -> Vec<(Check, u32)> {
+        let (slots, _) = self.needs_slots();
+        let usable = (1usize << k).saturating_sub(RESERVED_ROWS);
+        if self.byte_inputs() > 0 && 1 << BYTE_BITS > usable {
+            return Vec::new();
+        }
+        let largest = (4..k).rev().find(|&bits| 1 << bits <= usable);
+        let Some(largest) = largest else {
+            return Vec::new();
+        };
+        // A shorter limb may fit the distances of a maximum better.
+        let least = if slots {
+            BYTE_BITS.max(self.widest_maximum())
+        } else {
+            largest
+        };
+        let mut out = Vec::new();
+        for bits in (least.min(largest)..=largest).rev() {
+            if slots && bits < self.widest_maximum() {
+                continue;
+            }
+            out.extend((1..=4).map(|limbs| (Check::Limbs(limbs), bits)));
+        }
+        // Of all widths, the one whose tables are shortest.
+        let shape = |widest: u32| Shape {
+            k,
+            range_bits: largest,
+            check: Check::Width(widest),
+            unit_banks: vec![0],
+            banks: 1,
+            maxima: 0,
+            max_limbs: 1,
+            max_top: false,
+            shared_slots: false,
+            guests: Guests::None,
+            bytes: 0,
+            plain: 0,
+            accumulators: 1,
+        };
+        let banks = WIDTHS.iter().filter_map(|&widest| {
+            let mut shape = shape(widest);
+            self.fewest_banks(&mut shape)?;
+            Some((shape.banks, std::cmp::Reverse(widest)))
+        });
+        if let Some((_, std::cmp::Reverse(widest))) = banks.min() {
+            let bits = (least.min(largest)..=largest).rev();
+            let bits = bits.filter(|&bits| !slots || bits >= self.widest_maximum());
+            out.extend(bits.map(|bits| (Check::Width(widest), bits)));
+        }
+        out
+    }
+}
+
+/// The kinds of guests that are worth trying.
+fn guests(shape: &Shape) -> &'static [Guests] {
+    const ALL: [Guests; 4] = [Guests::None, Guests::Values, Guests::Starts, Guests::All];
+    if shape.range_bits >= BYTE_BITS && (shape.limbs() > 0 || shape.maxima > 0) {
+        &ALL
+    } else {
+        &ALL[..3]
+    }
+}
+
+/// Numbers from `least` on, ever further apart.
+fn counts(least: usize, most: usize) -> Vec<usize> {
+    let least = least.max(1);
+    let steps = [0, 1, 2, 3, 4, 6, 8, 12].iter().map(|step| least + step);
+    steps.filter(|&n| n <= most && n <= 3 * least).collect()
 }

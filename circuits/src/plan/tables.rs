@@ -10,6 +10,7 @@
 
 use std::sync::Arc;
 
+use crate::chips::Shape;
 use crate::lower::StepRule;
 
 use super::pack::window_bits;
@@ -44,32 +45,6 @@ impl StepTable {
         window_bits((i128::from(self.hi) - i128::from(self.lo) + 1) as u128)
     }
 
-    /// Rows when no interval may hold more than `max_width` integers. Longer steps become several rows with the same
-    /// value; the intervals still partition the domain.
-    pub fn rows(&self, max_width: u64) -> impl Iterator<Item = TableRow> + '_ {
-        self.intervals().flat_map(move |(start, end, value)| {
-            let max = i128::from(max_width);
-            let pieces = (i128::from(end) - i128::from(start) + max) / max;
-            (0..pieces).map(move |i| {
-                let from = i128::from(start) + i * max;
-                let to = (from + max - 1).min(i128::from(end));
-                TableRow {
-                    y: (value - self.y_offset) as u64,
-                    t: (from - i128::from(self.lo)) as u64,
-                    width_less_one: (to - from) as u64,
-                }
-            })
-        })
-    }
-
-    /// Number of rows that [`StepTable::rows`] gives.
-    pub fn row_count(&self, max_width: u64) -> usize {
-        let max = i128::from(max_width);
-        self.intervals()
-            .map(|(start, end, _)| ((i128::from(end) - i128::from(start) + max) / max) as usize)
-            .sum()
-    }
-
     fn intervals(&self) -> impl Iterator<Item = (i64, i64, i64)> + '_ {
         self.steps.iter().enumerate().map(|(i, &(start, value))| {
             let end = self.steps.get(i + 1).map_or(self.hi, |next| next.0 - 1);
@@ -77,24 +52,156 @@ impl StepTable {
         })
     }
 
+    fn cuts(&self, Cutting { widest, outer }: Cutting) -> Vec<Cut> {
+        let mut cuts: Vec<Cut> = self
+            .intervals()
+            .map(|(start, end, value)| {
+                let len = (i128::from(end) - i128::from(start) + 1) as u128;
+                let pieces = len.div_ceil(u128::from(widest)).max(1);
+                Cut {
+                    start,
+                    len,
+                    pieces,
+                    value,
+                }
+            })
+            .collect();
+        let (Some(outer), [first, inner @ .., last]) = (outer, cuts.as_mut_slice()) else {
+            return cuts;
+        };
+        let width = inner.iter().map(|cut| cut.len.div_ceil(cut.pieces)).max();
+        let grow = |cut: &mut Cut| {
+            let width = match width {
+                // Idle units look up a width of one in any case.
+                _ if cut.len == 1 => 1,
+                Some(width) if cut.len <= width => width,
+                _ => u128::from(outer),
+            };
+            let more = cut.len.next_multiple_of(width) - cut.len;
+            cut.len += more;
+            cut.pieces = cut.len / width;
+            more as i64
+        };
+        first.start -= grow(first);
+        grow(last);
+        cuts
+    }
+
+    /// What the table takes in a circuit.
+    pub fn size(&self, cutting: Cutting) -> TableSize {
+        let cuts = self.cuts(cutting);
+        let mut widths: Vec<u64> = cuts.iter().flat_map(Cut::widths).collect();
+        widths.sort_unstable();
+        widths.dedup();
+        TableSize {
+            rows: cuts.iter().map(|cut| cut.pieces as usize).sum(),
+            widths,
+            lo: cuts.first().map_or(self.lo, |cut| cut.start),
+            hi: cuts.last().map_or(self.hi, Cut::end),
+        }
+    }
+
+    /// The rows of the table in a circuit.
+    pub fn cut(&self, cutting: Cutting) -> CutTable {
+        let TableSize { lo, hi, .. } = self.size(cutting);
+        let cuts = self.cuts(cutting);
+        let rows = cuts.iter().flat_map(|cut| cut.rows(lo, self.y_offset));
+        CutTable {
+            lo,
+            hi,
+            rows: rows.collect(),
+        }
+    }
+}
+
+/// What a table takes in a circuit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableSize {
+    /// Number of rows.
+    pub rows: usize,
+    /// The widths less one that occur, sorted.
+    pub widths: Vec<u64>,
+    /// Smallest `p`.
+    pub lo: i64,
+    /// Largest `p`.
+    pub hi: i64,
+}
+
+/// How steps are cut into rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Cutting {
+    /// The most integers that a row holds.
+    pub widest: u64,
+    /// Where widths are looked up, each that occurs costs rows. The first and the last step, where functions saturate,
+    /// are then cut into pieces of this width; they grow outwards, where no form reaches, so that it divides them.
+    pub outer: Option<u64>,
+}
+
+impl Cutting {
+    /// How the circuits of a shape cut steps.
+    pub fn of(shape: &Shape) -> Self {
+        Self {
+            widest: shape.max_step_width(),
+            outer: (shape.limbs() == 0).then_some(1 << shape.k.saturating_sub(2)),
+        }
+    }
+}
+
+/// One step, cut into pieces whose widths differ by at most one.
+struct Cut {
+    start: i64,
+    len: u128,
+    pieces: u128,
+    value: i64,
+}
+
+impl Cut {
+    fn end(&self) -> i64 {
+        (i128::from(self.start) + self.len as i128 - 1) as i64
+    }
+
+    /// Widths less one.
+    fn widths(&self) -> impl Iterator<Item = u64> + use<> {
+        let narrow = (self.len / self.pieces) as u64;
+        let wide = self.len.div_ceil(self.pieces) as u64;
+        [narrow.saturating_sub(1), wide.saturating_sub(1)].into_iter()
+    }
+
+    fn rows(&self, lo: i64, y_offset: i64) -> impl Iterator<Item = TableRow> + '_ {
+        let at = |i: u128| (i * self.len / self.pieces) as i128;
+        (0..self.pieces).map(move |i| TableRow {
+            y: (self.value - y_offset) as u64,
+            t: (i128::from(self.start) - i128::from(lo) + at(i)) as u64,
+            width_less_one: (at(i + 1) - at(i) - 1) as u64,
+        })
+    }
+}
+
+/// The rows of a table: intervals that partition its domain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CutTable {
+    /// Smallest `p`.
+    pub lo: i64,
+    /// Largest `p`.
+    pub hi: i64,
+    /// The rows, in order of their start.
+    pub rows: Vec<TableRow>,
+}
+
+impl CutTable {
+    /// Bits of the window of `p`.
+    pub fn bits(&self) -> u32 {
+        window_bits((i128::from(self.hi) - i128::from(self.lo) + 1) as u128)
+    }
+
     /// The row that holds `p`, if `p` is in the domain.
-    pub fn find(&self, p: i64, max_width: u64) -> Option<TableRow> {
+    pub fn find(&self, p: i64) -> Option<TableRow> {
         if p < self.lo || p > self.hi {
             return None;
         }
-        let i = self
-            .steps
-            .partition_point(|&(start, _)| start <= p)
-            .checked_sub(1)?;
-        let (start, value) = self.steps[i];
-        let end = self.steps.get(i + 1).map_or(self.hi, |next| next.0 - 1);
-        let from = start + (((p - start) as u64 / max_width) * max_width) as i64;
-        let to = end.min(from.saturating_add((max_width - 1) as i64));
-        Some(TableRow {
-            y: (value - self.y_offset) as u64,
-            t: (from - self.lo) as u64,
-            width_less_one: (to - from) as u64,
-        })
+        let t = (i128::from(p) - i128::from(self.lo)) as u64;
+        let next = self.rows.partition_point(|row| row.t <= t);
+        self.rows.get(next.checked_sub(1)?).copied()
     }
 }
 
@@ -111,11 +218,6 @@ impl TableForm {
     /// The widest window of its tables.
     pub fn bits(&self) -> u32 {
         self.tables.iter().map(StepTable::bits).max().unwrap_or(0)
-    }
-
-    /// Rows of all its tables.
-    pub fn row_count(&self, max_width: u64) -> usize {
-        self.tables.iter().map(|t| t.row_count(max_width)).sum()
     }
 
     /// The largest multiplier.
@@ -311,6 +413,10 @@ mod tests {
     use super::*;
     use crate::program::Range;
 
+    fn cutting(widest: u64, outer: Option<u64>) -> Cutting {
+        Cutting { widest, outer }
+    }
+
     fn linear_rule(multiplier: i64, shift: i32, domain: Range) -> Arc<StepRule> {
         let scale = Some((multiplier as u32, -shift));
         Arc::new(StepRule::monotone(domain, scale, |x| {
@@ -329,13 +435,13 @@ mod tests {
         for form in &forms {
             for (rule, &(m, table)) in rules.iter().zip(&form.rules) {
                 let domain = rule.domain();
-                for x in domain.lo..=domain.hi {
-                    for width in [64, 1 << 20] {
-                        let row = form.tables[table]
-                            .find(m * x, width)
-                            .expect("in the domain");
+                let widest = 64 * form.max_multiplier() as u64;
+                for (width, outer) in [(widest, Some(widest - 7)), (16 * widest, None)] {
+                    let cut = form.tables[table].cut(cutting(width, outer));
+                    for x in domain.lo..=domain.hi {
+                        let row = cut.find(m * x).expect("in the domain");
                         assert_eq!(Ok(row.y as i64), rule.eval(x));
-                        let p = (m * x - form.tables[table].lo) as u64;
+                        let p = (m * x - cut.lo) as u64;
                         assert!(row.t <= p && p <= row.t + row.width_less_one);
                         assert!(row.width_less_one < width);
                     }
@@ -349,15 +455,30 @@ mod tests {
         let rule = linear_rule(3, 4, Range::new(-50, 200));
         let form = &forms(&[rule], 0)[0];
         for width in [1, 2, 7, 1000] {
-            let rows: Vec<_> = form.tables[0].rows(width).collect();
-            assert_eq!(rows.len(), form.tables[0].row_count(width));
+            let cutting = cutting(width, (width == 7).then_some(5));
+            let cut = form.tables[0].cut(cutting);
+            let size = form.tables[0].size(cutting);
+            assert_eq!(cut.rows.len(), size.rows);
+            assert!(cut.lo <= -50 && cut.hi >= 200);
             let mut next = 0;
-            for row in rows {
+            for row in &cut.rows {
                 assert_eq!(row.t, next);
+                assert!(row.width_less_one < width && size.widths.contains(&row.width_less_one));
                 next = row.t + row.width_less_one + 1;
             }
-            assert_eq!(next, 251);
+            assert_eq!(next as i64, cut.hi - cut.lo + 1);
         }
+    }
+
+    #[test]
+    fn the_outer_steps_need_no_widths_of_their_own() {
+        let rule = linear_rule(1, 8, Range::new(-70_001, 90_003));
+        let form = &forms(&[rule], 0)[0];
+        // All inner steps are 256 wide.
+        let size = |widest| form.tables[0].size(cutting(widest, Some(1000)));
+        assert_eq!(size(300).widths, [255, 999]);
+        assert_eq!(size(100).widths, [84, 85, 999]);
+        assert_eq!(size(300).lo, 256 - 71_000);
     }
 
     #[test]

@@ -1,25 +1,32 @@
-//! How the forms of a linear map are cut into groups that are proved together.
+//! How the lanes of a step block are cut into groups that are proved together.
 //!
-//! All forms of a group share the rows that hold their inputs, so a good group has many forms and few inputs. Forms
-//! that are close in the grid of outputs read overlapping inputs; a group is a box of the grid.
+//! All lanes of a group share the rows that hold their inputs, so a good group has many lanes and few inputs. Forms
+//! that are close in the grid of outputs read overlapping inputs; a group is a box of the grid. The grid is that of the
+//! lanes: where a lane takes the largest of several forms, or where not every form is used, its coordinates are those of
+//! the lanes' first forms.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use crate::lower::{LinearMap, Wire};
+use crate::lower::{LinearMap, StepLane, Wire};
 
 /// Box sizes along one axis that are tried.
 const SIZES: [usize; 17] = [1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 48];
 
-/// The boxes of the grid of one linear map.
+/// The boxes of the grid of one block.
 #[derive(Debug)]
 pub(crate) struct Tiling<'a> {
     map: &'a LinearMap,
+    lanes: &'a [StepLane],
     grid: Vec<usize>,
+    /// The place of each lane in the grid.
+    places: Vec<usize>,
+    /// The lane at each place.
+    at: Vec<Option<usize>>,
     /// Number of distinct cells that a box in the middle of the grid reads, by its extents.
     reads: RefCell<HashMap<Vec<usize>, usize>>,
-    /// Boxes worth trying, by the number of forms that a group may have.
+    /// Boxes worth trying, by the number of lanes that a group may have.
     boxes: RefCell<HashMap<usize, Rc<[GridBox]>>>,
 }
 
@@ -28,8 +35,8 @@ pub(crate) struct Tiling<'a> {
 pub(crate) struct GridBox {
     /// Extents of a box.
     pub(crate) extents: Vec<usize>,
-    /// Forms of a whole box.
-    pub(crate) forms: usize,
+    /// Lanes of a whole box.
+    pub(crate) lanes: usize,
     /// Distinct cells that a box in the middle of the grid reads.
     pub(crate) reads: usize,
     /// Number of boxes.
@@ -37,20 +44,51 @@ pub(crate) struct GridBox {
 }
 
 impl<'a> Tiling<'a> {
-    pub(crate) fn new(map: &'a LinearMap) -> Self {
-        let grid = map.forms.grid();
-        let grid = if grid.is_empty() { vec![1] } else { grid };
+    pub(crate) fn new(map: &'a LinearMap, lanes: &'a [StepLane]) -> Self {
+        let forms = map.forms.grid();
+        let coordinates = |lane: &StepLane| {
+            let mut rest = lane.index as usize;
+            let mut out = vec![0; forms.len()];
+            for (&n, out) in forms.iter().zip(&mut out).rev() {
+                (*out, rest) = (rest % n, rest / n);
+            }
+            out
+        };
+        let all: Vec<Vec<usize>> = lanes.iter().map(coordinates).collect();
+        let axes: Vec<Vec<usize>> = (0..forms.len())
+            .map(|axis| {
+                let mut used: Vec<usize> = all.iter().map(|lane| lane[axis]).collect();
+                used.sort_unstable();
+                used.dedup();
+                used
+            })
+            .collect();
+        let grid: Vec<usize> = axes.iter().map(Vec::len).collect();
+        let place = |lane: &Vec<usize>| {
+            let along = axes.iter().zip(lane);
+            along.fold(0, |place, (axis, at)| {
+                place * axis.len() + axis.partition_point(|used| used < at)
+            })
+        };
+        let places: Vec<usize> = all.iter().map(place).collect();
+        let mut at = vec![None; grid.iter().product()];
+        for (lane, &place) in places.iter().enumerate() {
+            at[place] = Some(lane);
+        }
         Self {
             map,
-            grid,
+            lanes,
+            grid: if grid.is_empty() { vec![1] } else { grid },
+            places,
+            at,
             reads: RefCell::default(),
             boxes: RefCell::default(),
         }
     }
 
-    /// Extents of the grid.
-    pub(crate) fn grid(&self) -> &[usize] {
-        &self.grid
+    /// Number of places of the grid, with or without a lane.
+    pub(crate) fn size(&self) -> usize {
+        self.at.len()
     }
 
     /// Number of boxes of these extents that cover the grid.
@@ -62,9 +100,9 @@ impl<'a> Tiling<'a> {
             .product()
     }
 
-    /// The box that holds form `index`, as a number that grows with the box's place in the grid.
-    pub(crate) fn box_of(&self, index: usize, extents: &[usize]) -> usize {
-        let (mut rest, mut number, mut stride) = (index, 0, 1);
+    /// The box that holds lane `lane`, as a number that grows with the box's place in the grid.
+    pub(crate) fn box_of(&self, lane: usize, extents: &[usize]) -> usize {
+        let (mut rest, mut number, mut stride) = (self.places[lane], 0, 1);
         for (&n, &e) in self.grid.iter().zip(extents).rev() {
             number += (rest % n / e) * stride;
             stride *= n.div_ceil(e);
@@ -73,7 +111,7 @@ impl<'a> Tiling<'a> {
         number
     }
 
-    /// Boxes worth trying when a group may have `capacity` forms.
+    /// Boxes worth trying when a group may have `capacity` lanes.
     pub(crate) fn boxes_of(&self, capacity: usize) -> Rc<[GridBox]> {
         if let Some(known) = self.boxes.borrow().get(&capacity) {
             return known.clone();
@@ -82,7 +120,7 @@ impl<'a> Tiling<'a> {
             .candidates(capacity)
             .into_iter()
             .map(|extents| GridBox {
-                forms: extents.iter().product(),
+                lanes: extents.iter().product(),
                 reads: self.reads(&extents),
                 count: self.boxes(&extents),
                 extents,
@@ -134,13 +172,16 @@ impl<'a> Tiling<'a> {
         }
         let mut seen = vec![false; self.map.inputs.len()];
         let mut count = 0;
-        self.for_middle_box(extents, &mut |index| {
-            self.map.forms.terms(index, &mut |j, _| {
-                if !seen[j] && matches!(self.map.inputs[j], Wire::Cell(_)) {
-                    seen[j] = true;
-                    count += 1;
-                }
-            });
+        self.for_middle_box(extents, &mut |place| {
+            let lane = self.at[place].map(|lane| &self.lanes[lane]);
+            for form in lane.into_iter().flat_map(StepLane::forms) {
+                self.map.forms.terms(form as usize, &mut |j, _| {
+                    if !seen[j] && matches!(self.map.inputs[j], Wire::Cell(_)) {
+                        seen[j] = true;
+                        count += 1;
+                    }
+                });
+            }
         });
         self.reads.borrow_mut().insert(extents.to_vec(), count);
         count
@@ -203,7 +244,14 @@ mod tests {
             forms: Arc::new(Window(10)),
             node: 0,
         };
-        let tiling = Tiling::new(&map);
+        let lane = |index| StepLane {
+            index,
+            others: None,
+            rule: 0,
+            out: crate::lower::VarId(0),
+        };
+        let lanes: Vec<_> = (0..20).map(lane).collect();
+        let tiling = Tiling::new(&map, &lanes);
         assert_eq!(tiling.reads(&[1, 1]), 3);
         assert_eq!(tiling.reads(&[2, 5]), 7);
         assert_eq!(tiling.boxes(&[2, 4]), 3);
@@ -216,5 +264,15 @@ mod tests {
                 .iter()
                 .all(|e| e.iter().product::<usize>() <= 8)
         );
+
+        // Every other column, and the form beside it.
+        let pairs = [0, 2, 4, 6, 8, 10, 12, 14, 16, 18].map(|index| StepLane {
+            others: Some([index + 1; 3]),
+            ..lane(index)
+        });
+        let tiling = Tiling::new(&map, &pairs);
+        assert_eq!(tiling.size(), 10);
+        assert_eq!(tiling.reads(&[2, 1]), 4);
+        assert_eq!(tiling.box_of(3, &[1, 2]), 1);
     }
 }

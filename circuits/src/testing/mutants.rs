@@ -152,7 +152,7 @@ impl Mutator<'_> {
         layout.rows.iter().zip(0..).flat_map(move |(row, r)| {
             let units = row.units.iter().flat_map(move |&(u, _)| {
                 let u = u as usize;
-                (1..shape.limbs).flat_map(move |i| {
+                (1..shape.limbs()).flat_map(move |i| {
                     [
                         (shape.d(u, i - 1), shape.d(u, i)),
                         (shape.e(u, i - 1), shape.e(u, i)),
@@ -215,8 +215,8 @@ impl Mutator<'_> {
             let mut packed: Vec<(u32, Fp, u32)> = Vec::new();
             for row in &layout.rows[group.rows.start as usize..group.rows.end as usize] {
                 for &(u, id) in &row.units {
-                    let start = shape.weight_index(shape.t(u as usize)).map(|l| l as u32);
-                    let weights = row.weights.iter().filter(|w| Some(w.1) == start);
+                    let start = shape.unit_term(u as usize) as u32;
+                    let weights = row.weights.iter().filter(|w| w.1 == start);
                     packed.extend(weights.map(|&(g, _, weight)| (g, weight, id)));
                 }
             }

@@ -151,7 +151,11 @@ impl<'a> Mutator<'a> {
     pub fn noise_violations(&self, seed: u64) -> BTreeSet<ConstraintName> {
         let shape = &self.assembly.layout.shape;
         let assigned: HashSet<Cell> = self.assembly.assigned.iter().copied().collect();
-        let checked = shape.range(0)..shape.byte(shape.bytes);
+        let checked = shape.range(0)..shape.first_host() + shape.bytes;
+        // A width that is listed, and places in it.
+        let widest = self.assembly.layout.widths().last().copied().unwrap_or(0);
+        let places = shape.d(0, 0)..shape.width(0);
+        let widths = shape.width(0)..shape.range(0);
         let (mut rng, mut noisy, mut cells) = (Rng(seed), self.honest.clone(), Vec::new());
         for (column, values) in noisy.columns.iter_mut().enumerate() {
             for (value, row) in values.iter_mut().zip(0..) {
@@ -161,9 +165,11 @@ impl<'a> Mutator<'a> {
                 };
                 if !assigned.contains(&cell) {
                     let bits = shape.range_bits.min(BYTE_BITS);
-                    *value = Fp::from(match checked.contains(&column) {
-                        true => rng.next() % (1 << bits),
-                        false => rng.next(),
+                    *value = Fp::from(match column {
+                        c if checked.contains(&c) => rng.next() % (1 << bits),
+                        c if shape.limbs() == 0 && places.contains(&c) => rng.next() % (widest + 1),
+                        c if shape.limbs() == 0 && widths.contains(&c) => widest,
+                        _ => rng.next(),
                     });
                     cells.push(cell);
                 }

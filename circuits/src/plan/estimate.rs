@@ -1,0 +1,189 @@
+//! How many rows a model takes in a shape, before anything is placed.
+
+use crate::chips::{MAX_FAN_IN, Shape};
+
+use super::jobs::{Jobs, Tables, windows_per_group};
+use super::pack::{lanes_per_equation, share};
+use super::place::lane_bits;
+use super::rows::{Content, dealt_rows, own_rows};
+use super::tiles::GridBox;
+
+/// Some number of equal groups.
+struct Groups {
+    count: usize,
+    /// Rows that units and slots take.
+    own: usize,
+    /// What a group holds.
+    content: Content,
+}
+
+impl Groups {
+    fn cells(&self) -> usize {
+        self.count * self.content.hosts
+    }
+
+    fn rows(&self, shape: &Shape) -> usize {
+        let rows = self.content.rows(shape).max(self.own);
+        rows.saturating_mul(self.count)
+    }
+}
+
+/// The rows of a model, for a shape whose host columns are still open.
+pub(super) struct Estimate {
+    /// For each block, the ways to cut it into groups; the cheapest counts.
+    blocks: Vec<Vec<Groups>>,
+    /// Inputs that are bytes.
+    bytes: usize,
+    /// Rows that units need for all lanes and inputs.
+    units: usize,
+}
+
+impl Estimate {
+    pub(super) fn new(jobs: &Jobs<'_>, shape: &Shape, tables: &Tables) -> Self {
+        let mut blocks: Vec<Vec<Groups>> = (0..jobs.steps.len())
+            .map(|step| {
+                let boxes = jobs.boxes(shape, step, tables);
+                efficient(boxes.into_iter().map(|found| found.1).collect())
+            })
+            .collect();
+        for &windows in &jobs.maxima {
+            let group = windows_per_group(shape).min(windows);
+            let own = rows_of(group, shape.maxima, shape.classes());
+            blocks.push(vec![Groups {
+                count: windows.div_ceil(group.max(1)),
+                own: if group == 0 { usize::MAX } else { own },
+                content: Content {
+                    hosts: group * MAX_FAN_IN,
+                    slots: group,
+                    ..Content::default()
+                },
+            }]);
+        }
+        for group in jobs.public.chunks(shape.accumulators) {
+            blocks.push(vec![Groups {
+                count: 1,
+                own: 1,
+                content: Content {
+                    hosts: group.iter().map(|e| e.values.len() + 1).sum(),
+                    wide: group.len(),
+                    ..Content::default()
+                },
+            }]);
+        }
+        Self {
+            blocks,
+            bytes: jobs.byte_inputs(),
+            units: (0..shape.banks)
+                .map(|bank| tables.lanes_of(bank).div_ceil(shape.units_of(bank).max(1)))
+                .max()
+                .unwrap_or(0),
+        }
+    }
+
+    /// Rows, once the host columns are known.
+    pub(super) fn rows(&self, shape: &Shape) -> usize {
+        let mut rows: usize = 1;
+        for block in &self.blocks {
+            let best = block.iter().map(|groups| groups.rows(shape)).min();
+            rows = rows.saturating_add(best.unwrap_or(usize::MAX));
+        }
+        let bytes = match (self.bytes, shape.bytes) {
+            (0, _) => 0,
+            (_, 0) => usize::MAX,
+            (cells, columns) => cells.div_ceil(columns),
+        };
+        rows.max(bytes).max(1 + self.units)
+    }
+}
+
+/// Those that no other beats in both copies and other rows.
+fn efficient(mut all: Vec<Groups>) -> Vec<Groups> {
+    all.sort_by_key(|g| (g.count.saturating_mul(g.own), g.cells()));
+    let mut out: Vec<Groups> = Vec::new();
+    for groups in all {
+        let beaten =
+            |other: &Groups| other.count <= groups.count && other.cells() <= groups.cells();
+        if !out.iter().any(beaten) {
+            out.push(groups);
+        }
+    }
+    out
+}
+
+/// Rows that `n` lanes need, dealt out to all classes, where `members` units or slots share the classes out.
+fn rows_of(n: usize, members: usize, classes: usize) -> usize {
+    let shares: Vec<usize> = share(n, classes).collect();
+    dealt_rows(&shares, members, classes)
+}
+
+/// Lanes that one group may have, of a table on this domain.
+pub(super) fn capacity(shape: &Shape, (lo, hi): (i64, i64), pooled: bool) -> usize {
+    let per_lane = if pooled { MAX_FAN_IN } else { 1 };
+    let forms = lanes_per_equation(lane_bits(shape, lo, hi, pooled));
+    class_capacity(shape, forms, per_lane)
+}
+
+/// Lanes of so many forms that fit, where each equation takes `forms` forms and a lane stays in its class.
+pub(super) fn class_capacity(shape: &Shape, forms: usize, per_lane: usize) -> usize {
+    let classes = shape.classes();
+    let equations = |class: usize| (shape.accumulators - class).div_ceil(classes);
+    (0..classes)
+        .map(|class| equations(class) * forms / per_lane)
+        .sum()
+}
+
+impl Jobs<'_> {
+    /// The extents of the boxes that take the fewest rows.
+    pub(super) fn best_box(
+        &self,
+        shape: &Shape,
+        step: usize,
+        tables: &Tables,
+    ) -> Option<Vec<usize>> {
+        let boxes = self.boxes(shape, step, tables);
+        let best = boxes
+            .into_iter()
+            .min_by_key(|(extents, groups)| (groups.rows(shape), extents.clone()))?;
+        Some(best.0)
+    }
+
+    /// The ways to cut a step block into groups.
+    fn boxes(&self, shape: &Shape, step: usize, tables: &Tables) -> Vec<(Vec<usize>, Groups)> {
+        let job = &self.steps[step];
+        let share = &tables.shares[step];
+        let capacity = capacity(shape, tables.domains[step], job.pooled);
+        if capacity == 0 {
+            return Vec::new();
+        }
+        let units: Vec<usize> = (0..shape.banks).map(|bank| shape.units_of(bank)).collect();
+        let classes = shape.classes();
+        let groups = |b: &GridBox| {
+            let lanes = b.lanes;
+            let banks = share.iter().zip(&units).map(|(&share, &units)| {
+                let lanes = (lanes * share).div_ceil(job.lanes.max(1));
+                rows_of(lanes, units, classes)
+            });
+            let slots = if job.pooled {
+                rows_of(lanes, shape.maxima, classes)
+            } else {
+                0
+            };
+            Groups {
+                // Where not every place has a lane, there are proportionally fewer groups.
+                count: (b.count * job.lanes).div_ceil(job.tiling.size().max(1)),
+                own: own_rows(shape, banks.max().unwrap_or(0), slots),
+                content: Content {
+                    hosts: b.reads,
+                    wide: if job.wide { b.reads } else { 0 },
+                    units: lanes,
+                    slots: if job.pooled { lanes } else { 0 },
+                },
+            }
+        };
+        let boxes = job.tiling.boxes_of(capacity);
+        boxes
+            .iter()
+            .map(|b| (b.extents.clone(), groups(b)))
+            .collect()
+    }
+}
