@@ -291,12 +291,16 @@ fn sums(ra: Range, rb: Range, [ma, mb]: [i64; 2]) -> impl Iterator<Item = i64> {
 
 /// Steps at the smallest sum of each class, if the classes do not interleave.
 fn separate(classes: &[i64], ra: Range, rb: Range, coefficients: [i64; 2]) -> Option<Steps> {
-    let mut bounds: std::collections::BTreeMap<i64, (i64, i64)> = std::collections::BTreeMap::new();
+    let lowest = classes.iter().copied().min()?;
+    let highest = classes.iter().copied().max()?;
+    // Classes are values of a type of at most 16 bits, so they number few.
+    let mut bounds: Vec<Option<(i64, i64)>> = vec![None; (highest - lowest + 1) as usize];
     for (p, &class) in sums(ra, rb, coefficients).zip(classes) {
-        let bound = bounds.entry(class).or_insert((p, p));
+        let bound = bounds[(class - lowest) as usize].get_or_insert((p, p));
         *bound = (bound.0.min(p), bound.1.max(p));
     }
-    let ordered: Vec<(i64, (i64, i64))> = bounds.into_iter().collect();
+    let known = (lowest..=highest).zip(bounds);
+    let ordered: Vec<(i64, (i64, i64))> = known.filter_map(|(c, b)| Some((c, b?))).collect();
     if !ordered.windows(2).all(|pair| pair[0].1.1 < pair[1].1.0) {
         return None;
     }
