@@ -63,7 +63,7 @@ impl Default for PlanOptions {
     fn default() -> Self {
         Self {
             objective: Objective::Prover,
-            max_proof_bytes: 30_000,
+            max_proof_bytes: 28_000,
             max_k: 16,
         }
     }
