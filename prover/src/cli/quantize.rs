@@ -38,7 +38,7 @@ pub(crate) struct QuantizeArgs {
     /// Type of activations, asymmetric
     #[arg(long, value_enum, default_value = "u8")]
     pub(crate) activations: ByteArg,
-    /// Type of weights: i8 is symmetric, u8 is not
+    /// Type of weights: i8 is symmetric, u8 is not (with i8 activations, ONNX Runtime has no integer kernel for u8)
     #[arg(long, value_enum, default_value = "i8")]
     pub(crate) weights: ByteArg,
 }
