@@ -82,6 +82,11 @@ pub(crate) const PAIR: Facts = facts(
     "two activations of one scale each, or a constant: one axis, or at most 1024 elements",
     Exactness::Documented("Two inputs"),
 );
+pub(crate) const TERMS: Facts = facts(
+    "u8, i8; i32, i64 as they are",
+    "two activations of one scale each, or a constant: one axis, or at most 1024 elements; integers with constants",
+    Exactness::Documented("Two inputs"),
+);
 pub(crate) const PRODUCT: Facts = facts(
     BYTES,
     "two activations of one scale each, or a constant: one axis, or at most 1024 elements",
@@ -171,6 +176,11 @@ pub(crate) const CONVERSION: Facts = facts(
 pub(crate) const MOVEMENT: Facts = facts(
     ANY,
     "constant shapes, axes and indices; at most 8 axes",
+    Exactness::Exact,
+);
+pub(crate) const PICKED: Facts = facts(
+    ANY,
+    "constant indices; or constants at computed indices that exist, of at most 4096 values",
     Exactness::Exact,
 );
 pub(crate) const JOINED: Facts = facts(
