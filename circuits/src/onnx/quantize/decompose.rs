@@ -14,10 +14,12 @@ use super::super::node::NodeView;
 use super::parts::{Parts, ints_attribute};
 use super::recurrent;
 use super::rewrite::int_attribute;
-use crate::program::elements;
+use crate::program::{MAX_NODES, elements};
 
 /// Most elements of a tensor that is taken apart.
 const MAX_PICKED: usize = 1 << 20;
+/// Widest window along channels.
+const MAX_WINDOW: i64 = 1 << 12;
 /// Most factors of a product along axes.
 const MAX_FACTORS: usize = 64;
 
@@ -54,6 +56,11 @@ pub(super) fn decompose(graph: &mut Graph, shapes: &HashMap<String, Vec<usize>>)
             continue;
         };
         let count = nodes.len();
+        // A file of cells that unroll to more than a model may hold is left as it is, and refused.
+        if graph.nodes.len() + count > MAX_NODES {
+            i += 1;
+            continue;
+        }
         graph.constants.extend(constants);
         graph.nodes.splice(i..=i, nodes);
         changed = true;
@@ -233,8 +240,11 @@ fn lp_pool(p: &mut Parts<'_>, node: &NodeView<'_>, cx: &Context<'_>) -> Option<S
         if node.text("auto_pad", "NOTSET").ok()? != "NOTSET" {
             return None;
         }
-        let size = kernel.iter().product::<i64>() as usize;
-        (size, p.with("AveragePool", &[&raised], attributes))
+        let size = kernel.iter().try_fold(1i64, |n, k| n.checked_mul(*k))?;
+        (
+            usize::try_from(size).ok()?,
+            p.with("AveragePool", &[&raised], attributes),
+        )
     };
     let size = p.scalar(size as f32);
     let sum = p.op("Mul", &[&average, &size]);
@@ -267,6 +277,9 @@ fn lp_normalization(p: &mut Parts<'_>, node: &NodeView<'_>) -> Option<String> {
 fn local_response(p: &mut Parts<'_>, node: &NodeView<'_>, cx: &Context<'_>) -> Option<String> {
     let (x, shape) = (node.input(0)?, cx.shape(node, 0)?);
     let size = node.int("size", 0).ok()?;
+    if !(1..=MAX_WINDOW).contains(&size) {
+        return None;
+    }
     let &[batch, channels, ..] = shape.as_slice() else {
         return None;
     };

@@ -69,7 +69,11 @@ impl<'g> Parts<'g> {
         self.with(op, inputs, Vec::new())
     }
 
+    /// A constant, once for all nodes that need the same one.
     fn constant(&mut self, constant: Constant) -> String {
+        if let Some((name, _)) = self.constants.iter().find(|(_, c)| *c == constant) {
+            return name.clone();
+        }
         let name = self.name("constant");
         self.constants.push((name.clone(), constant));
         name

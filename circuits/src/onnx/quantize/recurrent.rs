@@ -10,6 +10,8 @@ use super::rewrite::int_attribute;
 
 /// Most steps of a sequence.
 const MAX_STEPS: usize = 512;
+/// Most elements of a state.
+const MAX_HIDDEN: usize = 1 << 14;
 
 /// Extents and weights: of the input `[gates · hidden, input]`, of the state `[gates · hidden, hidden]`, and both
 /// biases.
@@ -161,7 +163,8 @@ pub(super) fn unrolled(
     let before_reset = node.flag("linear_before_reset", false).ok()?;
     let extra = [4, 7].iter().any(|&i| node.input(i).is_some());
     let floats = |input| cx.constant(node, input)?.as_floats();
-    if extra || node.int("layout", 0).ok()? != 0 || steps == 0 || steps > MAX_STEPS {
+    let fits = (1..=MAX_STEPS).contains(&steps) && (1..=MAX_HIDDEN).contains(&hidden);
+    if extra || node.int("layout", 0).ok()? != 0 || !fits {
         return None;
     }
     let cell = Cell {
@@ -175,8 +178,7 @@ pub(super) fn unrolled(
         },
     };
     let rows = gates * hidden;
-    if hidden == 0
-        || cell.of_input.len() != rows * input
+    if cell.of_input.len() != rows * input
         || cell.of_state.len() != rows * hidden
         || cell.bias.len() != 2 * rows
     {

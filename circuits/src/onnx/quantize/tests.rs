@@ -509,6 +509,38 @@ fn rejects_an_unknown_operator_before_a_product() {
 }
 
 #[test]
+fn rejects_extents_that_no_model_has_without_a_panic() {
+    let image: &[i64] = &[1, 4, 3, 3];
+    for huge in [i64::MIN, -1, 0, 1 << 40, i64::MAX] {
+        let cell = with(
+            node("LSTM", &["x", "w", "r"], "y"),
+            int_attribute("hidden_size", huge),
+        );
+        let weights = vec![floats("w", &[1, 4, 3]), floats("r", &[1, 4, 1])];
+        let response = with(node("LRN", &["x"], "y"), int_attribute("size", huge));
+        let pool = with(
+            node("LpPool", &["x"], "y"),
+            ints_attribute("kernel_shape", &[huge, huge]),
+        );
+        let groups = with(
+            node("GroupNormalization", &["x", "g", "g"], "y"),
+            int_attribute("num_groups", huge),
+        );
+        for (shape, node, constants) in [
+            (&[4i64, 1, 3][..], cell, weights),
+            (image, response, vec![]),
+            (image, pool, vec![]),
+            (image, groups, vec![floats("g", &[4])]),
+        ] {
+            let op = node.op_type.clone();
+            let bytes = model(shape, vec![node], constants);
+            let result = quantize(&bytes, &samples(&bytes, 1), &Options::default());
+            assert!(result.is_err(), "{op} with {huge}");
+        }
+    }
+}
+
+#[test]
 fn rejects_damaged_files_without_a_panic() {
     let bytes = perceptron();
     let sample = samples(&bytes, 1);
