@@ -286,7 +286,10 @@ fn split(input: &ModelInput, array: &Array) -> Result<Vec<Feed>, SampleError> {
     let stacked = array.shape.get(1..) == Some(input.shape.as_slice());
     // The batch of one may also be where the samples are.
     let batch = input.shape.first() == Some(&1) && array.shape.get(1..) == input.shape.get(1..);
-    if array.shape != input.shape && !stacked && !batch || array.elements.is_empty() {
+    // JSON for one sample is one flat list for each input.
+    let flat = array.shape == [size];
+    let fits = array.shape == input.shape || stacked || batch || flat;
+    if !fits || array.elements.is_empty() {
         return Err(SampleError::Shape {
             name: input.name.clone(),
             expected: input.shape.clone(),
@@ -358,16 +361,17 @@ mod tests {
     }
 
     #[test]
-    fn accepts_samples_along_a_new_axis_or_the_batch() {
+    fn accepts_samples_along_a_new_axis_or_the_batch_and_a_flat_one() {
         let count = |shape: &[usize]| split(&input(&[1, 4]), &array(shape)).map(|s| s.len());
         assert_eq!(count(&[1, 4]), Ok(1));
         assert_eq!(count(&[7, 4]), Ok(7));
         assert_eq!(count(&[7, 1, 4]), Ok(7));
+        assert_eq!(count(&[4]), Ok(1));
     }
 
     #[test]
     fn rejects_samples_of_another_shape() {
-        for shape in [&[4][..], &[7, 5], &[0, 4], &[2, 2, 4]] {
+        for shape in [&[8][..], &[7, 5], &[0, 4], &[2, 2, 4]] {
             let result = split(&input(&[1, 4]), &array(shape));
             assert!(
                 matches!(result, Err(SampleError::Shape { .. })),
