@@ -265,7 +265,7 @@ def places(net, x):
         return True
     place = net.node("ArgMax", [net.real(tied)], axis=axis, keepdims=0)
     depth = int(net.rng.integers(1, x.shape[axis] + 2))
-    new = int(net.rng.integers(0, len(x.shape)))
+    new = int(net.rng.integers(1, len(x.shape)))
     values = F32([0, 1])
     real = net.node("OneHot", [place, net.constant(np.array(depth, np.int64)), net.constant(values)], axis=new)
     shape = [*x.shape[:axis], *x.shape[axis + 1 :]]
