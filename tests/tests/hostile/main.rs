@@ -30,7 +30,7 @@ use zkonnx_verifier::InputVisibility;
 
 /// Mutants that are imported in this process.
 const MUTANTS: usize = 2000;
-/// Mutants that the command reads.
+/// Mutants that the command reads, if `HOSTILE_FILES` does not say another number.
 const PROCESSES: usize = 40;
 
 /// What an import may hold, and a planner after it: a multiple of the file, and what a few bytes may ask for. Constants
@@ -239,8 +239,10 @@ fn bombs(side: i64) {
 /// The command says the same: one error, exit code 2; or the model is valid, and it describes it.
 fn processes() {
     let folder = Folder::new();
+    let asked = std::env::var("HOSTILE_FILES");
+    let count = asked.map_or(PROCESSES, |n| n.parse().expect("a number of files"));
     let mut refused = 0;
-    for (name, kind, bytes) in mutants(2, PROCESSES) {
+    for (name, kind, bytes) in mutants(2, count) {
         let path = folder.write("model.onnx", &bytes);
         let answer = zkonnx!("setup", &path, "-o", folder.join("keys"));
         let context = format!("{kind:?} of {name}: {answer:?}");
@@ -254,5 +256,5 @@ fn processes() {
         assert!(!answer.err.contains("panicked"), "{context}");
         refused += usize::from(answer.code == 2);
     }
-    println!("{PROCESSES} files read by the command: {refused} refused with exit code 2");
+    println!("{count} files read by the command: {refused} refused with exit code 2");
 }
