@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use pasta_curves::Fp;
 use zkonnx_verifier::{
-    CONTEXT_ELEMENTS, Claim, ClaimError, ClaimInput, InputVisibility, LayoutError, PortSpec,
-    PublicLayout, TensorData, TensorError,
+    CONTEXT_ELEMENTS, Claim, ClaimError, ClaimInput, InputVisibility, LayoutError,
+    MAX_INSTANCE_ROWS, PortSpec, PublicLayout, TensorData, TensorError,
 };
 
 use crate::chips::Shape;
@@ -63,6 +63,17 @@ pub enum CompileError {
         name: String,
         /// Why.
         source: TensorError,
+    },
+    /// More public values than a verifier has rows for.
+    #[error(
+        "the claim takes {got} field elements of up to 31 bytes, and a verifier has room for {max}: keep the input \
+         private (`--private-input`), or make inputs and outputs smaller"
+    )]
+    TooPublic {
+        /// Elements of the claim.
+        got: usize,
+        /// Elements that there is room for.
+        max: usize,
     },
     /// The ports cannot be made public.
     #[error(transparent)]
@@ -168,6 +179,12 @@ impl Lowered {
             specs(program.inputs())?,
             specs(program.outputs())?,
         )?;
+        if public.element_count() > MAX_INSTANCE_ROWS {
+            return Err(CompileError::TooPublic {
+                got: public.element_count(),
+                max: MAX_INSTANCE_ROWS,
+            });
+        }
         let mut lowering = Lowering::default();
         let mut wires: Vec<Wires> = Vec::with_capacity(program.facts().len());
         lowering.enter_node(NO_NODE);

@@ -20,6 +20,7 @@ use mutation::{KINDS, Kind, mutate};
 use prost::Message;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
+use tract_onnx::pb::tensor_shape_proto::dimension;
 use tract_onnx::pb::{ModelProto, NodeProto, TensorProto};
 use zkonnx_circuits::compile::{CompileError, Compiled, compile};
 use zkonnx_circuits::onnx::import;
@@ -153,7 +154,20 @@ fn rejects_hostile_files_within_bounds() {
     // Above and at the largest constant that is computed.
     bombs(1 << 12);
     bombs(1 << 11);
+    too_public();
     processes();
+}
+
+/// A claim is larger than what a verifier has room for: said before anything is planned.
+fn too_public() {
+    let bytes = std::fs::read(root().join("tests/tests/data/graphs/random_60.onnx")).unwrap();
+    let mut model = ModelProto::decode(bytes.as_slice()).unwrap();
+    let input = &mut model.graph.as_mut().unwrap().input[0];
+    let dims = mutation::input_dims(input).unwrap();
+    dims[3].value = Some(dimension::Value::DimValue(1024));
+    let program = import(&model.encode_to_vec()).unwrap().program;
+    let error = compiled(program).unwrap_err();
+    assert!(matches!(error, CompileError::TooPublic { .. }), "{error}");
 }
 
 fn compiled(program: Program) -> Result<Compiled, CompileError> {

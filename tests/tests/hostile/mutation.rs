@@ -256,7 +256,7 @@ fn huge_shape(graph: &mut GraphProto, rng: &mut StdRng) {
     }
 }
 
-fn input_dims(info: &mut ValueInfoProto) -> Option<&mut Vec<Dimension>> {
+pub(crate) fn input_dims(info: &mut ValueInfoProto) -> Option<&mut Vec<Dimension>> {
     let type_proto::Value::TensorType(tensor) = info.r#type.as_mut()?.value.as_mut()?;
     Some(&mut tensor.shape.as_mut()?.dim)
 }
