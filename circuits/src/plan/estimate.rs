@@ -1,5 +1,7 @@
 //! How many rows a model takes in a shape, before anything is placed.
 
+use std::collections::BTreeMap;
+
 use crate::chips::{MAX_FAN_IN, Shape};
 
 use super::jobs::{Jobs, Tables, windows_per_group};
@@ -9,6 +11,7 @@ use super::rows::{Content, dealt_rows, own_rows};
 use super::tiles::GridBox;
 
 /// Some number of equal groups.
+#[derive(Clone, Copy)]
 struct Groups {
     count: usize,
     /// Rows that units and slots take.
@@ -28,10 +31,37 @@ impl Groups {
     }
 }
 
+/// A way to cut a block: its groups.
+struct Way(Vec<Groups>);
+
+impl Way {
+    fn one(groups: Groups) -> Vec<Self> {
+        vec![Self(vec![groups])]
+    }
+
+    fn count(&self) -> usize {
+        self.0.iter().map(|groups| groups.count).sum()
+    }
+
+    fn cells(&self) -> usize {
+        self.0.iter().map(Groups::cells).sum()
+    }
+
+    fn own(&self) -> usize {
+        let own = self.0.iter().map(|g| g.count.saturating_mul(g.own));
+        own.fold(0, usize::saturating_add)
+    }
+
+    fn rows(&self, shape: &Shape) -> usize {
+        let rows = self.0.iter().map(|groups| groups.rows(shape));
+        rows.fold(0, usize::saturating_add)
+    }
+}
+
 /// The rows of a model, for a shape whose host columns are still open.
 pub(super) struct Estimate {
     /// For each block, the ways to cut it into groups; the cheapest counts.
-    blocks: Vec<Vec<Groups>>,
+    blocks: Vec<Vec<Way>>,
     /// Inputs that are bytes.
     bytes: usize,
     /// Rows that units need for all lanes and inputs.
@@ -40,7 +70,7 @@ pub(super) struct Estimate {
 
 impl Estimate {
     pub(super) fn new(jobs: &Jobs<'_>, shape: &Shape, tables: &Tables) -> Self {
-        let mut blocks: Vec<Vec<Groups>> = (0..jobs.steps.len())
+        let mut blocks: Vec<Vec<Way>> = (0..jobs.steps.len())
             .map(|step| {
                 let boxes = jobs.boxes(shape, step, tables);
                 efficient(boxes.into_iter().map(|found| found.1).collect())
@@ -49,7 +79,7 @@ impl Estimate {
         for &windows in &jobs.maxima {
             let group = windows_per_group(shape).min(windows);
             let own = rows_of(group, shape.maxima, shape.classes());
-            blocks.push(vec![Groups {
+            blocks.push(Way::one(Groups {
                 count: windows.div_ceil(group.max(1)),
                 own: if group == 0 { usize::MAX } else { own },
                 content: Content {
@@ -57,10 +87,10 @@ impl Estimate {
                     slots: group,
                     ..Content::default()
                 },
-            }]);
+            }));
         }
         for group in jobs.public.chunks(shape.accumulators) {
-            blocks.push(vec![Groups {
+            blocks.push(Way::one(Groups {
                 count: 1,
                 own: 1,
                 content: Content {
@@ -68,7 +98,7 @@ impl Estimate {
                     wide: group.len(),
                     ..Content::default()
                 },
-            }]);
+            }));
         }
         Self {
             blocks,
@@ -84,7 +114,7 @@ impl Estimate {
     pub(super) fn rows(&self, shape: &Shape) -> usize {
         let mut rows: usize = 1;
         for block in &self.blocks {
-            let best = block.iter().map(|groups| groups.rows(shape)).min();
+            let best = block.iter().map(|way| way.rows(shape)).min();
             rows = rows.saturating_add(best.unwrap_or(usize::MAX));
         }
         let bytes = match (self.bytes, shape.bytes) {
@@ -97,14 +127,13 @@ impl Estimate {
 }
 
 /// Those that no other beats in both copies and other rows.
-fn efficient(mut all: Vec<Groups>) -> Vec<Groups> {
-    all.sort_by_key(|g| (g.count.saturating_mul(g.own), g.cells()));
-    let mut out: Vec<Groups> = Vec::new();
-    for groups in all {
-        let beaten =
-            |other: &Groups| other.count <= groups.count && other.cells() <= groups.cells();
+fn efficient(mut all: Vec<Way>) -> Vec<Way> {
+    all.sort_by_key(|way| (way.own(), way.cells()));
+    let mut out: Vec<Way> = Vec::new();
+    for way in all {
+        let beaten = |other: &Way| other.count() <= way.count() && other.cells() <= way.cells();
         if !out.iter().any(beaten) {
-            out.push(groups);
+            out.push(way);
         }
     }
     out
@@ -143,34 +172,30 @@ impl Jobs<'_> {
         let boxes = self.boxes(shape, step, tables);
         let best = boxes
             .into_iter()
-            .min_by_key(|(extents, groups)| (groups.rows(shape), extents.clone()))?;
+            .min_by_key(|(extents, way)| (way.rows(shape), extents.clone()))?;
         Some(best.0)
     }
 
     /// The ways to cut a step block into groups.
-    fn boxes(&self, shape: &Shape, step: usize, tables: &Tables) -> Vec<(Vec<usize>, Groups)> {
+    fn boxes(&self, shape: &Shape, step: usize, tables: &Tables) -> Vec<(Vec<usize>, Way)> {
         let job = &self.steps[step];
-        let share = &tables.shares[step];
         let capacity = capacity(shape, tables.domains[step], job.pooled);
         if capacity == 0 {
             return Vec::new();
         }
         let units: Vec<usize> = (0..shape.banks).map(|bank| shape.units_of(bank)).collect();
         let classes = shape.classes();
-        let groups = |b: &GridBox| {
-            let lanes = b.lanes;
-            let banks = share.iter().zip(&units).map(|(&share, &units)| {
-                let lanes = (lanes * share).div_ceil(job.lanes.max(1));
-                rows_of(lanes, units, classes)
-            });
+        // Groups of so many lanes, and of these so many for each bank.
+        let groups = |count: usize, b: &GridBox, lanes: usize, banks: &[usize]| {
+            let banks = banks.iter().zip(&units);
+            let banks = banks.map(|(&lanes, &units)| rows_of(lanes, units, classes));
             let slots = if job.pooled {
                 rows_of(lanes, shape.maxima, classes)
             } else {
                 0
             };
             Groups {
-                // Where not every place has a lane, there are proportionally fewer groups.
-                count: (b.count * job.lanes).div_ceil(job.tiling.size().max(1)),
+                count,
                 own: own_rows(shape, banks.max().unwrap_or(0), slots),
                 content: Content {
                     hosts: b.reads,
@@ -180,10 +205,31 @@ impl Jobs<'_> {
                 },
             }
         };
+        let rule_banks = &tables.rule_banks[step];
+        let way = |b: &GridBox| match rule_banks.as_slice() {
+            [bank] => {
+                // Where not every place has a lane, there are proportionally fewer groups.
+                let count = (b.count * job.lanes).div_ceil(job.tiling.size().max(1));
+                let mut banks = vec![0; shape.banks];
+                banks[*bank] = b.lanes;
+                Way(vec![groups(count, b, b.lanes, &banks)])
+            }
+            rule_banks => {
+                let mut kinds: BTreeMap<Vec<usize>, usize> = BTreeMap::new();
+                for mix in &*job.tiling.mixes(&b.extents) {
+                    let mut banks = vec![0; shape.banks];
+                    for &(rule, lanes) in &mix.rules {
+                        banks[rule_banks[rule as usize]] += lanes;
+                    }
+                    *kinds.entry(banks).or_default() += mix.count;
+                }
+                let kinds = kinds.into_iter();
+                Way(kinds
+                    .map(|(banks, count)| groups(count, b, banks.iter().sum(), &banks))
+                    .collect())
+            }
+        };
         let boxes = job.tiling.boxes_of(capacity);
-        boxes
-            .iter()
-            .map(|b| (b.extents.clone(), groups(b)))
-            .collect()
+        boxes.iter().map(|b| (b.extents.clone(), way(b))).collect()
     }
 }

@@ -69,8 +69,10 @@ pub(super) struct Tables {
     placed: Vec<usize>,
     /// For each of these, its bank.
     banks: Vec<usize>,
-    /// For each step block, how many of its lanes read each bank.
-    pub(super) shares: Vec<Vec<usize>>,
+    /// For each step block, the bank that each rule reads.
+    pub(super) rule_banks: Vec<Vec<usize>>,
+    /// How many lanes of steps read each bank.
+    lanes: Vec<usize>,
     /// How many inputs read each bank.
     inputs: Vec<usize>,
 }
@@ -197,14 +199,24 @@ impl<'a> Jobs<'a> {
 
     fn search_forms(&self, shape: &Shape, cutting: Cutting) -> Option<Tables> {
         let mut chosen = vec![0; self.steps.len()];
+        let room = shape.banks * shape.table_capacity();
         loop {
-            if let Some(tables) = self.tables(shape, cutting, &chosen) {
-                return Some(tables);
+            // A step takes a row at least: where that is too much, it need not be known how steps are cut.
+            let steps = |&table: &usize| self.tables[table].steps.len();
+            let hopeless = self.placed(&chosen).iter().map(steps).sum::<usize>() > room;
+            if !hopeless {
+                if let Some(tables) = self.tables(shape, cutting, &chosen) {
+                    return Some(tables);
+                }
             }
             // The block whose next form saves most rows moves on to it.
             let rows = |job: &StepJob<'_>, form: usize| -> i64 {
                 let tables = job.tables[form].iter();
-                tables.map(|&t| self.size(t, cutting).rows as i64).sum()
+                let rows = |t: &usize| match hopeless {
+                    true => steps(t),
+                    false => self.size(*t, cutting).rows,
+                };
+                tables.map(rows).fold(0, |a, b| a.saturating_add(b as i64))
             };
             let (saved, block) = (0..self.steps.len())
                 .filter(|&i| chosen[i] + 1 < self.steps[i].forms.len())
@@ -220,17 +232,21 @@ impl<'a> Jobs<'a> {
         }
     }
 
+    /// The distinct tables of the chosen forms, in order.
+    fn placed(&self, chosen: &[usize]) -> Vec<usize> {
+        let forms = self.steps.iter().zip(chosen);
+        let of_steps = forms.flat_map(|(job, &form)| &job.tables[form]);
+        let of_inputs = self.inputs.iter().filter_map(|job| job.table.as_ref());
+        let mut seen = vec![false; self.tables.len()];
+        let all = of_steps.chain(of_inputs).copied();
+        all.filter(|&table| !std::mem::replace(&mut seen[table], true))
+            .collect()
+    }
+
     /// The distinct tables of the chosen forms, if they fit.
     fn tables(&self, shape: &Shape, cutting: Cutting, chosen: &[usize]) -> Option<Tables> {
         let forms = self.steps.iter().zip(chosen);
-        let of_steps = forms.clone().flat_map(|(job, &form)| &job.tables[form]);
-        let of_inputs = self.inputs.iter().filter_map(|job| job.table.as_ref());
-        let mut seen = BTreeSet::new();
-        let placed: Vec<usize> = of_steps
-            .chain(of_inputs)
-            .copied()
-            .filter(|&table| seen.insert(table))
-            .collect();
+        let placed = self.placed(chosen);
         let sizes: Vec<_> = placed.iter().map(|&t| self.size(t, cutting)).collect();
         if cutting.outer.is_some() {
             let widths: BTreeSet<u64> = sizes.iter().flat_map(|s| s.widths.clone()).collect();
@@ -243,16 +259,21 @@ impl<'a> Jobs<'a> {
         let rows: Vec<usize> = sizes.iter().map(|size| size.rows).collect();
         let banks = assign_banks(&rows, shape)?;
         let bank_of: HashMap<usize, usize> = placed.iter().copied().zip(banks.clone()).collect();
-        let shares = forms
+        let rule_banks: Vec<Vec<usize>> = forms
             .clone()
             .map(|(job, &form)| {
-                let mut share = vec![0; shape.banks];
-                for (&(_, table), lanes) in job.forms[form].rules.iter().zip(&job.lanes_of_rule) {
-                    share[bank_of[&job.tables[form][table]]] += lanes;
-                }
-                share
+                let rules = job.forms[form].rules.iter();
+                rules
+                    .map(|&(_, table)| bank_of[&job.tables[form][table]])
+                    .collect()
             })
             .collect();
+        let mut lanes = vec![0; shape.banks];
+        for (job, banks) in self.steps.iter().zip(&rule_banks) {
+            for (&bank, count) in banks.iter().zip(&job.lanes_of_rule) {
+                lanes[bank] += count;
+            }
+        }
         let mut inputs = vec![0; shape.banks];
         for job in &self.inputs {
             if let Some(table) = job.table {
@@ -273,7 +294,8 @@ impl<'a> Jobs<'a> {
             domains,
             placed,
             banks,
-            shares,
+            rule_banks,
+            lanes,
             inputs,
         })
     }
@@ -458,8 +480,7 @@ fn check_domain(
 impl Tables {
     /// Lanes and inputs that read a bank.
     pub(super) fn lanes_of(&self, bank: usize) -> usize {
-        let lanes = self.shares.iter().map(|share| share[bank]);
-        lanes.sum::<usize>() + self.inputs[bank]
+        self.lanes[bank] + self.inputs[bank]
     }
 
     /// A bank for each unit: one for each bank, the others where most lanes wait for one.

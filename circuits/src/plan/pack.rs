@@ -34,9 +34,9 @@ pub fn lanes_per_equation(bits: u32) -> usize {
     (CAPACITY_BITS / bits.max(1)) as usize
 }
 
-/// How many of `n` lanes each of `parts` parts takes: evenly, so that no part waits for units.
+/// How many of `n` lanes each of `parts` parts takes, if they are dealt out one by one.
 pub(crate) fn share(n: usize, parts: usize) -> impl Iterator<Item = usize> {
-    (0..parts).map(move |c| (n * (c + 1)).div_ceil(parts) - (n * c).div_ceil(parts))
+    (0..parts).map(move |c| n / parts + usize::from(c < n % parts))
 }
 
 /// Where a lane stands.
@@ -49,49 +49,35 @@ pub struct LanePlace {
 }
 
 /// Places lanes of so many forms and bits a form in equations `0..equations`. Equations are equal for units and slots
-/// if they are equal modulo `classes`, and a lane's forms are in equal equations. The lanes are dealt out evenly where
-/// they fit, else each class is filled before the next; `None` if they fit neither way.
+/// if they are equal modulo `classes`, and a lane's forms are in equal equations. The lanes are dealt out to the
+/// classes one by one, so that no unit waits while another works; `None` if there is no room.
 pub fn positions(
     lanes: &[(usize, u32)],
     equations: usize,
     classes: usize,
 ) -> Option<Vec<LanePlace>> {
-    let shares: Vec<usize> = share(lanes.len(), classes).collect();
-    let greedy = || fill(lanes, equations, &vec![usize::MAX; classes]);
-    fill(lanes, equations, &shares).or_else(greedy)
-}
-
-fn fill(lanes: &[(usize, u32)], equations: usize, most: &[usize]) -> Option<Vec<LanePlace>> {
-    let (mut class, mut count) = (0, 0);
-    let (mut equation, mut position) = (0, 0);
-    let mut out = Vec::with_capacity(lanes.len());
-    for &(forms, bits) in lanes {
-        loop {
-            let mut end = (equation, position);
+    // Where the next form of each class would stand.
+    let mut next: Vec<(usize, u32)> = (0..classes).map(|class| (class, 0)).collect();
+    let mut place = |(i, &(forms, bits)): (usize, &(usize, u32))| {
+        (0..classes).map(|c| (i + c) % classes).find_map(|class| {
+            let (mut equation, mut position) = next[class];
             let mut placed = Vec::with_capacity(forms);
             for _ in 0..forms {
-                if end.1 + bits > CAPACITY_BITS {
-                    end = (end.0 + most.len(), 0);
+                if position + bits > CAPACITY_BITS {
+                    (equation, position) = (equation + classes, 0);
                 }
-                placed.push(end);
-                end.1 += bits;
+                if equation >= equations || bits > CAPACITY_BITS {
+                    return None;
+                }
+                placed.push((equation, position));
+                position += bits;
             }
-            let fits = count < *most.get(class)? && placed.last().is_none_or(|p| p.0 < equations);
-            if fits && bits <= CAPACITY_BITS {
-                (equation, position) = end;
-                count += 1;
-                out.push(LanePlace {
-                    class,
-                    forms: placed,
-                });
-                break;
-            }
-            class += 1;
-            count = 0;
-            (equation, position) = (class, 0);
-        }
-    }
-    Some(out)
+            next[class] = (equation, position);
+            let forms = placed;
+            Some(LanePlace { class, forms })
+        })
+    };
+    lanes.iter().enumerate().map(&mut place).collect()
 }
 
 #[cfg(test)]
@@ -122,21 +108,23 @@ mod tests {
     fn equations_never_exceed_the_capacity() {
         let lanes = |bits: &[u32]| bits.iter().map(|&b| (1, b)).collect::<Vec<_>>();
         let placed = place(&lanes(&[100, 100, 100, 54]), 2, 2).unwrap_or_default();
-        assert_eq!(placed.concat(), [(0, 0), (0, 100), (1, 0), (1, 100)]);
-        // Not in even shares, but they fit.
-        let placed = place(&lanes(&[10, 254, 20, 20]), 3, 3).unwrap_or_default();
-        assert_eq!(placed.concat(), [(0, 0), (1, 0), (2, 0), (2, 20)]);
+        assert_eq!(placed.concat(), [(0, 0), (1, 0), (0, 100), (1, 100)]);
+        // Not in turns, but they fit.
+        let placed = place(&lanes(&[10, 254, 254, 20]), 3, 3).unwrap_or_default();
+        assert_eq!(placed.concat(), [(0, 0), (1, 0), (2, 0), (0, 10)]);
+        let placed = place(&lanes(&[254, 10, 20, 20]), 2, 2).unwrap_or_default();
+        assert_eq!(placed.concat(), [(0, 0), (1, 0), (1, 10), (1, 30)]);
         assert_eq!(place(&lanes(&[200, 200, 200]), 2, 2), None);
         assert_eq!(place(&lanes(&[255]), 2, 2), None);
     }
 
     #[test]
     fn forms_of_a_lane_stay_in_their_class() {
-        let lanes = [(4, 80), (1, 80), (4, 80)];
+        let lanes = [(4, 80), (4, 80), (1, 80)];
         let placed = place(&lanes, 4, 2).unwrap_or_default();
         assert_eq!(placed[0], [(0, 0), (0, 80), (0, 160), (2, 0)]);
-        assert_eq!(placed[1], [(2, 80)]);
-        assert_eq!(placed[2], [(1, 0), (1, 80), (1, 160), (3, 0)]);
+        assert_eq!(placed[1], [(1, 0), (1, 80), (1, 160), (3, 0)]);
+        assert_eq!(placed[2], [(2, 80)]);
         assert_eq!(place(&lanes, 2, 2), None);
     }
 

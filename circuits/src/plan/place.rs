@@ -175,6 +175,10 @@ impl<'a> Placer<'a> {
         let pooled = lanes
             .first()
             .is_some_and(|l| all[l.0 as usize].others.is_some());
+        // Lanes of one bank in turns, so that each bank's units are busy in all classes.
+        let mut lanes = lanes.to_vec();
+        lanes.sort_by_key(|&(_, _, table)| self.tables[table as usize].bank);
+        let lanes = lanes.as_slice();
         let windows: Vec<_> = lanes
             .iter()
             .map(|&(lane, _, t)| {

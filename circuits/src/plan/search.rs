@@ -33,6 +33,8 @@ const MAX_PLAIN: usize = 192;
 const ACCUMULATORS: [usize; 13] = [1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20];
 /// Most units that are tried.
 const MAX_UNITS: usize = 32;
+/// Most banks of tables that are tried.
+const MAX_BANKS: usize = 12;
 /// Widest steps that are tried where widths are looked up.
 const WIDTHS: [u32; 17] = [
     12, 16, 22, 31, 44, 63, 90, 127, 180, 255, 360, 510, 720, 1020, 1440, 2040, 4080,
@@ -271,7 +273,7 @@ impl Jobs<'_> {
 
     /// Adds banks until the tables fit.
     fn fewest_banks(&self, shape: &mut Shape) -> Option<Rc<Tables>> {
-        for banks in 1..=MAX_UNITS {
+        for banks in 1..=MAX_BANKS {
             shape.banks = banks;
             if let Some(tables) = self.choose_tables(shape) {
                 return Some(tables);

@@ -6,7 +6,7 @@
 //! the lanes' first forms.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
 use crate::lower::{LinearMap, StepLane, Wire};
@@ -24,10 +24,23 @@ pub(crate) struct Tiling<'a> {
     places: Vec<usize>,
     /// The lane at each place.
     at: Vec<Option<usize>>,
+    /// The axis that the rules of the lanes follow, and the rule at each of its coordinates, where there is one.
+    rules: Option<(usize, Vec<u32>)>,
     /// Number of distinct cells that a box in the middle of the grid reads, by its extents.
     reads: RefCell<HashMap<Vec<usize>, usize>>,
     /// Boxes worth trying, by the number of lanes that a group may have.
     boxes: RefCell<HashMap<usize, Rc<[GridBox]>>>,
+    /// The boxes that differ in the rules of their lanes, by extents.
+    mixes: RefCell<HashMap<Vec<usize>, Rc<[Mix]>>>,
+}
+
+/// Boxes whose lanes have the same rules.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Mix {
+    /// Number of such boxes.
+    pub(crate) count: usize,
+    /// Rules and how many lanes have each.
+    pub(crate) rules: Vec<(u32, usize)>,
 }
 
 /// A way to cut the grid.
@@ -75,15 +88,76 @@ impl<'a> Tiling<'a> {
         for (lane, &place) in places.iter().enumerate() {
             at[place] = Some(lane);
         }
+        let full = at.iter().all(Option::is_some);
+        let rules = (0..grid.len()).filter(|_| full).find_map(|axis| {
+            let stride: usize = grid[axis + 1..].iter().product();
+            let mut rules = vec![None; grid[axis]];
+            let follow = lanes.iter().zip(&places).all(|(lane, place)| {
+                let known = &mut rules[place / stride % grid[axis]];
+                *known.get_or_insert(lane.rule) == lane.rule
+            });
+            let rules: Option<Vec<u32>> = rules.into_iter().collect();
+            Some((axis, rules.filter(|_| follow)?))
+        });
         Self {
             map,
             lanes,
+            rules,
             grid: if grid.is_empty() { vec![1] } else { grid },
             places,
             at,
             reads: RefCell::default(),
             boxes: RefCell::default(),
+            mixes: RefCell::default(),
         }
+    }
+
+    /// The boxes of these extents, by the rules of their lanes.
+    pub(crate) fn mixes(&self, extents: &[usize]) -> Rc<[Mix]> {
+        if let Some(known) = self.mixes.borrow().get(extents) {
+            return known.clone();
+        }
+        let mixes: Rc<[Mix]> = match &self.rules {
+            Some((axis, rules)) => self.mixes_along(*axis, rules, extents),
+            None => self.mixes_of_lanes(extents),
+        };
+        self.mixes
+            .borrow_mut()
+            .insert(extents.to_vec(), mixes.clone());
+        mixes
+    }
+
+    /// The boxes, where every place has a lane and rules follow one axis. Those that the grid cuts off count as whole.
+    fn mixes_along(&self, axis: usize, rules: &[u32], extents: &[usize]) -> Rc<[Mix]> {
+        let other = |n: &dyn Fn(usize) -> usize| -> usize {
+            let axes = (0..self.grid.len()).filter(|&a| a != axis);
+            axes.map(n).product()
+        };
+        let count = other(&|a| self.grid[a].div_ceil(extents[a]));
+        let lanes = other(&|a| extents[a]);
+        let parts = rules.chunks(extents[axis].max(1));
+        let mix = |part: &[u32]| {
+            let mut rules: BTreeMap<u32, usize> = BTreeMap::new();
+            part.iter()
+                .for_each(|&rule| *rules.entry(rule).or_default() += lanes);
+            let rules = rules.into_iter().collect();
+            Mix { count, rules }
+        };
+        parts.map(mix).collect()
+    }
+
+    fn mixes_of_lanes(&self, extents: &[usize]) -> Rc<[Mix]> {
+        let mut boxes: BTreeMap<usize, BTreeMap<u32, usize>> = BTreeMap::new();
+        for (i, lane) in self.lanes.iter().enumerate() {
+            let rules = boxes.entry(self.box_of(i, extents)).or_default();
+            *rules.entry(lane.rule).or_default() += 1;
+        }
+        let mut counts: BTreeMap<Vec<(u32, usize)>, usize> = BTreeMap::new();
+        for rules in boxes.into_values() {
+            *counts.entry(rules.into_iter().collect()).or_default() += 1;
+        }
+        let counts = counts.into_iter();
+        counts.map(|(rules, count)| Mix { count, rules }).collect()
     }
 
     /// Number of places of the grid, with or without a lane.

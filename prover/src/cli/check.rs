@@ -195,6 +195,7 @@ fn circuit_json(compiled: &Compiled) -> Value {
         "accumulators": shape.accumulators,
         "host_columns": shape.own_hosts(),
         "units": shape.units(),
+        "widths": shape.limbs() == 0,
         "weights": shape.weights(),
         "lookups": compiled.assembly.chips.cs.lookups.len(),
         "public_elements": layout.public_elements,
