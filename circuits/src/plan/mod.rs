@@ -162,6 +162,12 @@ pub enum PlanError {
         /// The block.
         block: u32,
     },
+    /// The rows of a chain have no room for its copies: a bug of the estimate.
+    #[error("the rows of a chain have no room for its copies")]
+    NoRoom {
+        /// The node.
+        node: u32,
+    },
     /// There is no column of bytes for an input: a bug of the search.
     #[error("no column of bytes is left for an input")]
     NoByte {
@@ -179,6 +185,7 @@ impl PlanError {
             | Self::WideMaximum { node, .. }
             | Self::Domain { node, .. }
             | Self::WideLane { node, .. }
+            | Self::NoRoom { node }
             | Self::NoByte { node } => Some(*node),
             _ => None,
         }

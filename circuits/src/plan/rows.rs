@@ -73,6 +73,7 @@ impl Placer<'_> {
         let units = below(first_row, units);
         let slots = below(first_row + first_slot, slots);
         let hosts = self.place_hosts(hosts, first_row, &units, &slots);
+        let hosts = hosts.ok_or(PlanError::NoRoom { node })?;
         let count = |done: usize, new: usize| done as u32..(done + new) as u32;
         self.groups.push(Group {
             rows: count(first_row, rows),
@@ -116,7 +117,7 @@ impl Placer<'_> {
         first_row: usize,
         units: &[(usize, usize)],
         slots: &[(usize, usize)],
-    ) -> Vec<(usize, usize)> {
+    ) -> Option<Vec<(usize, usize)>> {
         let shape = self.shape;
         let mut busy = vec![vec![false; shape.advice_columns()]; self.rows.len() - first_row];
         for &(row, unit) in units {
@@ -161,7 +162,7 @@ impl Placer<'_> {
                 let limb = limbs.next().or_else(|| plain.next());
                 limb.or_else(|| bytes.next())
             };
-            let Some((row, l)) = found else { continue };
+            let (row, l) = found?;
             let column = shape.host(l) as u32;
             out[i] = (row, l);
             self.rows[row].hosts.push((column, host));
@@ -170,7 +171,7 @@ impl Placer<'_> {
                 self.homes[v.0 as usize] = Cell { column, row };
             }
         }
-        out
+        Some(out)
     }
 }
 
@@ -202,7 +203,13 @@ impl Content {
         let of_unit = values / shape.units().max(1);
         let limbs = shape.hosts() - shape.own_hosts() - values;
         let (of_unit_limbs, of_slot) = if limbs > 0 {
-            (shape.limbs(), shape.slot_columns())
+            // Where slots share the columns of units, limbs of `e` may be among the hosts too.
+            let shared = limbs.saturating_sub(shape.units() * shape.limbs());
+            let shared = if shape.shared_slots { shared } else { 0 };
+            (
+                shape.limbs() + shared.min(shape.limbs()),
+                shape.slot_columns(),
+            )
         } else {
             (0, 0)
         };
