@@ -7,14 +7,15 @@
 
 mod common;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use common::{Matrix, Model, Random, Stack, mock_accepts};
 use ff::Field;
 use pasta_curves::Fp;
 use zkonnx_circuits::chips::{Check, ConstraintName, Guests, Shape};
-use zkonnx_circuits::circuit::Assembly;
+use zkonnx_circuits::circuit::{Assembly, Lies, Witness};
+use zkonnx_circuits::lower::Wire;
 use zkonnx_circuits::plan::{Cell, PlanOptions, place_shape, plan};
 use zkonnx_circuits::program::Range;
 use zkonnx_circuits::testing::{Checker, Mutant, Mutator, Score};
@@ -354,4 +355,38 @@ fn shapes_of_two_threads_do_not_mix() {
         .map(|seed| std::thread::spawn(move || run(seed)))
         .into();
     assert!(threads.into_iter().all(|t| t.join().unwrap()));
+}
+
+/// Public values hold inputs as digits, so of two neighbours one may take 256 from the other and the public values
+/// stay; only the range checks of bytes object, each for its own column.
+#[test]
+fn rejects_bytes_that_are_none() {
+    let model = every_kind();
+    for assembly in every_assembly(&model) {
+        let (inputs, _, instance) = model.solve(&assembly.layout, &mut Random::new(5));
+        let checker = Checker::new(&assembly);
+        let digits = model.public.iter().flat_map(|e| e.values.windows(2));
+        let pairs = digits.filter_map(|pair| match pair {
+            [Wire::Cell(a), Wire::Cell(b)] if (b.0 as usize) < inputs.len() => Some((*a, *b)),
+            _ => None,
+        });
+        let mut alone = BTreeSet::new();
+        for (low, high) in pairs.filter(|(_, high)| inputs[high.0 as usize] > 0) {
+            let mut lies = Lies::default();
+            lies.vars.insert(low, inputs[low.0 as usize] + 256);
+            lies.vars.insert(high, inputs[high.0 as usize] - 1);
+            let layout = &assembly.layout;
+            let witness = Witness::solve_with(&model.lowering, layout, &inputs, &lies).unwrap();
+            let mut advice = witness.advice_with(layout, &instance, &lies);
+            let mut public = instance.clone();
+            advice.close_public(layout, &mut public);
+            let violated = checker.violated_anywhere(&advice, &public);
+            assert!(!violated.is_empty());
+            if let [only] = violated.into_iter().collect::<Vec<_>>().as_slice() {
+                alone.insert(*only);
+            }
+        }
+        let bytes = (0..assembly.layout.shape.bytes).map(ConstraintName::Byte);
+        assert_eq!(alone, bytes.collect());
+    }
 }
