@@ -10,8 +10,9 @@ mod common;
 use std::sync::Arc;
 
 use common::{Model, Random, Stack, mock_accepts};
+use zkonnx_circuits::chips::{Check, Guests, Shape};
 use zkonnx_circuits::circuit::Assembly;
-use zkonnx_circuits::plan::{PlanOptions, plan};
+use zkonnx_circuits::plan::{PlanError, PlanOptions, place_shape, plan};
 use zkonnx_circuits::program::Range;
 use zkonnx_circuits::testing::Checker;
 
@@ -96,4 +97,53 @@ fn planning_is_a_function_of_the_model() {
             .collect::<Vec<_>>();
         assert_eq!(layouts[0], layouts[1]);
     }
+}
+
+/// Placement in shapes that no search would choose: either it says why it cannot, or every copy has its place and the
+/// honest witness satisfies all constraints.
+#[test]
+fn places_models_in_any_shape() {
+    let mut placed = 0;
+    for seed in 0..240 {
+        let mut r = Random::new(seed);
+        let model = random_stack(1000 + seed % 24);
+        let guests = [Guests::None, Guests::Values, Guests::Starts, Guests::All];
+        let limbs = r.between(0, 3) as usize;
+        let units = r.between(1, 9) as usize;
+        let banks = r.between(1, 1.max(units as i64 / 2)) as usize;
+        let shape = Shape {
+            k: 13,
+            range_bits: r.between(8, 12) as u32,
+            check: match limbs {
+                0 => Check::Width(r.between(20, 120) as u32),
+                limbs => Check::Limbs(limbs),
+            },
+            unit_banks: (0..units).map(|u| u % banks).collect(),
+            banks,
+            maxima: r.between(1, 4) as usize,
+            max_limbs: 4,
+            max_top: true,
+            shared_slots: limbs > 0 && r.between(0, 1) == 1,
+            guests: guests[r.between(0, 3) as usize],
+            bytes: r.between(1, 4) as usize,
+            plain: r.between(1, 9) as usize,
+            accumulators: r.between(2, 9) as usize,
+        };
+        let layout = place_shape(&model.lowering, &model.public, model.elements, &shape);
+        let layout = match layout {
+            Ok(layout) => layout,
+            Err(PlanError::TooManyRows { .. } | PlanError::NoShape { .. }) => continue,
+            Err(error) => panic!("seed {seed}: {error} in {shape:?}"),
+        };
+        placed += 1;
+        let assembly = Assembly::new(layout);
+        let (_, witness, instance) = model.solve(&assembly.layout, &mut r);
+        let advice = witness.advice(&assembly.layout, &instance);
+        let violated = Checker::new(&assembly).violated_anywhere(&advice, &instance);
+        assert!(
+            violated.is_empty(),
+            "seed {seed}: {violated:?} in {shape:?}"
+        );
+    }
+    assert!(placed > 100, "{placed}");
 }
