@@ -75,31 +75,31 @@ mod rates {
     /// A proof of any size.
     pub(super) const PROOF: f64 = 5e-3;
     /// A row: the opening and the fixed part of the quotient.
-    pub(super) const ROW: f64 = 61e-6;
+    pub(super) const ROW: f64 = 48e-6;
     /// An advice column.
-    pub(super) const ADVICE: f64 = 0.5e-6;
+    pub(super) const ADVICE: f64 = 0.43e-6;
     /// An accumulator, whose values are full-size.
-    pub(super) const ACCUMULATOR: f64 = 2.0e-6;
+    pub(super) const ACCUMULATOR: f64 = 1.53e-6;
     /// A fixed column.
-    pub(super) const FIXED: f64 = 0.08e-6;
+    pub(super) const FIXED: f64 = 0.069e-6;
     /// A permuted column and its share of a product.
-    pub(super) const PERMUTED: f64 = 1.5e-6;
+    pub(super) const PERMUTED: f64 = 1.42e-6;
     /// A lookup in one column.
-    pub(super) const RANGE: f64 = 5.9e-6;
+    pub(super) const RANGE: f64 = 4.6e-6;
     /// A lookup in several columns.
-    pub(super) const STEP: f64 = 7.0e-6;
+    pub(super) const STEP: f64 = 7.3e-6;
     /// Key generation: a row.
-    pub(super) const KEY_ROW: f64 = 13.4e-6;
+    pub(super) const KEY_ROW: f64 = 8e-6;
     /// Key generation: a fixed column.
-    pub(super) const KEY_FIXED: f64 = 0.75e-6;
+    pub(super) const KEY_FIXED: f64 = 0.55e-6;
     /// Key generation: a permuted column.
-    pub(super) const KEY_PERMUTED: f64 = 4.1e-6;
+    pub(super) const KEY_PERMUTED: f64 = 4.0e-6;
     /// Verification of any size.
-    pub(super) const VERIFY: f64 = 1.6e-3;
+    pub(super) const VERIFY: f64 = 1.7e-3;
     /// Verification: a row.
-    pub(super) const VERIFY_ROW: f64 = 4.2e-6;
+    pub(super) const VERIFY_ROW: f64 = 3.6e-6;
     /// Verification: a commitment or an evaluation.
-    pub(super) const VERIFY_ITEM: f64 = 4.5e-6;
+    pub(super) const VERIFY_ITEM: f64 = 4.7e-6;
 
     /// Memory of the process, in bytes.
     pub(super) const MEMORY: f64 = 19.4e6;
