@@ -17,6 +17,9 @@ use clap::{Parser, Subcommand};
 use serde_json::{Value, json};
 use zkonnx_prover::files;
 
+/// Receipts of one model that are verified at once.
+const BATCH: usize = 16;
+
 type Failure = Box<dyn std::error::Error>;
 
 #[derive(Debug, Parser)]
@@ -42,6 +45,9 @@ enum Task {
         /// The commit that is measured
         #[arg(long, default_value = "")]
         commit: String,
+        /// What `compare_models.py --json` wrote: equality with ONNX Runtime, for the result
+        #[arg(long)]
+        equality: Option<PathBuf>,
     },
     /// Compare verification with the stock verifier, and a batch with single verifications
     Verifier {
@@ -96,7 +102,8 @@ fn main() -> ExitCode {
             runs,
             json,
             commit,
-        } => suite(&models, runs, json.as_deref(), &commit),
+            equality,
+        } => suite(&models, runs, json.as_deref(), &commit, equality.as_deref()),
         Task::Verifier {
             models,
             batch,
@@ -152,18 +159,36 @@ fn suite(
     runs: usize,
     out: Option<&Path>,
     commit: &str,
+    equality: Option<&Path>,
 ) -> Result<bool, Failure> {
+    let equality: Value = match equality {
+        Some(path) => serde_json::from_slice(&std::fs::read(path)?)?,
+        None => Value::Null,
+    };
     let scratch = std::env::temp_dir().join(format!("zkonnx-bench-{}", std::process::id()));
     std::fs::create_dir_all(&scratch)?;
     let mut rows = Vec::new();
     println!(
-        "| model | k | columns | rows | lookups | keys CPU s | prove CPU s | predicted | wall s | verify ms | proof B | vk B | pk MB | peak MB |"
+        "| model | k | columns | rows | lookups | keys CPU s | prove CPU s | predicted | wall s | verify ms | in a batch | proof B | vk B | pk MB | peak MB |"
     );
     println!(
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |"
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |"
     );
     for model in models {
-        let row = measure(model, runs, &scratch)?;
+        let mut row = measure(model, runs, &scratch)?;
+        let compared = &equality["models"][name_of(model)]["operators"];
+        if let Some(operators) = compared.as_object() {
+            let sum = |keys: &[&str]| -> u64 {
+                let counts = operators
+                    .values()
+                    .flat_map(|count| keys.iter().map(|k| &count[*k]));
+                counts.filter_map(Value::as_u64).sum()
+            };
+            row["onnxruntime"] = json!({
+                "elements": sum(&["elements"]),
+                "differ": sum(&["original", "inherited"]),
+            });
+        }
         println!("{}", table_row(&row));
         rows.push(row);
     }
@@ -248,6 +273,16 @@ fn measure(model: &Path, runs: usize, scratch: &Path) -> Result<Value, Failure> 
     let proved = best.unwrap_or_default();
     let vk = text(&keys.join("vk"));
     let verified = zkonnx(&["verify", &receipt_arg, "--vk", &vk], Some(1))?;
+    let mut batch = vec!["verify", "--vk", &vk];
+    batch.extend([receipt_arg.as_str(); BATCH]);
+    let batch = zkonnx(&batch, Some(1))?;
+    let batch = batch["verify_cpu_s"].as_f64().unwrap_or(f64::NAN) / BATCH as f64;
+    let k = check["circuit"]["k"].as_u64().unwrap_or(0);
+    let cache = zkonnx_prover::cache::Cache::of_user();
+    let params = cache
+        .folder()
+        .unwrap_or(Path::new(""))
+        .join(format!("verify-{k}.params"));
     let size = |name: &str| std::fs::metadata(keys.join(name)).map_or(0, |m| m.len());
     Ok(json!({
         "model": name_of(model),
@@ -262,6 +297,8 @@ fn measure(model: &Path, runs: usize, scratch: &Path) -> Result<Value, Failure> 
         "load_cpu_s": proved["load_cpu_s"],
         "prove_process_wall_s": wall,
         "verify_cpu_s": verified["verify_cpu_s"],
+        "batch_verify_cpu_s": batch,
+        "verify_params_bytes": std::fs::metadata(params).map_or(0, |m| m.len()),
         "proof_bytes": proved["proof_bytes"],
         "receipt_bytes": proved["receipt_bytes"],
         "peak_rss_bytes": proved["peak_rss_bytes"],
@@ -276,7 +313,7 @@ fn measure(model: &Path, runs: usize, scratch: &Path) -> Result<Value, Failure> 
 fn table_row(row: &Value) -> String {
     let number = |v: &Value| v.as_f64().unwrap_or(f64::NAN);
     format!(
-        "| {} | {} | {}+{} | {} | {} | {:.2} | {:.3} | {:.3} | {:.2} | {:.1} | {} | {} | {:.1} | {:.0} |",
+        "| {} | {} | {}+{} | {} | {} | {:.2} | {:.3} | {:.3} | {:.2} | {:.1} | {:.1} | {} | {} | {:.1} | {:.0} |",
         row["model"].as_str().unwrap_or(""),
         row["k"],
         row["advice_columns"],
@@ -288,6 +325,7 @@ fn table_row(row: &Value) -> String {
         number(&row["predicted"]["prove_cpu_s"]),
         number(&row["prove_process_wall_s"]),
         1e3 * number(&row["verify_cpu_s"]),
+        1e3 * number(&row["batch_verify_cpu_s"]),
         row["proof_bytes"],
         row["vk_bytes"],
         number(&row["pk_bytes"]) / 1e6,
