@@ -204,10 +204,13 @@ impl<'a> Jobs<'a> {
             // A step takes a row at least: where that is too much, it need not be known how steps are cut.
             let steps = |&table: &usize| self.tables[table].steps.len();
             let hopeless = self.placed(&chosen).iter().map(steps).sum::<usize>() > room;
-            if !hopeless {
-                if let Some(tables) = self.tables(shape, cutting, &chosen) {
-                    return Some(tables);
-                }
+            let tables = if hopeless {
+                None
+            } else {
+                self.tables(shape, cutting, &chosen)
+            };
+            if tables.is_some() {
+                return tables;
             }
             // The block whose next form saves most rows moves on to it.
             let rows = |job: &StepJob<'_>, form: usize| -> i64 {
