@@ -147,3 +147,40 @@ fn places_models_in_any_shape() {
     }
     assert!(placed > 100, "{placed}");
 }
+
+/// Shapes come from files too: one without the slots that a model needs is refused.
+#[test]
+fn rejects_shapes_without_slots() {
+    let mut r = Random::new(3);
+    let mut stack = Stack::new(16, Range::new(0, 255));
+    stack.conv(&mut r, 1, 2, 3, true);
+    stack.overlapping_max(2);
+    let model = stack.finish();
+    let shape = Shape {
+        k: 12,
+        range_bits: 9,
+        check: Check::Limbs(2),
+        unit_banks: vec![0, 0],
+        banks: 1,
+        maxima: 2,
+        max_limbs: 4,
+        max_top: true,
+        shared_slots: false,
+        guests: Guests::None,
+        bytes: 2,
+        plain: 6,
+        accumulators: 4,
+    };
+    let place = |shape: Shape| place_shape(&model.lowering, &model.public, model.elements, &shape);
+    assert!(place(shape.clone()).is_ok());
+    let none = Shape {
+        maxima: 0,
+        ..shape.clone()
+    };
+    assert!(matches!(place(none), Err(PlanError::NoSlot { .. })));
+    let no_top = Shape {
+        max_top: false,
+        ..shape
+    };
+    assert!(matches!(place(no_top), Err(PlanError::NoSlot { .. })));
+}

@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use zkonnx_circuits::chips::{Check, Guests, Shape};
-use zkonnx_circuits::compile::{Compiled, compile, compile_with_shape};
+use zkonnx_circuits::compile::{CompileError, Compiled, compile, compile_with_shape};
 use zkonnx_circuits::onnx::TailNode;
 use zkonnx_circuits::plan::PlanOptions;
 use zkonnx_circuits::program::Program;
@@ -160,8 +160,14 @@ impl Keys {
         let proving = ProvingKey::read(input, Some(&Tag(program_id))).map_err(failed)?;
         let visibility = verifying.layout().visibility();
         // The planner's choice is known: only its placement is repeated.
-        let shape = manifest.shape.shape().ok_or(mismatch(MANIFEST))?;
-        let compiled = compile_with_shape(Arc::new(program), visibility, &shape)?;
+        let shape = manifest.shape.shape().filter(|shape| shape.k == manifest.k);
+        let shape = shape.ok_or(mismatch(MANIFEST))?;
+        let compiled = compile_with_shape(Arc::new(program), visibility, &shape);
+        let compiled = compiled.map_err(|error| match error {
+            // It fitted when the folder was made.
+            CompileError::Plan { .. } => mismatch(MANIFEST),
+            other => other.into(),
+        })?;
         let derived = backend::verifying_key(&proving, &compiled)?;
         if derived != verifying || *proving.circuit().cs() != compiled.assembly.chips.cs {
             return Err(mismatch(PROVING_KEY));

@@ -168,6 +168,20 @@ pub enum PlanError {
         /// The node.
         node: u32,
     },
+    /// The shape has no slot for a maximum, or none that holds it.
+    #[error("the circuit has no slot for a maximum")]
+    NoSlot {
+        /// The node.
+        node: u32,
+    },
+    /// An equation weighs a cell of a unit or slot that does not serve it: a bug of the placement.
+    #[error("accumulator {accumulator} has no weight for term {term}")]
+    NoWeight {
+        /// The accumulator.
+        accumulator: usize,
+        /// The term.
+        term: usize,
+    },
     /// There is no column of bytes for an input: a bug of the search.
     #[error("no column of bytes is left for an input")]
     NoByte {
@@ -186,6 +200,7 @@ impl PlanError {
             | Self::Domain { node, .. }
             | Self::WideLane { node, .. }
             | Self::NoRoom { node }
+            | Self::NoSlot { node }
             | Self::NoByte { node } => Some(*node),
             _ => None,
         }

@@ -227,7 +227,7 @@ impl<'a> Placer<'a> {
                     field(constant * i128::from(multiplier) - lo) * shift;
             }
         }
-        self.write_weights(&chain, &weights);
+        self.write_weights(&chain, &weights)?;
         for (i, (step, &(row, unit))) in steps.iter().zip(&chain.units).enumerate() {
             let lane = all[step.lane as usize];
             let id = self.layout_steps.len() as u32;
@@ -240,11 +240,11 @@ impl<'a> Placer<'a> {
             for (member, &(equation, position)) in placed[i].forms.iter().enumerate() {
                 let shift = self.powers[position as usize];
                 // Limbs may reach beyond the window; the table keeps `t + d` inside it.
-                self.weigh(row, self.shape.unit_term(unit), equation, -shift);
+                self.weigh(row, self.shape.unit_term(unit), equation, -shift)?;
                 if pooled {
                     let (row, slot) = chain.slots[i];
                     let term = self.shape.distance_term(slot, member);
-                    self.weigh(row, term, equation, shift);
+                    self.weigh(row, term, equation, shift)?;
                 }
             }
             if pooled {
@@ -286,6 +286,9 @@ impl<'a> Placer<'a> {
                     order.len() - 1
                 });
             }
+        }
+        if !self.shape.max_top {
+            return Err(PlanError::NoSlot { node: *node });
         }
         let bits = max_lane_bits(self.shape);
         let placed = self.positions(&vec![(MAX_FAN_IN, bits); windows.len()], *node)?;
@@ -330,9 +333,9 @@ impl<'a> Placer<'a> {
                 weights.constants[equation] += field(i128::from(out_offset - info.offset)) * shift;
             }
         }
-        self.write_weights(&chain, &weights);
+        self.write_weights(&chain, &weights)?;
         for (row, term, equation, weight) in own {
-            self.weigh(row, term, equation, weight);
+            self.weigh(row, term, equation, weight)?;
         }
         Ok(())
     }
@@ -387,24 +390,34 @@ impl<'a> Placer<'a> {
             weights.add(at, equation, weight);
         }
         weights.constants[..elements.len()].copy_from_slice(&constants);
-        self.write_weights(&chain, &weights);
+        self.write_weights(&chain, &weights)?;
         Ok(())
     }
 
-    fn weigh(&mut self, row: usize, term: usize, accumulator: usize, weight: Fp) {
-        debug_assert!(self.shape.weighs(accumulator, term));
+    /// Adds a weight. One that has no column is an error: an equation without it would say something else.
+    fn weigh(
+        &mut self,
+        row: usize,
+        term: usize,
+        accumulator: usize,
+        weight: Fp,
+    ) -> Result<(), PlanError> {
+        if !self.shape.weighs(accumulator, term) {
+            return Err(PlanError::NoWeight { accumulator, term });
+        }
         self.rows[row]
             .weights
             .push((accumulator as u32, term as u32, weight));
+        Ok(())
     }
 
-    fn write_weights(&mut self, chain: &Chain, weights: &Weights) {
+    fn write_weights(&mut self, chain: &Chain, weights: &Weights) -> Result<(), PlanError> {
         let equations = 0..weights.accumulators;
         for (cell, &(row, l)) in chain.hosts.iter().enumerate() {
             for g in equations.clone() {
                 let weight = weights.values[cell * weights.accumulators + g];
                 if !bool::from(weight.is_zero()) {
-                    self.weigh(row, l, g, weight);
+                    self.weigh(row, l, g, weight)?;
                 }
             }
         }
@@ -417,6 +430,7 @@ impl<'a> Placer<'a> {
                     .push((g as u32, weights.constants[g]));
             }
         }
+        Ok(())
     }
 }
 

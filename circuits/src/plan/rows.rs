@@ -37,7 +37,7 @@ impl Placer<'_> {
     ) -> Result<Chain, PlanError> {
         let wide = hosts.iter().filter(|host| self.is_wide(host)).count();
         let (units, unit_rows) = deal_units(self.shape, &needs.units)?;
-        let (slots, slot_rows) = deal_slots(self.shape, &needs.slots);
+        let (slots, slot_rows) = deal_slots(self.shape, &needs.slots, node)?;
         let content = Content {
             hosts: hosts.len(),
             wide,
@@ -272,12 +272,19 @@ fn deal_units(
 }
 
 /// A slot of the right class for each window, and the rows that this takes.
-fn deal_slots(shape: &Shape, windows: &[usize]) -> (Vec<(usize, usize)>, usize) {
+fn deal_slots(
+    shape: &Shape,
+    windows: &[usize],
+    node: u32,
+) -> Result<(Vec<(usize, usize)>, usize), PlanError> {
+    if shape.maxima == 0 && !windows.is_empty() {
+        return Err(PlanError::NoSlot { node });
+    }
     let mut out = vec![(0, 0); windows.len()];
     let lanes: Vec<(usize, usize)> = windows.iter().copied().enumerate().collect();
     let slots: Vec<usize> = (0..shape.maxima).collect();
     let rows = deal(&lanes, &slots, shape.classes(), &mut out);
-    (out, rows)
+    Ok((out, rows))
 }
 
 /// For each lane (number and class) a row and one of the members that serve its class: in each class the members take
