@@ -311,3 +311,42 @@ fn accepts_a_reader_that_closes_early() {
         String::from_utf8_lossy(&output.stderr)
     );
 }
+
+#[test]
+fn rejects_folders_whose_shape_was_edited() {
+    let folder = Folder::new();
+    let keys = folder.join("keys");
+    let input = model("digits_cnn/input.json");
+    zkonnx!(
+        "setup",
+        model("digits_cnn/qdq_u8s8_per_tensor.onnx"),
+        "-o",
+        &keys
+    )
+    .expect(0);
+    let manifest = keys.join("manifest.json");
+    let honest: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(&manifest).unwrap()).unwrap();
+    let edits = [
+        ("k", 20),
+        ("k", 5),
+        ("maxima", 0),
+        ("max_limbs", 1),
+        ("bytes", 0),
+        ("plain", 0),
+        ("accumulators", 1),
+        ("widest_step", 40),
+        ("guests", 9),
+    ];
+    for (field, value) in edits {
+        let mut edited = honest.clone();
+        assert_ne!(edited["shape"][field], value, "{field} is another");
+        edited["shape"][field] = value.into();
+        std::fs::write(&manifest, edited.to_string()).unwrap();
+        let receipt = folder.join("receipt");
+        zkonnx!("prove", &keys, "--input", &input, "-o", &receipt)
+            .expect(2)
+            .one_line("not a folder made by `zkonnx setup`");
+        assert!(!receipt.exists(), "{field} = {value}");
+    }
+}
