@@ -217,19 +217,8 @@ impl Jobs<'_> {
         let mut out = Vec::new();
         for (check, range_bits) in self.checks(k) {
             let mut shape = Shape {
-                k,
-                range_bits,
-                check,
-                unit_banks: vec![0],
-                banks: 1,
-                maxima: 0,
-                max_limbs: 1,
                 max_top,
-                shared_slots: false,
-                guests: Guests::None,
-                bytes: 0,
-                plain: 0,
-                accumulators: 1,
+                ..bare(k, range_bits, check)
             };
             let Some(tables) = self.fewest_banks(&mut shape) else {
                 continue;
@@ -293,46 +282,44 @@ impl Jobs<'_> {
         let Some(largest) = largest else {
             return Vec::new();
         };
-        // A shorter limb may fit the distances of a maximum better.
-        let least = if slots {
-            BYTE_BITS.max(self.widest_maximum())
-        } else {
-            largest
+        // A shorter limb may fit the distances of a maximum better; it must hold the values themselves.
+        let widest_maximum = self.widest_maximum();
+        let limbs: Vec<u32> = match slots {
+            true => (BYTE_BITS.min(largest).max(widest_maximum)..=largest)
+                .rev()
+                .collect(),
+            false => vec![largest],
         };
-        let mut out = Vec::new();
-        for bits in (least.min(largest)..=largest).rev() {
-            if slots && bits < self.widest_maximum() {
-                continue;
-            }
-            out.extend((1..=4).map(|limbs| (Check::Limbs(limbs), bits)));
-        }
         // Of all widths, the one whose tables are shortest.
-        let shape = |widest: u32| Shape {
-            k,
-            range_bits: largest,
-            check: Check::Width(widest),
-            unit_banks: vec![0],
-            banks: 1,
-            maxima: 0,
-            max_limbs: 1,
-            max_top: false,
-            shared_slots: false,
-            guests: Guests::None,
-            bytes: 0,
-            plain: 0,
-            accumulators: 1,
-        };
         let banks = WIDTHS.iter().filter_map(|&widest| {
-            let mut shape = shape(widest);
+            let mut shape = bare(k, largest, Check::Width(widest));
             self.fewest_banks(&mut shape)?;
             Some((shape.banks, std::cmp::Reverse(widest)))
         });
-        if let Some((_, std::cmp::Reverse(widest))) = banks.min() {
-            let bits = (least.min(largest)..=largest).rev();
-            let bits = bits.filter(|&bits| !slots || bits >= self.widest_maximum());
-            out.extend(bits.map(|bits| (Check::Width(widest), bits)));
-        }
-        out
+        let width = banks.min().map(|(_, widest)| Check::Width(widest.0));
+        let checks = (1..=4).map(Check::Limbs).chain(width);
+        checks
+            .flat_map(|check| limbs.iter().map(move |&bits| (check, bits)))
+            .collect()
+    }
+}
+
+/// A shape with one unit and one accumulator and nothing else.
+fn bare(k: u32, range_bits: u32, check: Check) -> Shape {
+    Shape {
+        k,
+        range_bits,
+        check,
+        unit_banks: vec![0],
+        banks: 1,
+        maxima: 0,
+        max_limbs: 1,
+        max_top: false,
+        shared_slots: false,
+        guests: Guests::None,
+        bytes: 0,
+        plain: 0,
+        accumulators: 1,
     }
 }
 
