@@ -108,6 +108,27 @@ fn execute(command: &Command, session: &Session) -> Result<Answer, Error> {
     }
 }
 
+/// What one command line, without the name of the program, answers with `--json`, and its exit code: for programs that
+/// ask many questions and would otherwise start a process for each.
+pub fn answer(arguments: &[String]) -> (Exit, Value) {
+    let named = std::iter::once("zkonnx").chain(arguments.iter().map(String::as_str));
+    let failed =
+        |exit: Exit, error: String| (exit, json!({"error": error, "exit_code": exit as u8}));
+    let cli = match Cli::try_parse_from(named) {
+        Ok(cli) => cli,
+        Err(error) => return failed(Exit::BadInput, error.to_string()),
+    };
+    let session = Session {
+        cache: cli.cache.clone().map_or_else(Cache::of_user, Cache::at),
+        progress: Progress::hidden(),
+        style: Style::of_stdout(true),
+    };
+    match execute(&cli.command, &session) {
+        Ok(answer) => (answer.exit, answer.json),
+        Err(error) => failed(error.exit(), error.to_string()),
+    }
+}
+
 fn line(json: &Value) -> String {
     format!("{json}\n")
 }

@@ -3,8 +3,10 @@
 //! `zkonnx-bench suite MODEL…` runs `zkonnx setup`, `prove` and `verify` of each model as processes of their own and
 //! prints what they took beside what the planner predicted. `zkonnx-bench mutants MODEL…` lies about whole models and
 //! prints how many lies were caught, and by which constraints. `zkonnx-bench verifier MODEL…` compares the verifier
-//! with the stock one (set `RAYON_NUM_THREADS=1` for one thread), and `zkonnx-bench plot` draws a suite.
+//! with the stock one (set `RAYON_NUM_THREADS=1` for one thread), and `zkonnx-bench plot` draws a suite. `zkonnx-bench
+//! batch` answers one command line after the other.
 
+mod batch;
 mod mutants;
 mod plot;
 mod verifier;
@@ -72,6 +74,8 @@ enum Task {
         #[arg(short, long)]
         output: PathBuf,
     },
+    /// Answer command lines of `zkonnx` from stdin, each a JSON array of its arguments, with a line of JSON each
+    Batch,
     /// Lie about each model and count the lies that are rejected
     Mutants {
         /// Models
@@ -114,6 +118,7 @@ fn main() -> ExitCode {
             manifest,
             output,
         } => plot::run(&suite, &manifest, &output),
+        Task::Batch => batch::run(),
         Task::Mutants {
             models,
             sample,

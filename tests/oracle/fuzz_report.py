@@ -1,0 +1,100 @@
+"""What a run of the fuzzer found: counts, refusals, differences by operator, and ids of two functions."""
+
+import json
+from collections import Counter
+from pathlib import Path
+
+ALLOWANCES = Path(__file__).with_name("fuzz_allowances.json")
+# Shorter runs need not meet every allowance.
+ENOUGH = 10000
+
+
+class Report:
+    def __init__(self):
+        self.records = []
+
+    def add(self, record):
+        self.records.append(record)
+
+    def write(self, path):
+        path.write_text("".join(json.dumps(r) + "\n" for r in sorted(self.records, key=lambda r: r["seed"])))
+        return path
+
+    def _identities(self):
+        """Program ids that stand for two functions, with the seeds and the changes."""
+        known, found = {}, []
+        for record in sorted(self.records, key=lambda r: r["seed"]):
+            entries = [("itself", record.get("program_id"), record.get("function"))]
+            if "twin" in record:
+                entries.append(tuple(record["twin"][k] for k in ("change", "id", "function")))
+            for change, identity, made in entries:
+                if identity is None or made is None:
+                    continue
+                first = known.setdefault(identity, (made, record["seed"], change))
+                if first[0] != made:
+                    found.append((change, first[1], record["seed"]))
+        return found
+
+    def finish(self, seconds):
+        """Prints all of it; returns whether nothing is left unexplained."""
+        counts = Counter(r["status"] for r in self.records)
+        total = len(self.records)
+        run = counts["equal"] + counts["different"] + counts["failed"]
+        judged = run + counts["refused"]
+        print(f"{total} graphs in {seconds:.0f} s: {counts['equal']} equal, {counts['different']} different, "
+              f"{counts['refused']} refused ({100 * counts['refused'] / max(judged, 1):.1f} % of those that ONNX Runtime runs), "
+              f"{counts['no oracle'] + counts['died']} without an oracle, {counts['failed']} failed; "
+              f"{sum(r.get('not_computed', 0) for r in self.records)} float outputs not computed")  # fmt: skip
+        self._table("refused", lambda r: f"{r.get('operator', '')}: {r.get('reason', '')}", 25)
+        self._table("no oracle", lambda r: r.get("reason", ""), 8)
+        return self._judge_differences()
+
+    def _table(self, status, key, most):
+        rows = Counter(key(r) for r in self.records if r["status"] == status)
+        for row, count in rows.most_common(most):
+            print(f"  {status}: {count} × {row}")
+
+    def _judge_differences(self):
+        allowances = json.loads(ALLOWANCES.read_text())
+        used, rows, bad = set(), {}, 0
+        for record in self.records:
+            if record["status"] == "failed":
+                bad += 1
+                print(f"  failed: seed {record['seed']}: {record.get('reason')}")
+            if record["status"] != "different":
+                continue
+            allowed = next((i for i, a in enumerate(allowances) if _covers(a, record)), None)
+            if allowed is not None:
+                used.add(allowed)
+            name = record.get("responsible") or "+".join(record["parts"])
+            mark = "allowed" if allowed is not None else f"documented ({record['label']})" if record.get("label") else "DIFFERENT"
+            bad += allowed is None
+            rows.setdefault((mark, name), []).append(record)
+        for (mark, name), records in sorted(rows.items(), key=lambda row: (row[0][0], -len(row[1]))):
+            seeds = ", ".join(str(r["seed"]) for r in records[:5])
+            largest = max(d["largest"] for r in records for d in r["differences"]) if all(r.get("differences") for r in records) else 0
+            print(f"  {mark}: {len(records)} × {name} (by up to {largest:g}; seeds {seeds})")
+            if mark == "DIFFERENT":
+                first = min(records, key=lambda r: len(r.get("left", "x" * 999)))
+                example = "; ".join(f"{d['output']} {d['kind']} {d['example']}" for d in first["differences"][:1])
+                print(f"      seed {first['seed']}: {first.get('left', '')[:240]}: {example}")
+        identities = self._identities()
+        for change, count in Counter(i[0] for i in identities).most_common():
+            seeds = ", ".join(f"{i[1]}/{i[2]}" for i in identities if i[0] == change)
+            print(f"  ONE ID, TWO FUNCTIONS: {count} × {change} (seeds {seeds[:80]})")
+        stale = [a for i, a in enumerate(allowances) if i not in used] if len(self.records) >= ENOUGH else []
+        for allowance in stale:
+            print(f"  allowance that nothing needed: {allowance['operators']}")
+        return not bad and not identities and not stale
+
+
+def _covers(allowance, record):
+    """Whether an allowance explains the record: its operators are among those left, and no distance is larger."""
+    name = record.get("responsible", "")
+    wanted = allowance["operators"]
+    label = allowance.get("label")
+    if label and record.get("label") != label:
+        return False
+    if not any(op in name.split("+") for op in wanted):
+        return False
+    return all(d["kind"] == "values" and d["largest"] <= allowance["largest"] for d in record["differences"])
