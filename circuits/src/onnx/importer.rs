@@ -10,11 +10,11 @@ use super::error::{ImportError, NodeError, NodeProblem, TensorProblem};
 use super::extension::{Extension, Registry};
 use super::graph::{Graph, InputType, domain_name, node_name};
 use super::node::NodeView;
-use super::real::{Acc, Base, Params, Quantized, QuantizedConstant, Real, Value};
+use super::outputs::{boundary, tail_node};
+use super::real::{Base, Params, QuantizedConstant, Real, Value};
 use super::registry::{self, Entry};
-use super::tail::FloatTail;
-use super::{Imported, NodeReport, Status, TailNode};
-use crate::program::{Builder, DataType, Fact, Operator, Port, Quantization, TensorId};
+use super::{Imported, NodeReport, Status};
+use crate::program::{Builder, Fact, Operator, Quantization, TensorId};
 
 /// The results of a node, and how it is reported.
 pub(crate) struct Done {
@@ -48,16 +48,16 @@ static NO_EXTENSIONS: Registry = Registry::new();
 
 /// State of an import.
 pub(crate) struct Importer<'a> {
-    graph: &'a Graph,
+    pub(super) graph: &'a Graph,
     registry: &'a Registry,
     pub(crate) builder: Builder,
-    values: HashMap<&'a str, Value>,
+    pub(super) values: HashMap<&'a str, Value>,
     /// Program inputs made from float inputs of the graph, with their quantization.
     pub(crate) quantized_inputs: HashMap<usize, (Params, TensorId)>,
     report: Vec<NodeReport>,
-    problems: Vec<NodeProblem>,
+    pub(super) problems: Vec<NodeProblem>,
     names: Vec<(String, TensorId)>,
-    tail: Vec<usize>,
+    pub(super) tail: Vec<usize>,
     /// Elements of all constants made by nodes.
     folded: usize,
     /// How many of these there may be.
@@ -273,7 +273,9 @@ impl<'a> Importer<'a> {
             entry.is_some_and(|e| e.closes) && !untouched || node.op().starts_with("Dynamic");
         // A shape is known, whatever becomes of the elements.
         let shape = domain == super::graph::STANDARD && ["Shape", "Size"].contains(&node.op());
-        if real && !feeds && !proved && !shape && node.op() != "QuantizeLinear" {
+        // Another name for a tensor leaves it what it is.
+        let renamed = domain == super::graph::STANDARD && node.op() == "Identity";
+        if real && !feeds && !proved && !shape && !renamed && node.op() != "QuantizeLinear" {
             return Ok(outside_done());
         }
         let Entry {
@@ -407,11 +409,11 @@ impl<'a> Importer<'a> {
             return Err(ImportError::FloatModel);
         }
         let outputs = self.outputs();
-        let float_tail = self.float_tail();
+        let float_tail = self.float_tail(&outputs);
         if !self.problems.is_empty() {
             return Err(ImportError::Unsupported(self.problems));
         }
-        if outputs.is_empty() {
+        if outputs.ports.is_empty() {
             return Err(ImportError::FloatModel);
         }
         let order: HashMap<&str, usize> = self
@@ -423,7 +425,7 @@ impl<'a> Importer<'a> {
             .collect();
         self.builder
             .sort_inputs(|port| order.get(port.name.as_str()).copied().unwrap_or(usize::MAX));
-        let (program, places) = self.builder.finish(outputs)?;
+        let (program, places) = self.builder.finish(outputs.ports)?;
         let mut tensors: Vec<(String, TensorId)> = self
             .names
             .into_iter()
@@ -442,95 +444,6 @@ impl<'a> Importer<'a> {
             float_tail,
             tensors,
         })
-    }
-
-    /// Outputs of the program: those of the graph, or the integers that the tail before them starts from.
-    fn outputs(&mut self) -> Vec<Port> {
-        let makers: HashMap<&str, &NodeProto> = self
-            .graph
-            .nodes
-            .iter()
-            .flat_map(|n| n.output.iter().map(move |o| (o.as_str(), n)))
-            .collect();
-        let mut ports: Vec<Port> = Vec::new();
-        let mut seen: HashSet<&str> = HashSet::new();
-        for output in &self.graph.outputs {
-            let mut stack: Vec<&str> = vec![output];
-            while let Some(name) = stack.pop() {
-                if name.is_empty() || !seen.insert(name) {
-                    continue;
-                }
-                match self.values.get(name).cloned() {
-                    Some(Value::Outside) => {
-                        stack.extend(
-                            makers
-                                .get(name)
-                                .iter()
-                                .flat_map(|n| n.input.iter().rev().map(String::as_str)),
-                        );
-                    }
-                    Some(Value::Int(tensor)) => {
-                        ports.push(Port {
-                            name: name.to_owned(),
-                            tensor,
-                            quantization: None,
-                        });
-                    }
-                    Some(Value::Real(real)) if !matches!(real.base, Base::Input(_)) => {
-                        match boundary(&real) {
-                            Some((tensor, quantization)) => {
-                                ports.push(Port {
-                                    name: name.to_owned(),
-                                    tensor,
-                                    quantization: Some(quantization),
-                                });
-                            }
-                            None => self.blame(makers.get(name).copied()),
-                        }
-                    }
-                    Some(_) | None => {}
-                }
-            }
-        }
-        ports
-    }
-
-    /// The nodes outside the proof, with the constants that they read.
-    fn float_tail(&self) -> Option<FloatTail> {
-        if self.tail.is_empty() {
-            return None;
-        }
-        let graph = self.graph;
-        let nodes = self.tail.iter().map(|&i| graph.nodes[i].clone()).collect();
-        let outside =
-            |name: &&String| matches!(self.values.get(name.as_str()), Some(Value::Outside));
-        let outputs = graph.outputs.iter().filter(outside).cloned().collect();
-        let floats = graph.inputs.iter().filter(|i| i.dtype == InputType::Float);
-        let floats = floats.map(|i| i.name.as_str());
-        Some(FloatTail::new(
-            nodes,
-            graph,
-            outputs,
-            |name| self.values.get(name),
-            floats,
-        ))
-    }
-
-    /// Reports the maker of a float result that is no integer tensor.
-    fn blame(&mut self, node: Option<&NodeProto>) {
-        let Some(node) = node else { return };
-        let reason = NodeError::Island {
-            reason: "its result leaves the quantized part as a float",
-        };
-        let opset = self.graph.opset(&node.domain).unwrap_or(0);
-        let (op, domain) = (node.op_type.clone(), domain_name(&node.domain).to_owned());
-        self.problems.push(NodeProblem {
-            node: node_name(node),
-            op,
-            domain,
-            opset,
-            reason,
-        });
     }
 }
 
@@ -557,47 +470,6 @@ fn outside_done() -> Done {
 fn island_after_outside() -> NodeError {
     NodeError::Island {
         reason: "it computes in float between quantized parts",
-    }
-}
-
-fn tail_node(node: &NodeProto) -> TailNode {
-    TailNode {
-        node: node_name(node),
-        op: node.op_type.clone(),
-        domain: domain_name(&node.domain).to_owned(),
-        inputs: node.input.clone(),
-        outputs: node.output.clone(),
-    }
-}
-
-/// The integers that a float result stands for, and their scale.
-fn boundary(real: &Real) -> Option<(TensorId, Quantization)> {
-    if let Some(Quantized { tensor, params }) = real.as_quantized() {
-        return Some((*tensor, port_quantization(params)));
-    }
-    let plain = *real.expr == super::expr::Expr::X && real.after.is_empty();
-    match &real.base {
-        Base::Acc(Acc {
-            tensor,
-            x_scale,
-            w_scale,
-            axis,
-            ..
-        }) if plain => {
-            let scale: Vec<f32> = w_scale.iter().map(|w| x_scale * w).collect();
-            let axis = (scale.len() > 1).then_some(*axis);
-            let zero = vec![0; scale.len()];
-            Some((
-                *tensor,
-                port_quantization(&Params {
-                    scale,
-                    zero,
-                    axis,
-                    dtype: DataType::I32,
-                }),
-            ))
-        }
-        _ => None,
     }
 }
 

@@ -22,6 +22,7 @@ mod input;
 mod math;
 mod node;
 mod ops;
+mod outputs;
 pub mod quantize;
 mod real;
 mod registry;

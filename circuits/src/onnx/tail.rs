@@ -4,7 +4,7 @@
 //! `run` can show what the model answers. Sums are taken in the order of the elements; other runtimes may differ in the
 //! last bits.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use tract_onnx::pb::NodeProto;
@@ -13,15 +13,17 @@ use super::constant::{Constant, Data};
 use super::error::NodeError;
 use super::graph::Graph;
 use super::quantize::{Evaluator, QuantizeError, Values};
-use super::real::Value;
+use super::real::{Real, Value};
 use crate::program::{DataType, Program, Quantization, Tensor};
 
 /// The nodes of a float tail with their constants, ready to be evaluated.
 #[derive(Clone, Debug)]
 pub struct FloatTail {
     graph: Arc<Graph>,
-    /// Float inputs of the model that the tail reads without their ever being quantized.
-    raw: Vec<String>,
+    /// The tensors that it starts from, and their places among the program's outputs.
+    starts: Vec<(String, usize)>,
+    /// Tensors that are float inputs of the model as they are, and the names of these inputs.
+    raw: Vec<(String, String)>,
 }
 
 /// An output of a float tail.
@@ -75,23 +77,24 @@ pub enum TailError {
 }
 
 impl FloatTail {
-    /// The tail of a graph: its nodes in order, and the values of the tensors that they start from.
+    /// The tail of a graph: its nodes in order, the outputs that it computes, what it starts from, and the values of all
+    /// other tensors that it reads. `input` is the name of the float input that a real is.
     pub(super) fn new<'a>(
         nodes: Vec<NodeProto>,
         graph: &Graph,
         outputs: Vec<String>,
+        starts: Vec<(String, usize)>,
         value: impl Fn(&str) -> Option<&'a Value>,
-        float_inputs: impl Iterator<Item = &'a str>,
+        input: impl Fn(&Real) -> Option<String>,
     ) -> Self {
-        let read: HashSet<&str> = nodes
+        let read: BTreeSet<&str> = nodes
             .iter()
-            .flat_map(|n| n.input.iter().map(String::as_str))
-            .collect();
-        let raw = float_inputs
-            .filter(|name| read.contains(name))
-            .map(str::to_owned)
+            .flat_map(|n| &n.input)
+            .chain(&outputs)
+            .map(String::as_str)
             .collect();
         let mut constants = HashMap::new();
+        let mut raw = Vec::new();
         for name in read {
             let constant = match value(name) {
                 Some(Value::Const(c)) => (**c).clone(),
@@ -99,12 +102,21 @@ impl FloatTail {
                     w.data.shape.clone(),
                     super::ops::quantization::dequantize(w),
                 ),
+                Some(Value::Real(real)) => {
+                    raw.extend(input(real).map(|input| (name.to_owned(), input)));
+                    continue;
+                }
                 _ => continue,
             };
             constants.insert(name.to_owned(), constant);
         }
         let graph = Arc::new(graph.part(nodes, outputs, constants));
-        Self { graph, raw }
+        Self { graph, starts, raw }
+    }
+
+    /// The names of the outputs that it computes, in the model's order.
+    pub fn outputs(&self) -> &[String] {
+        &self.graph.outputs
     }
 
     /// The outputs of the graph that the tail computes, from the integer outputs of the program that it follows.
@@ -116,13 +128,12 @@ impl FloatTail {
         program: &Program,
         outputs: &[&Tensor],
     ) -> Vec<Result<TailTensor, TailError>> {
-        let ports = program.outputs().iter().zip(outputs);
-        let start: Values = ports
-            .map(|(port, tensor)| {
-                let constant = real(tensor, port.quantization.as_ref());
-                (port.name.clone(), Arc::new(constant))
-            })
-            .collect();
+        let start = self.starts.iter().filter_map(|(name, place)| {
+            let (port, tensor) = (program.outputs().get(*place)?, outputs.get(*place)?);
+            let constant = real(tensor, port.quantization.as_ref());
+            Some((name.clone(), Arc::new(constant)))
+        });
+        let start: Values = start.collect();
         let evaluator = Evaluator::new(&self.graph);
         let values = evaluator.run(start.clone(), |_| false).unwrap_or_default();
         let one = |name: &String| match values.get(name).or_else(|| evaluator.constants().get(name))
@@ -135,19 +146,23 @@ impl FloatTail {
                     Data::Int(dtype, data) => TailData::Integers(*dtype, data.clone()),
                 },
             }),
-            None => Err(self.reason(&evaluator, &start)),
+            None => Err(self.reason(name, &evaluator, &start)),
         };
         self.graph.outputs.iter().map(one).collect()
     }
 
     /// Why something is missing: the first node that cannot be evaluated, or what it starts from.
-    fn reason(&self, evaluator: &Evaluator<'_>, start: &Values) -> TailError {
+    fn reason(&self, output: &str, evaluator: &Evaluator<'_>, start: &Values) -> TailError {
+        if let Some((_, input)) = self.raw.iter().find(|(name, _)| name == output) {
+            let input = input.clone();
+            return TailError::RawInput { input };
+        }
         if let Err(QuantizeError::Evaluate { node, op, source }) =
             evaluator.run(start.clone(), |_| true)
         {
             return TailError::Node { node, op, source };
         }
-        if let Some(input) = self.raw.first() {
+        if let Some((_, input)) = self.raw.first() {
             let input = input.clone();
             return TailError::RawInput { input };
         }

@@ -265,13 +265,16 @@ pub(super) fn nodes_json(nodes: &[TailNode]) -> Value {
         .collect()
 }
 
-/// What the float tail makes of the outputs of one inference: empty if everything is proved.
-pub(super) fn float_outputs(
-    model: &Model,
-    outputs: &[&Tensor],
-) -> Vec<Result<TailTensor, TailError>> {
-    let tail = model.float_tail();
-    tail.map_or_else(Vec::new, |tail| tail.evaluate(&model.program, outputs))
+/// An output of the model that is computed outside of the proof: its name, and its value or why there is none.
+pub(super) type FloatOutput = (String, Result<TailTensor, TailError>);
+
+/// What is computed outside of the proof from the outputs of one inference: empty if everything is proved.
+pub(super) fn float_outputs(model: &Model, outputs: &[&Tensor]) -> Vec<FloatOutput> {
+    let Some(tail) = model.float_tail() else {
+        return Vec::new();
+    };
+    let values = tail.evaluate(&model.program, outputs);
+    tail.outputs().iter().cloned().zip(values).collect()
 }
 
 /// The position of the largest value, as [`argmax`] has it.
@@ -292,10 +295,10 @@ fn float_argmax(tensor: &TailTensor) -> Option<usize> {
 }
 
 /// An output of the float tail for people.
-pub(super) fn float_text(output: &Result<TailTensor, TailError>) -> String {
+pub(super) fn float_text((name, output): &FloatOutput) -> String {
     let tensor = match output {
         Ok(tensor) => tensor,
-        Err(reason) => return format!("        {reason}\n"),
+        Err(reason) => return format!("float   {name}: {reason}\n"),
     };
     let shape: Vec<u32> = tensor.shape.iter().map(|&extent| extent as u32).collect();
     let (kind, values) = match &tensor.data {
@@ -315,9 +318,9 @@ pub(super) fn float_text(output: &Result<TailTensor, TailError>) -> String {
 }
 
 /// The outputs of the float tail of one inference for programs.
-pub(super) fn floats_json(outputs: &[Result<TailTensor, TailError>]) -> Value {
-    let one = |output: &Result<TailTensor, TailError>| match output {
-        Err(reason) => json!({"proved": false, "error": reason.to_string()}),
+pub(super) fn floats_json(outputs: &[FloatOutput]) -> Value {
+    let one = |(name, output): &FloatOutput| match output {
+        Err(reason) => json!({"name": name, "proved": false, "error": reason.to_string()}),
         Ok(tensor) => {
             let (dtype, values) = match &tensor.data {
                 TailData::Floats(data) => ("f32".to_owned(), json!(data)),

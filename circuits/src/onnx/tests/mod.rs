@@ -4,6 +4,7 @@ mod build;
 mod groups;
 mod hostile;
 mod lookup;
+mod outputs;
 mod tail;
 mod vocabulary;
 
