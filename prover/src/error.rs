@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 
 use zkonnx_circuits::compile::{CompileError, InferenceError};
+use zkonnx_circuits::onnx::ImportError;
+use zkonnx_circuits::onnx::quantize::QuantizeError;
 use zkonnx_circuits::program::{DecodeError as ProgramDecodeError, ExecuteError};
 use zkonnx_engine as engine;
 use zkonnx_verifier as verifier;
@@ -41,7 +43,7 @@ pub enum Error {
         /// The model.
         path: PathBuf,
         /// Why; names all nodes that are not supported.
-        source: Box<zkonnx_circuits::onnx::ImportError>,
+        source: Box<ImportError>,
     },
     /// A float model that is not quantized.
     #[error("{}: {source}", path.display())]
@@ -49,7 +51,7 @@ pub enum Error {
         /// The model.
         path: PathBuf,
         /// Why not.
-        source: Box<zkonnx_circuits::onnx::quantize::QuantizeError>,
+        source: Box<QuantizeError>,
     },
     /// A file that should be a program and is not.
     #[error("{}: {source}", path.display())]
@@ -180,7 +182,42 @@ pub enum Error {
     /// Two options that exclude or need each other.
     #[error("{0}")]
     Usage(&'static str),
-    /// Nowhere to keep derived parameters.
+    /// An option that would change nothing, because something else decides what it is about.
+    #[error("{option} does not apply here: {why}")]
+    NotApplicable {
+        /// The option.
+        option: &'static str,
+        /// What decides instead, and what to do.
+        why: String,
+    },
+    /// A folder of keys where a circuit is planned.
+    #[error(
+        "{0}: this is a folder of keys, whose circuit is planned already; to plan anew, give its program: {0}/program",
+        path.display()
+    )]
+    PlannedAlready {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// An output that would replace something that the same command reads.
+    #[error(
+        "{}: this is also what the command reads ({}); writing there would destroy it, so give another place",
+        output.display(),
+        input.display()
+    )]
+    OutputIsInput {
+        /// The output.
+        output: PathBuf,
+        /// The input that it is.
+        input: PathBuf,
+    },
+    /// Two outputs in one place.
+    #[error("{}: two results of this command would be written there; give each its own place", path.display())]
+    OutputTwice {
+        /// The place.
+        path: PathBuf,
+    },
+    /// Standard output cannot be written.
     #[error("the output cannot be written: {0}")]
     Output(std::io::Error),
 }
@@ -234,5 +271,89 @@ impl Error {
             Self::Execute(ExecuteError::Op { .. } | ExecuteError::Promise { .. }) => Exit::Failure,
             _ => Exit::BadInput,
         }
+    }
+}
+
+impl Error {
+    /// The cause in one word that stays the same between versions: `error.kind` of the JSON answers.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::File(file) => file_kind(file),
+            Self::Input(input) => input_kind(input),
+            Self::Import { source, .. } => import_kind(source),
+            Self::Quantize { source, .. } => quantize_kind(source),
+            Self::Program { .. } => "program_malformed",
+            Self::Compile(CompileError::TooPublic { .. }) => "claim_too_large",
+            Self::Compile(_) => "no_circuit",
+            Self::Execute(ExecuteError::Op { .. } | ExecuteError::Promise { .. }) => "internal",
+            Self::Execute(_) => "input_mismatch",
+            Self::Inference(InferenceError::Execute(_)) => "input_mismatch",
+            Self::Inference(InferenceError::Disagreement) => "internal",
+            Self::Inference(_) => "claim_mismatch",
+            Self::Kind { .. } | Self::PlannedAlready { .. } => "wrong_kind",
+            Self::Decode { .. } => "malformed",
+            Self::Setup { .. } => "keys_unusable",
+            Self::Stored { .. } => "stored_unusable",
+            Self::Params(_) => "parameters",
+            Self::Prove(engine::ProveError::Memory { .. }) => "memory_limit",
+            Self::Keygen(_)
+            | Self::Prove(_)
+            | Self::Stock(_)
+            | Self::Key(_)
+            | Self::SelfCheck(_)
+            | Self::Receipt(_) => "internal",
+            Self::Randomness => "randomness",
+            Self::Archive(_) => "archive",
+            Self::NoSuchSample { .. } => "no_such_sample",
+            Self::TooManySamples { .. } => "too_many_samples",
+            Self::Contexts { .. } => "contexts",
+            Self::Visibility { .. } | Self::OtherProgram { .. } => "keys_mismatch",
+            Self::Usage(_) | Self::NotApplicable { .. } => "usage",
+            Self::OutputIsInput { .. } | Self::OutputTwice { .. } => "output_place",
+            Self::Output(_) => "file_write",
+        }
+    }
+}
+
+fn file_kind(error: &FileError) -> &'static str {
+    match error {
+        FileError::Missing { .. } => "file_missing",
+        FileError::Directory { .. } | FileError::NotDirectory { .. } => "file_type",
+        FileError::Empty { .. } => "file_empty",
+        FileError::TooLarge { .. } => "file_too_large",
+        FileError::Read { .. } => "file_read",
+        FileError::Write { .. } => "file_write",
+    }
+}
+
+fn input_kind(error: &InputError) -> &'static str {
+    match error {
+        InputError::File(file) => file_kind(file),
+        InputError::Json { .. }
+        | InputError::Npy { .. }
+        | InputError::Npz { .. }
+        | InputError::Pb { .. } => "input_malformed",
+        InputError::Unknown { .. } | InputError::Sample { .. } => "input_mismatch",
+    }
+}
+
+fn import_kind(error: &ImportError) -> &'static str {
+    match error {
+        ImportError::FloatModel => "model_float",
+        ImportError::Unsupported(_) => "model_unsupported",
+        ImportError::Opset { .. } | ImportError::IrVersion(_) => "model_version",
+        ImportError::Input { .. } => "model_input",
+        ImportError::TooMany { .. } => "model_too_large",
+        _ => "model_malformed",
+    }
+}
+
+fn quantize_kind(error: &QuantizeError) -> &'static str {
+    match error {
+        QuantizeError::Model(source) | QuantizeError::NotProvable(source) => import_kind(source),
+        QuantizeError::AlreadyQuantized(_) => "model_quantized",
+        QuantizeError::Percentile(_) | QuantizeError::PerChannel(_) => "usage",
+        QuantizeError::NoSample | QuantizeError::Sample { .. } => "input_mismatch",
+        _ => "model_unsupported",
     }
 }

@@ -43,6 +43,9 @@ pub const VERIFYING_KEY: &str = "vk";
 /// The manifest.
 pub const MANIFEST: &str = "manifest.json";
 
+/// All of them.
+pub const KEY_FILES: [&str; 4] = [PROGRAM, PROVING_KEY, VERIFYING_KEY, MANIFEST];
+
 const MAX_MANIFEST_BYTES: u64 = 1 << 20;
 
 /// Everything that proving a program takes.

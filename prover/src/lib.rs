@@ -19,6 +19,7 @@ pub mod keys;
 pub mod measure;
 pub mod model;
 pub mod numpy;
+pub mod places;
 pub mod progress;
 pub mod prover;
 pub mod real;

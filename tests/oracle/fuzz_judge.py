@@ -117,10 +117,10 @@ def judge(batch, folder, model, feeds):
     except Crash as crash:
         return Verdict("failed", str(crash), expected=expected)
     if code == 2:
-        operator, reason = refusal(answer.get("error", ""))
+        operator, reason = refusal(answer.get("error", {}).get("message", ""))
         return Verdict("refused", reason, operator, expected=expected)
     if code != 0:
-        return Verdict("failed", f"exit code {code}: {answer.get('error', '')}"[:200], expected=expected)
+        return Verdict("failed", f"exit code {code}: {answer.get('error', {}).get('message', '')}"[:200], expected=expected)
     verdict = Verdict("equal", program_id=answer["program_id"], expected=expected)
     direct = _dequantized(model)
     for output in model.graph.output:

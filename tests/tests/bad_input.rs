@@ -255,12 +255,9 @@ fn rejects_in_json_too() {
     answer.one_line("there is no such file");
     let json = answer.json();
     assert_eq!(json["exit_code"], 2);
-    assert!(
-        json["error"]
-            .as_str()
-            .unwrap()
-            .contains("there is no such file")
-    );
+    assert_eq!(json["error"]["kind"], "file_missing");
+    let message = json["error"]["message"].as_str().unwrap();
+    assert!(message.contains("there is no such file"), "{message}");
 }
 
 #[cfg(target_os = "linux")]

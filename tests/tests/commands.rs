@@ -55,7 +55,7 @@ fn accepts_a_proof_of_each_small_model() {
         assert_eq!(verified["receipts"][0]["vk_id"], proved["vk_id"], "{name}");
         assert_eq!(verified["receipts"][0]["program_derived"], true);
         let claim = &verified["receipts"][0]["claims"][0];
-        assert_eq!(claim["digest"], proved["claim_digest"], "{name}");
+        assert_eq!(claim["claim_digest"], proved["claim_digest"], "{name}");
         assert_eq!(
             claim["outputs"][0]["values"], proved["outputs"][0]["values"],
             "{name}"
@@ -198,7 +198,7 @@ fn accepts_several_inferences_in_one_proof() {
     let claims = verified["receipts"][0]["claims"].as_array().unwrap();
     assert_eq!(claims[0]["context"], one.as_str());
     assert_eq!(claims[1]["context"], two.as_str());
-    assert_ne!(claims[0]["digest"], claims[1]["digest"]);
+    assert_ne!(claims[0]["claim_digest"], claims[1]["claim_digest"]);
     zkonnx!(
         "verify",
         &receipt,
@@ -366,7 +366,7 @@ fn accepts_one_sample_of_many() {
     let digest = proved.expect(0).json()["claim_digest"].clone();
     assert_eq!(run["results"][0]["claim_digest"], digest);
     let inspected = zkonnx!("inspect", &claim, "--json").expect(0).json();
-    assert_eq!(inspected["digest"], digest);
+    assert_eq!(inspected["claim_digest"], digest);
     zkonnx!("run", model(MLP), "--input", &samples, "--claim", &claim)
         .expect(2)
         .one_line("choose with --sample");

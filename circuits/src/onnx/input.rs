@@ -1,7 +1,7 @@
 //! Quantization of float inputs, outside the proof.
 
 use super::close::quantize;
-use crate::program::{Fact, Port, Range, Tensor};
+use crate::program::{Fact, Port, Quantization, Range, Tensor};
 
 /// Why floats cannot be an input of a program.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -85,19 +85,39 @@ pub fn quantize_input(port: &Port, fact: &Fact, values: &[f32]) -> Result<Tensor
             .collect::<Result<_, _>>()?;
         return Ok(Tensor::new(fact.dtype, fact.shape.clone(), data));
     };
-    let inner: usize = q
-        .axis
-        .map_or(1, |axis| fact.shape.iter().skip(axis + 1).product());
-    let lanes = q.scale_bits.len().max(1);
     let integer = |(i, &value): (usize, &f32)| {
-        let lane = (i / inner.max(1)) % lanes;
-        quantize(
-            value,
-            f32::from_bits(q.scale_bits[lane]),
-            q.zero_point[lane],
-            range,
-        )
+        let (scale, zero) = lane(q, &fact.shape, i);
+        quantize(value, scale, zero, range)
     };
     let data = values.iter().enumerate().map(integer).collect();
     Ok(Tensor::new(fact.dtype, fact.shape.clone(), data))
+}
+
+/// Scale and zero point of an element.
+fn lane(q: &Quantization, shape: &[usize], index: usize) -> (f32, i64) {
+    let inner: usize = q
+        .axis
+        .map_or(1, |axis| shape.iter().skip(axis + 1).product());
+    let lane = (index / inner.max(1)) % q.scale_bits.len().max(1);
+    (f32::from_bits(q.scale_bits[lane]), q.zero_point[lane])
+}
+
+/// The positions of the floats that lie beyond what the integers of an input represent, so that [`quantize_input`]
+/// takes the nearest end of the range for them. Without a quantization there are none: those are refused.
+pub fn saturated(port: &Port, fact: &Fact, values: &[f32]) -> Vec<usize> {
+    let Some(q) = &port.quantization else {
+        return Vec::new();
+    };
+    let range = Range::of(fact.dtype);
+    // One more on each side tells the ends of the range from what lies beyond them.
+    let wider = Range {
+        lo: range.lo.saturating_sub(1),
+        hi: range.hi.saturating_add(1),
+    };
+    let beyond = |(i, &value): (usize, &f32)| {
+        let (scale, zero) = lane(q, &fact.shape, i);
+        let integer = quantize(value, scale, zero, wider);
+        (!range.contains(integer)).then_some(i)
+    };
+    values.iter().enumerate().filter_map(beyond).collect()
 }

@@ -33,7 +33,7 @@ mod tests;
 pub use error::{ImportError, InputProblem, NodeError, NodeProblem, TensorProblem};
 pub use extension::{Activation, Context, Extension, ImportNode, Output, Registry};
 pub use facts::Exactness;
-pub use input::{InputError, quantize_input};
+pub use input::{InputError, quantize_input, saturated};
 pub use node::NodeView;
 pub use tail::{FloatTail, TailData, TailError, TailTensor};
 

@@ -118,6 +118,24 @@ Example: zkonnx quantize float.onnx --calibrate samples.npz -o model.onnx")]
     Ops(OpsArgs),
 }
 
+impl Command {
+    /// Its name, as it is typed.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Check(_) => "check",
+            Self::Run(_) => "run",
+            Self::Prove(_) => "prove",
+            Self::Setup(_) => "setup",
+            Self::Verify(_) => "verify",
+            Self::Mock(_) => "mock",
+            Self::Inspect(_) => "inspect",
+            Self::Quantize(_) => "quantize",
+            Self::Demo(_) => "demo",
+            Self::Ops(_) => "ops",
+        }
+    }
+}
+
 /// Whether a claim states the input.
 #[derive(Debug, Args)]
 pub(crate) struct VisibilityArgs {
@@ -137,10 +155,9 @@ impl VisibilityArgs {
 }
 
 /// What the planner makes small.
-#[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
 pub(crate) enum OptimizeArg {
     /// CPU time of the prover
-    #[default]
     Prover,
     /// CPU time of the verifier
     Verifier,
@@ -153,25 +170,36 @@ pub(crate) enum OptimizeArg {
 /// How the circuit is planned.
 #[derive(Debug, Args)]
 pub(crate) struct PlanArgs {
-    /// What the planner makes small; another choice is another circuit, with other keys
-    #[arg(long, value_enum, default_value_t)]
-    pub(crate) optimize: OptimizeArg,
-    /// Longest proof of one inference
-    #[arg(long, value_name = "BYTES", default_value_t = PlanOptions::default().max_proof_bytes)]
-    pub(crate) max_proof_bytes: usize,
+    /// What the planner makes small; another choice is another circuit, with other keys [default: prover]
+    #[arg(long, value_enum)]
+    pub(crate) optimize: Option<OptimizeArg>,
+    /// Longest proof of one inference [default: 28000]
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) max_proof_bytes: Option<usize>,
 }
 
 impl PlanArgs {
     pub(crate) fn options(&self) -> PlanOptions {
+        let default = PlanOptions::default();
         PlanOptions {
             objective: match self.optimize {
-                OptimizeArg::Prover => Objective::Prover,
-                OptimizeArg::Verifier => Objective::Verifier,
-                OptimizeArg::ProofSize => Objective::ProofSize,
-                OptimizeArg::Memory => Objective::Memory,
+                None => default.objective,
+                Some(OptimizeArg::Prover) => Objective::Prover,
+                Some(OptimizeArg::Verifier) => Objective::Verifier,
+                Some(OptimizeArg::ProofSize) => Objective::ProofSize,
+                Some(OptimizeArg::Memory) => Objective::Memory,
             },
-            max_proof_bytes: self.max_proof_bytes,
-            ..PlanOptions::default()
+            max_proof_bytes: self.max_proof_bytes.unwrap_or(default.max_proof_bytes),
+            ..default
+        }
+    }
+
+    /// The first of these options that was given, for commands where something else has planned already.
+    pub(crate) fn given(&self) -> Option<&'static str> {
+        match (self.optimize, self.max_proof_bytes) {
+            (Some(_), _) => Some("--optimize"),
+            (None, Some(_)) => Some("--max-proof-bytes"),
+            (None, None) => None,
         }
     }
 }
@@ -301,7 +329,7 @@ pub(crate) struct ProveArgs {
 #[derive(Debug, Args)]
 pub(crate) struct OpsArgs {
     /// As a page of Markdown
-    #[arg(long)]
+    #[arg(long, conflicts_with = "json")]
     pub(crate) markdown: bool,
 }
 
@@ -349,7 +377,7 @@ pub(crate) struct MockArgs {
     #[command(flatten)]
     pub(crate) input: InputArgs,
     /// Check this claim instead of the one that the execution gives
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "context")]
     pub(crate) claim: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) visibility: VisibilityArgs,

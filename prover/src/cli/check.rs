@@ -6,26 +6,33 @@ use zkonnx_circuits::compile::{Compiled, compile};
 use zkonnx_circuits::onnx::{ImportError, NodeProblem, NodeReport, Status};
 use zkonnx_engine::Memory;
 
+use super::Session;
+use super::answer::{Answer, error_json};
 use super::args::CheckArgs;
-use super::style::{Style, bytes, seconds, table};
-use super::values::{load_model, tail_json, tail_text};
-use super::{Answer, Session};
+use super::style::{Style, bytes, plain, seconds, table};
+use super::values::{load_model_to_plan, tail_json, tail_text};
 use crate::artifact::hex;
 use crate::drawing::page;
 use crate::error::{Error, Exit};
-use crate::files;
 use crate::keys::visibility_name;
+use crate::{files, places};
 
 pub(super) fn check(args: &CheckArgs, session: &Session) -> Result<Answer, Error> {
+    places::check(args.html.as_slice(), &[&args.model])?;
     session.progress.step("importing");
-    let model = match load_model(&args.model) {
-        Err(Error::Import { source, .. }) if matches!(*source, ImportError::Unsupported(_)) => {
-            let ImportError::Unsupported(problems) = *source else {
-                return Err(Error::Usage(""));
+    let model = match load_model_to_plan(&args.model) {
+        Ok(model) => model,
+        Err(error) => {
+            return match &error {
+                Error::Import { source, .. } => match source.as_ref() {
+                    ImportError::Unsupported(problems) => {
+                        Ok(unsupported(&error, problems, session.style))
+                    }
+                    _ => Err(error),
+                },
+                _ => Err(error),
             };
-            return Ok(unsupported(&problems, session.style));
         }
-        other => other?,
     };
     let report = model
         .import
@@ -48,7 +55,7 @@ pub(super) fn check(args: &CheckArgs, session: &Session) -> Result<Answer, Error
     let json = json!({
         "supported": true,
         "program_id": hex(&compiled.program_id),
-        "input": visibility_name(args.visibility.visibility()),
+        "visibility": visibility_name(args.visibility.visibility()),
         "nodes": report.iter().map(node_json).collect::<Vec<_>>(),
         "not_proved": tail_json(&model),
         "circuit": circuit_json(&compiled),
@@ -57,9 +64,10 @@ pub(super) fn check(args: &CheckArgs, session: &Session) -> Result<Answer, Error
     Ok(Answer::yes(json, text))
 }
 
-fn unsupported(problems: &[NodeProblem], style: Style) -> Answer {
+fn unsupported(error: &Error, problems: &[NodeProblem], style: Style) -> Answer {
     let mut text = String::new();
     for problem in problems {
+        let problem = plain(&problem.to_string());
         text.push_str(&format!("{} {problem}\n", style.bad("unsupported")));
     }
     let nodes = if problems.len() == 1 {
@@ -70,23 +78,9 @@ fn unsupported(problems: &[NodeProblem], style: Style) -> Answer {
     text.push_str(&format!(
         "{nodes} not supported; this model cannot be proved as it is\n"
     ));
-    let problems: Vec<Value> = problems
-        .iter()
-        .map(|problem| {
-            json!({
-                "node": problem.node,
-                "op": problem.op,
-                "domain": problem.domain,
-                "opset": problem.opset,
-                "reason": problem.reason.to_string(),
-            })
-        })
-        .collect();
-    Answer {
-        json: json!({"supported": false, "problems": problems}),
-        text,
-        exit: Exit::BadInput,
-    }
+    let mut json = error_json(error);
+    json["supported"] = json!(false);
+    Answer::new(json, text, Exit::BadInput)
 }
 
 /// A word for what became of a node, and the rest of the story.

@@ -7,27 +7,34 @@ use zkonnx_circuits::plan::PlanOptions;
 use zkonnx_circuits::program::Tensor;
 use zkonnx_verifier::{InputVisibility, Receipt, VerifyingKey, verify};
 
+use super::Session;
+use super::answer::Answer;
 use super::args::DemoArgs;
 use super::style::{bytes, seconds};
 use super::values::argmax;
-use super::{Answer, Session};
 use crate::artifact::hex;
 use crate::error::Error;
-use crate::files;
 use crate::input::{InputError, Samples, read_inputs_from};
 use crate::keys::Keys;
 use crate::measure::{peak_rss_bytes, timed};
 use crate::model::Model;
 use crate::prover::{How, prove};
+use crate::{files, places};
 
 /// The model of `models/digits_mlp`, so that the demonstration needs no files.
 const MODEL: &[u8] = include_bytes!("../../../models/digits_mlp/qdq_u8s8_per_tensor.onnx");
 /// Its test split, with labels.
 const SAMPLES: &[u8] = include_bytes!("../../../models/digits_mlp/samples.npz");
+/// Names of the files that are kept.
+const RECEIPT: &str = "receipt";
+const KEY: &str = "vk";
 /// Width and height of a digit.
 const SIDE: usize = 8;
 
 pub(super) fn demo(args: &DemoArgs, session: &Session) -> Result<Answer, Error> {
+    if let Some(folder) = &args.output {
+        places::check_folder(folder, &[RECEIPT, KEY], &[])?;
+    }
     let model = Model::import(Path::new("the built-in model"), MODEL)?;
     let samples = samples(&model)?;
     let available = samples.len();
@@ -71,8 +78,8 @@ pub(super) fn demo(args: &DemoArgs, session: &Session) -> Result<Answer, Error> 
     verdict.map_err(Error::SelfCheck)?;
     if let Some(folder) = &args.output {
         files::create_folder(folder)?;
-        files::write(&folder.join("receipt"), &receipt)?;
-        files::write(&folder.join("vk"), &vk)?;
+        files::write(&folder.join(RECEIPT), &receipt)?;
+        files::write(&folder.join(KEY), &vk)?;
     }
     let digit = proved.inferences[0]
         .trace

@@ -5,13 +5,17 @@ use std::path::Path;
 use serde_json::{Value, json};
 use zkonnx_verifier::{Claim, Params, PortSpec, Receipt, VerifyingKey, cost};
 
+use super::Session;
+use super::answer::Answer;
 use super::args::InspectArgs;
 use super::style::bytes;
-use super::values::{claim_json, claim_text, nodes_text, tail_json, tail_text, type_name};
-use super::{Answer, Session};
+use super::values::{
+    claim_json, claim_text, nodes_json, nodes_text, quantization_json, tail_json, tail_text,
+    type_name,
+};
 use crate::artifact::{Kind, MAX_MODEL_BYTES, hex};
 use crate::error::Error;
-use crate::keys::{self, visibility_name};
+use crate::keys::{self, Manifest, ManifestPort, visibility_name};
 use crate::model::Model;
 use crate::{files, model};
 
@@ -70,7 +74,7 @@ pub(super) fn inspect(args: &InspectArgs, _session: &Session) -> Result<Answer, 
         }
     };
     json["kind"] = json!(kind.name());
-    json["bytes"] = json!(read.len());
+    json["file_bytes"] = json!(read.len());
     let what = if kind == Kind::Model {
         "an ONNX model".to_owned()
     } else {
@@ -135,7 +139,7 @@ fn verifying_key(key: &VerifyingKey) -> (Value, String) {
     let json = json!({
         "vk_id": hex(key.id()),
         "program_id": hex(key.program_id()),
-        "input": visibility_name(layout.visibility()),
+        "visibility": visibility_name(layout.visibility()),
         "inputs": ports_json(layout.inputs()),
         "outputs": ports_json(layout.outputs()),
         "k": circuit.k(),
@@ -153,7 +157,7 @@ fn program(program: &zkonnx_circuits::program::Program) -> (Value, String) {
             "name": port.name,
             "dtype": format!("{:?}", fact.dtype).to_lowercase(),
             "shape": fact.shape,
-            "quantization": port.quantization.as_ref().map(ToString::to_string),
+            "quantization": quantization_json(port.quantization.as_ref()),
         })
     };
     let listing = program.to_string();
@@ -161,7 +165,7 @@ fn program(program: &zkonnx_circuits::program::Program) -> (Value, String) {
         "program_id": hex(&program.id()),
         "inputs": program.inputs().iter().map(port).collect::<Vec<_>>(),
         "outputs": program.outputs().iter().map(port).collect::<Vec<_>>(),
-        "nodes": program.nodes().len(),
+        "node_count": program.nodes().len(),
         "listing": listing,
     });
     (json, listing)
@@ -190,7 +194,30 @@ fn folder(path: &Path) -> Result<Answer, Error> {
         bytes(manifest.vk_bytes),
     );
     text.push_str(&nodes_text(&manifest.not_proved()));
-    let mut json = json!(manifest);
+    let mut json = manifest_json(&manifest);
     json["kind"] = json!("keys");
     Ok(Answer::yes(json, text))
+}
+
+/// What a folder of keys says of itself, in the words of the other answers.
+pub(super) fn manifest_json(manifest: &Manifest) -> Value {
+    let ports = |ports: &[ManifestPort]| -> Value {
+        let port = |port: &ManifestPort| json!({"name": port.name, "dtype": port.dtype, "shape": port.shape});
+        ports.iter().map(port).collect()
+    };
+    json!({
+        "setup_version": manifest.version,
+        "program_id": manifest.program_id,
+        "vk_id": manifest.vk_id,
+        "visibility": manifest.input,
+        "k": manifest.k,
+        "inputs": ports(&manifest.inputs),
+        "outputs": ports(&manifest.outputs),
+        "program_bytes": manifest.program_bytes,
+        "program_digest": manifest.program_digest,
+        "pk_bytes": manifest.pk_bytes,
+        "vk_bytes": manifest.vk_bytes,
+        "vk_digest": manifest.vk_digest,
+        "not_proved": nodes_json(&manifest.not_proved()),
+    })
 }

@@ -1,13 +1,20 @@
 //! `zkonnx mock`: the constraints of the circuit on an input, without a proof.
 
-use halo2_proofs::dev::{FailureLocation, MockProver, VerifyFailure};
+use ff::Field;
+use halo2_proofs::dev::{FailureLocation, MockProver, VerifyFailure, metadata};
+use halo2_proofs::plonk::Any;
 use serde_json::json;
-use zkonnx_circuits::circuit::with_chips;
+use zkonnx_circuits::circuit::{Assembly, with_chips};
 use zkonnx_circuits::compile::{Compiled, Inference, InferenceError, compile};
+use zkonnx_circuits::plan::Cell;
+use zkonnx_circuits::program::Port;
+use zkonnx_verifier::{CONTEXT_ELEMENTS, InputVisibility};
 
+use super::Session;
+use super::answer::Answer;
 use super::args::MockArgs;
-use super::values::{contexts, load_model, load_samples};
-use super::{Answer, Session};
+use super::style::plain;
+use super::values::{contexts, load_model_to_plan, load_samples};
 use crate::artifact::{hex, read_claim};
 use crate::error::{Error, Exit};
 
@@ -15,8 +22,15 @@ use crate::error::{Error, Exit};
 const LISTED: usize = 20;
 
 pub(super) fn mock(args: &MockArgs, session: &Session) -> Result<Answer, Error> {
-    let model = load_model(&args.model)?;
-    let samples = load_samples(&model.program, &args.input)?;
+    let model = load_model_to_plan(&args.model)?;
+    let samples = load_samples(&model.program, &args.input, session)?;
+    if args.claim.is_some() && samples.len() > 1 {
+        return Err(Error::TooManySamples {
+            got: samples.len(),
+            max: 1,
+            place: "with --claim",
+        });
+    }
     let contexts = contexts(&args.context, samples.len())?;
     session.progress.step("planning the circuit");
     let compiled = compile(
@@ -56,7 +70,7 @@ pub(super) fn mock(args: &MockArgs, session: &Session) -> Result<Answer, Error> 
         text.push_str(&format!(
             "{} {}: {}\n",
             session.style.bad("fails"),
-            failure.node,
+            plain(&failure.place),
             failure.what
         ));
     }
@@ -74,7 +88,7 @@ pub(super) fn mock(args: &MockArgs, session: &Session) -> Result<Answer, Error> 
         count => format!("{count} constraints do not hold\n"),
     });
     let listed = failures.iter().map(
-        |failure| json!({"node": failure.node, "constraint": failure.what, "row": failure.row}),
+        |failure| json!({"node": failure.node, "place": failure.place, "constraint": failure.what, "row": failure.row}),
     );
     let json = json!({
         "satisfied": failures.is_empty(),
@@ -82,20 +96,20 @@ pub(super) fn mock(args: &MockArgs, session: &Session) -> Result<Answer, Error> 
         "samples": samples,
         "failures": listed.collect::<Vec<_>>(),
     });
-    Ok(Answer {
-        json,
-        text,
-        exit: if failures.is_empty() {
-            Exit::Yes
-        } else {
-            Exit::No
-        },
-    })
+    let exit = if failures.is_empty() {
+        Exit::Yes
+    } else {
+        Exit::No
+    };
+    Ok(Answer::new(json, text, exit))
 }
 
 /// A constraint that does not hold.
 struct Failure {
-    node: String,
+    /// The node that states it, if one does.
+    node: Option<String>,
+    /// That node, or the input or output whose values are tied to the claim, for people.
+    place: String,
     what: String,
     row: Option<usize>,
 }
@@ -122,7 +136,8 @@ fn check(
             .map(|failure| describe(compiled, failure))
             .collect(),
         Err(error) => vec![Failure {
-            node: "circuit".to_owned(),
+            node: None,
+            place: "circuit".to_owned(),
             what: error.to_string(),
             row: None,
         }],
@@ -141,23 +156,92 @@ fn describe(compiled: &Compiled, failure: &VerifyFailure) -> Failure {
             location,
         } => (format!("lookup {lookup_index}"), Some(location)),
         VerifyFailure::Permutation { column, location } => {
-            (format!("copy in {column:?}"), Some(location))
+            (format!("copy in {column}"), Some(location))
         }
         other => (other.to_string(), None),
     };
     let row = location.map(|location| match location {
-        FailureLocation::InRegion { offset, .. } => *offset,
+        FailureLocation::InRegion { offset, .. } => first_row(&compiled.assembly) + offset,
         FailureLocation::OutsideRegion { row } => *row,
     });
+    let public = match failure {
+        VerifyFailure::Permutation { column, .. } => {
+            row.and_then(|row| public(compiled, column, row))
+        }
+        _ => None,
+    };
     let node = row.and_then(|row| compiled.assembly.layout.rows.get(row));
     let node = node.and_then(|row| compiled.program.nodes().get(row.node as usize));
-    let node = node.map_or("inputs and outputs".to_owned(), |node| {
-        format!("node `{}`", node.name)
-    });
-    let place = row.map_or(String::new(), |row| format!(", row {row}"));
+    // A copy of the claim is no statement of the node whose row has room for it.
+    let node = node
+        .filter(|_| public.is_none())
+        .map(|node| node.name.clone());
+    let place = match (public, &node) {
+        (Some(element), _) => public_name(compiled, element),
+        (None, Some(name)) => format!("node `{name}`"),
+        (None, None) => "inputs and outputs".to_owned(),
+    };
+    let at = row.map_or(String::new(), |row| format!(", row {row}"));
     Failure {
         node,
-        what: format!("{}{place}", what.replace('\n', " ")),
+        place,
+        what: format!("{}{at}", what.replace('\n', " ")),
         row,
     }
+}
+
+/// The first row that holds anything: halo2 counts the rows of its only region from there.
+fn first_row(assembly: &Assembly) -> usize {
+    let advice = assembly.assigned.iter().map(|cell| cell.row as usize);
+    let fixed = assembly.fixed.iter().filter_map(|column| {
+        let mut values = column.iter();
+        values.position(|value| !bool::from(value.is_zero()))
+    });
+    advice.chain(fixed).min().unwrap_or(0)
+}
+
+/// The element of the claim that a cell under the permutation holds: one of the instance column, or a cell that is
+/// copied to or from the one that is tied to it.
+fn public(compiled: &Compiled, column: &metadata::Column, row: usize) -> Option<usize> {
+    if *column == metadata::Column::from((Any::Instance, 0)) {
+        return Some(row);
+    }
+    let is_this = |cell: &Cell| {
+        cell.row as usize == row
+            && *column == metadata::Column::from((Any::Advice, cell.column as usize))
+    };
+    let copies = &compiled.assembly.copies;
+    let original = copies.iter().find(|(copy, _)| is_this(copy));
+    let original = original.map(|(_, original)| *original);
+    let tied = |cell: &Cell| {
+        let copied_from = copies.iter().find(|(copy, _)| copy == cell);
+        let root = copied_from.map_or(*cell, |(_, original)| *original);
+        is_this(cell) || is_this(&root) || original == Some(root)
+    };
+    let mut public = compiled.assembly.public.iter();
+    let (_, element) = public.find(|(cell, _)| tied(cell))?;
+    Some(*element as usize)
+}
+
+/// What an element of a claim is of: the context, an input or an output.
+fn public_name(compiled: &Compiled, element: usize) -> String {
+    let (program, layout) = (&compiled.program, &compiled.public);
+    let named = |kind: &'static str, ports: &[Port]| {
+        let name = move |port: &Port| format!("{kind} `{}`", port.name);
+        ports.iter().map(name).collect::<Vec<_>>()
+    };
+    let mut names = match layout.visibility() {
+        InputVisibility::Public => named("input", program.inputs()),
+        InputVisibility::Private => Vec::new(),
+    };
+    names.extend(named("output", program.outputs()));
+    let mut end = CONTEXT_ELEMENTS;
+    for (port, name) in layout.public_ports().zip(names) {
+        let start = end;
+        end += port.element_count();
+        if (start..end).contains(&element) {
+            return name;
+        }
+    }
+    "the context".to_owned()
 }

@@ -1,9 +1,11 @@
 //! The command line.
 //!
 //! Every command answers with a text for people or, with `--json`, with one object for programs, both on stdout.
-//! Progress and errors go to stderr, an error in one line wherever one line can say it. The exit code is 0 for done or
-//! yes, 1 for a valid question answered no, 2 for bad input or usage, 3 for a failure of this program or the machine.
+//! Progress, warnings and errors go to stderr, an error in one line wherever one line can say it. The exit code is 0
+//! for done or yes, 1 for a valid question answered no, 2 for bad input or usage, 3 for a failure of this program or the
+//! machine.
 
+mod answer;
 mod args;
 mod check;
 mod demo;
@@ -18,35 +20,23 @@ mod style;
 mod values;
 mod verify;
 
+use std::cell::RefCell;
 use std::io::Write;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use serde_json::{Value, json};
 
 use crate::cache::Cache;
 use crate::error::{Error, Exit};
 use crate::progress::Progress;
+use answer::{Answer, Warning};
 use args::{Cli, Command};
 use style::Style;
 
-/// What a command found out.
-#[derive(Debug)]
-pub(crate) struct Answer {
-    json: Value,
-    text: String,
-    exit: Exit,
-}
-
-impl Answer {
-    fn yes(json: Value, text: String) -> Self {
-        Self {
-            json,
-            text,
-            exit: Exit::Yes,
-        }
-    }
-}
+/// Whether the answer is JSON, for a panic, which has nothing else to ask.
+static JSON: AtomicBool = AtomicBool::new(false);
 
 /// What all commands share.
 #[derive(Debug)]
@@ -54,12 +44,24 @@ pub(crate) struct Session {
     cache: Cache,
     progress: Progress,
     style: Style,
+    warnings: RefCell<Vec<Warning>>,
+}
+
+impl Session {
+    /// Says something that the caller may not have meant, when the command is done.
+    fn warn(&self, warning: Warning) {
+        self.warnings.borrow_mut().push(warning);
+    }
 }
 
 /// Parses the command line, does what it says, and answers.
 pub fn main() -> ExitCode {
+    JSON.store(asks_for_json(), Ordering::Relaxed);
     install_panic_hook();
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return ExitCode::from(usage(&error) as u8),
+    };
     let session = Session {
         cache: cli.cache.clone().map_or_else(Cache::of_user, Cache::at),
         progress: if cli.quiet {
@@ -68,24 +70,31 @@ pub fn main() -> ExitCode {
             Progress::stderr()
         },
         style: Style::of_stdout(cli.json),
+        warnings: RefCell::default(),
     };
     let answer = execute(&cli.command, &session);
     session.progress.clear();
+    let warnings = session.warnings.take();
+    warnings.iter().for_each(warn);
+    let name = Some(cli.command.name());
     let exit = match answer {
         Ok(answer) => {
             let text = if cli.json {
-                line(&answer.json)
+                line(&answer::framed(name, answer.exit, &warnings, answer.json))
             } else {
                 answer.text
             };
-            print(&text).map_or_else(|error| complain(&error), |()| answer.exit)
+            let printed = print(&text);
+            answer.errors.iter().for_each(|error| {
+                complain(error);
+            });
+            printed.map_or_else(|error| complain(&error), |()| answer.exit)
         }
         Err(error) => {
             if cli.json {
+                let body = answer::error_json(&error);
                 // The line on stderr says it already, so a broken stdout changes nothing.
-                let _ = print(&line(
-                    &json!({"error": error.to_string(), "exit_code": error.exit() as u8}),
-                ));
+                let _ = print(&line(&answer::framed(name, error.exit(), &warnings, body)));
             }
             complain(&error)
         }
@@ -104,7 +113,7 @@ fn execute(command: &Command, session: &Session) -> Result<Answer, Error> {
         Command::Inspect(args) => inspect::inspect(args, session),
         Command::Quantize(args) => quantize::quantize(args, session),
         Command::Demo(args) => demo::demo(args, session),
-        Command::Ops(args) => Ok(ops::ops(args)),
+        Command::Ops(args) => ops::ops(args),
     }
 }
 
@@ -112,21 +121,62 @@ fn execute(command: &Command, session: &Session) -> Result<Answer, Error> {
 /// ask many questions and would otherwise start a process for each.
 pub fn answer(arguments: &[String]) -> (Exit, Value) {
     let named = std::iter::once("zkonnx").chain(arguments.iter().map(String::as_str));
-    let failed =
-        |exit: Exit, error: String| (exit, json!({"error": error, "exit_code": exit as u8}));
     let cli = match Cli::try_parse_from(named) {
         Ok(cli) => cli,
-        Err(error) => return failed(Exit::BadInput, error.to_string()),
+        Err(error) => {
+            let text = error.render().to_string();
+            let exit = exit_of(&error);
+            return (exit, answer::usage_json(None, exit, &text));
+        }
     };
     let session = Session {
         cache: cli.cache.clone().map_or_else(Cache::of_user, Cache::at),
         progress: Progress::hidden(),
         style: Style::of_stdout(true),
+        warnings: RefCell::default(),
     };
-    match execute(&cli.command, &session) {
+    let (exit, body) = match execute(&cli.command, &session) {
         Ok(answer) => (answer.exit, answer.json),
-        Err(error) => failed(error.exit(), error.to_string()),
+        Err(error) => (error.exit(), answer::error_json(&error)),
+    };
+    let warnings = session.warnings.take();
+    let name = Some(cli.command.name());
+    (exit, answer::framed(name, exit, &warnings, body))
+}
+
+/// Whether `--json` is among the options, for command lines that cannot be parsed.
+fn asks_for_json() -> bool {
+    let options = std::env::args_os().skip(1).take_while(|arg| arg != "--");
+    options.into_iter().any(|arg| arg == "--json")
+}
+
+/// Help and the version are what was asked for; anything else is wrong usage.
+fn exit_of(error: &clap::Error) -> Exit {
+    if error.use_stderr() {
+        Exit::BadInput
+    } else {
+        Exit::Yes
     }
+}
+
+/// Help and the version, as asked for; or what is wrong with the command line.
+fn usage(error: &clap::Error) -> Exit {
+    let exit = exit_of(error);
+    if !JSON.load(Ordering::Relaxed) {
+        return error.print().map_or(Exit::Failure, |()| exit);
+    }
+    let commands = Cli::command();
+    let mut arguments = std::env::args_os().skip(1);
+    let name = arguments.find_map(|arg| {
+        let mut known = commands.get_subcommands();
+        known.find(|c| c.get_name() == arg).map(|c| c.get_name())
+    });
+    let text = error.render().to_string();
+    let printed = print(&line(&answer::usage_json(name, exit, &text)));
+    if exit != Exit::Yes {
+        let _ = write!(std::io::stderr(), "{text}");
+    }
+    printed.map_or_else(|error| complain(&error), |()| exit)
 }
 
 fn line(json: &Value) -> String {
@@ -144,8 +194,15 @@ fn print(text: &str) -> Result<(), Error> {
 
 fn complain(error: &Error) -> Exit {
     let style = Style::of_stderr();
-    let _ = writeln!(std::io::stderr(), "{} {error}", style.bad("error:"));
+    let text = style::plain_lines(&error.to_string());
+    let _ = writeln!(std::io::stderr(), "{} {text}", style.bad("error:"));
     error.exit()
+}
+
+fn warn(warning: &Warning) {
+    let style = Style::of_stderr();
+    let text = style::plain(&warning.message);
+    let _ = writeln!(std::io::stderr(), "{} {text}", style.bold("warning:"));
 }
 
 /// A panic is a defect of this program: one line, and the exit code for that.
@@ -158,11 +215,15 @@ fn install_panic_hook() {
             .payload_as_str()
             .unwrap_or("unknown cause")
             .replace('\n', " ");
-        let _ = writeln!(
-            std::io::stderr(),
-            "error: internal error: {what}{}; please report it with the command and the files",
+        let message = format!(
+            "internal error: {what}{}; please report it with the command and the files",
             place.unwrap_or_default()
         );
+        if JSON.load(Ordering::Relaxed) {
+            let body = json!({"error": {"kind": "internal", "message": message}});
+            let _ = print(&line(&answer::framed(None, Exit::Failure, &[], body)));
+        }
+        let _ = writeln!(std::io::stderr(), "error: {message}");
         std::process::exit(Exit::Failure as i32);
     }));
 }

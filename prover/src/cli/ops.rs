@@ -5,8 +5,9 @@
 use serde_json::json;
 use zkonnx_circuits::onnx::{Supported, supported};
 
-use super::Answer;
+use super::answer::Answer;
 use super::args::OpsArgs;
+use crate::error::Error;
 
 const PREFACE: &str = "\
 # Operators
@@ -20,7 +21,7 @@ In QDQ form a float operator stands between DequantizeLinear and QuantizeLinear,
 integers around it. A scale has to be constant: DynamicQuantizeLinear is refused, as are models that it is in.
 ";
 
-pub(super) fn ops(args: &OpsArgs) -> Answer {
+pub(super) fn ops(args: &OpsArgs) -> Result<Answer, Error> {
     let all = supported();
     let json = json!({
         "operators": all.iter().map(|op| json!({
@@ -38,7 +39,7 @@ pub(super) fn ops(args: &OpsArgs) -> Answer {
     } else {
         listing(&all)
     };
-    Answer::yes(json, text)
+    Ok(Answer::yes(json, text))
 }
 
 fn opsets(op: &Supported) -> String {

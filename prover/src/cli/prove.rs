@@ -5,26 +5,35 @@ use std::path::Path;
 use serde_json::{Value, json};
 use zkonnx_circuits::program::Tensor;
 
+use super::Session;
+use super::answer::Answer;
 use super::args::{EngineArg, ProveArgs};
+use super::run::samples_text;
 use super::style::{bytes, seconds};
 use super::values::{
     contexts, float_outputs, float_text, floats_json, load_model, load_samples, output_text,
     outputs_json, tail_json, tail_text,
 };
-use super::{Answer, Session};
 use crate::artifact::hex;
 use crate::error::Error;
-use crate::files;
 use crate::keys::{Keys, visibility_name};
 use crate::measure::{peak_rss_bytes, timed};
 use crate::model::Model;
 use crate::prover::{Engine, How, Proved, prove as prove_inferences};
+use crate::{files, places};
 
 pub(super) fn prove(args: &ProveArgs, session: &Session) -> Result<Answer, Error> {
+    let inputs: Vec<&Path> = std::iter::once(&args.model)
+        .chain(&args.keys)
+        .chain(&args.input.input)
+        .map(|path| path.as_path())
+        .collect();
+    places::check(std::slice::from_ref(&args.output), &inputs)?;
+    applicable(args)?;
     session.progress.step("importing");
     let model = load_model(&args.model)?;
     // Before minutes of work for what then does not fit.
-    let samples = load_samples(&model.program, &args.input)?;
+    let samples = load_samples(&model.program, &args.input, session)?;
     let contexts = contexts(&args.context, samples.len())?;
     let inputs: Vec<&[Tensor]> = samples.iter().collect();
     let (keys, keys_cpu_s) = timed(|| keys(args, &model, session));
@@ -56,17 +65,21 @@ pub(super) fn prove(args: &ProveArgs, session: &Session) -> Result<Answer, Error
         load_cpu_s,
         &args.output,
     );
-    let mut text = String::new();
-    for inference in &proved.inferences {
+    let texts = proved.inferences.iter().map(|inference| {
         let outputs = inference.trace.outputs();
         let floats = float_outputs(&model, &outputs);
         let pairs = keys.compiled.program.outputs().iter().zip(outputs);
-        pairs.for_each(|(port, tensor)| text.push_str(&output_text(port, tensor)));
-        floats
-            .iter()
-            .for_each(|output| text.push_str(&float_text(output)));
+        let mut text: String = pairs
+            .map(|(port, tensor)| output_text(port, tensor))
+            .collect();
+        text.extend(floats.iter().map(float_text));
         text.push_str(&format!("claim   {}\n", hex(&inference.claim.digest())));
-    }
+        text
+    });
+    let mut text = match texts.collect::<Vec<_>>().as_slice() {
+        [one] => one.clone(),
+        several => samples_text(several),
+    };
     text.push_str(&format!(
         "{} {} ({}), proved in {} and verified in {} of CPU{}\n",
         session.style.good("receipt"),
@@ -83,14 +96,36 @@ pub(super) fn prove(args: &ProveArgs, session: &Session) -> Result<Answer, Error
     Ok(Answer::yes(json, text))
 }
 
+/// The folder whose keys are used, if any.
+fn folder(args: &ProveArgs) -> Option<&Path> {
+    let model = args.model.is_dir().then_some(args.model.as_path());
+    args.keys.as_deref().or(model)
+}
+
+/// Refuses options that would change nothing.
+fn applicable(args: &ProveArgs) -> Result<(), Error> {
+    if let (Some(folder), Some(option)) = (folder(args), args.plan.given()) {
+        return Err(Error::NotApplicable {
+            option,
+            why: format!(
+                "the circuit of the keys in {} is planned already; leave it out, or give it to `zkonnx setup`",
+                folder.display()
+            ),
+        });
+    }
+    if matches!(args.engine, EngineArg::Stock) && args.max_memory.is_some() {
+        return Err(Error::NotApplicable {
+            option: "--max-memory",
+            why: "the stock prover knows no limit; leave out --engine stock".into(),
+        });
+    }
+    Ok(())
+}
+
 /// The keys of a folder, or fresh ones.
 fn keys(args: &ProveArgs, model: &Model, session: &Session) -> Result<Keys, Error> {
     let visibility = args.visibility.visibility();
-    let folder = args
-        .keys
-        .as_deref()
-        .or_else(|| args.model.is_dir().then_some(args.model.as_path()));
-    let Some(folder) = folder else {
+    let Some(folder) = folder(args) else {
         return Keys::generate(
             model.program.clone(),
             visibility,
@@ -148,10 +183,10 @@ fn answer_json(
         .collect();
     let first = claims.first().cloned().unwrap_or_default();
     json!({
-        "receipt": output.display().to_string(),
+        "output": output.display().to_string(),
         "program_id": hex(&keys.compiled.program_id),
         "vk_id": hex(keys.verifying.id()),
-        "input": visibility_name(keys.verifying.layout().visibility()),
+        "visibility": visibility_name(keys.verifying.layout().visibility()),
         "k": keys.verifying.circuit().k(),
         "claim_digest": first["claim_digest"],
         "outputs": first["outputs"],

@@ -1,6 +1,6 @@
 //! `zkonnx quantize`: a float model and samples become a quantized model that can be proved.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
@@ -10,14 +10,15 @@ use zkonnx_circuits::onnx::quantize::{
     quantize as quantize_model,
 };
 
+use super::Session;
+use super::answer::Answer;
 use super::style::{bytes, table};
 use super::values::{nodes_json, nodes_text};
-use super::{Answer, Session};
 use crate::artifact::{Kind, MAX_MODEL_BYTES, hex};
 use crate::error::Error;
-use crate::files;
 use crate::input::{InputError, Inputs, SampleError, read_inputs};
 use crate::numpy::{Array, Elements};
+use crate::{files, places};
 
 #[derive(Debug, Args)]
 pub(crate) struct QuantizeArgs {
@@ -74,6 +75,11 @@ fn parse_method(text: &str) -> Result<Method, String> {
 }
 
 pub(super) fn quantize(args: &QuantizeArgs, session: &Session) -> Result<Answer, Error> {
+    let read: Vec<&Path> = std::iter::once(&args.model)
+        .chain(&args.calibrate)
+        .map(PathBuf::as_path)
+        .collect();
+    places::check(std::slice::from_ref(&args.output), &read)?;
     let model = files::read(&args.model, MAX_MODEL_BYTES, "a model")?;
     let got = Kind::of(&model);
     if got != Kind::Model {
@@ -142,7 +148,7 @@ fn answer(
     ));
     let json = json!({
         "output": args.output.display().to_string(),
-        "bytes": quantized.model.len(),
+        "model_bytes": quantized.model.len(),
         "program_id": id,
         "samples": samples,
         "layers": quantized.layers.iter().map(layer_json).collect::<Vec<_>>(),

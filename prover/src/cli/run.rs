@@ -1,27 +1,36 @@
 //! `zkonnx run`: the integer execution, without a proof.
 
+use std::path::{Path, PathBuf};
+
 use serde_json::{Value, json};
 use zkonnx_circuits::compile::claim;
 use zkonnx_circuits::program::{DataType, Program, Tensor, TensorId, Trace};
 use zkonnx_verifier::Claim;
 
+use super::Session;
+use super::answer::Answer;
 use super::args::RunArgs;
+use super::style::plain;
 use super::values::{
     argmax, contexts, float_outputs, float_text, floats_json, load_model, load_samples,
-    output_text, outputs_json, tail_json, tail_text,
+    note_warning, output_text, outputs_json, tail_json, tail_text,
 };
-use super::{Answer, Session};
 use crate::artifact::hex;
 use crate::error::Error;
 use crate::files;
-use crate::input::Samples;
+use crate::input::{InputNote, Samples};
 use crate::model::Model;
 use crate::numpy::{Array, Elements, write_npz};
+use crate::places;
+
+/// Samples whose outputs are shown to people.
+const SAMPLES_SHOWN: usize = 10;
 
 pub(super) fn run(args: &RunArgs, session: &Session) -> Result<Answer, Error> {
+    places::check(&outputs(args), &inputs(args))?;
     let model = load_model(&args.model)?;
     let program = &model.program;
-    let samples = load_samples(program, &args.input)?;
+    let samples = load_samples(program, &args.input, session)?;
     let contexts = contexts(&args.context, samples.len())?;
     if args.claim.is_some() && samples.len() > 1 {
         return Err(Error::TooManySamples {
@@ -66,16 +75,19 @@ pub(super) fn run(args: &RunArgs, session: &Session) -> Result<Answer, Error> {
         text.push_str(&format!("program {}\n", hex(&program.id())));
         text.push_str(&format!("claim   {}\n", hex(&results.claims[0].digest())));
     } else {
+        text.push_str(&samples_text(&results.texts));
         text.push_str(&format!(
             "{} samples executed\nprogram {}\n",
             samples.len(),
             hex(&program.id())
         ));
     }
+    unused_labels(program, &samples, session);
     for (output, right, count) in &accuracy {
         let share = 100.0 * *right as f64 / *count as f64;
         text.push_str(&format!(
-            "labels  {output}: {right} of {count} right ({share:.1} %)\n"
+            "labels  {}: {right} of {count} right ({share:.1} %)\n",
+            plain(output)
         ));
     }
     text.push_str(&tail_text(&model));
@@ -90,6 +102,53 @@ pub(super) fn run(args: &RunArgs, session: &Session) -> Result<Answer, Error> {
         "not_proved": tail_json(&model),
     });
     Ok(Answer::yes(json, text))
+}
+
+fn outputs(args: &RunArgs) -> Vec<PathBuf> {
+    args.dump_tensors
+        .iter()
+        .chain(&args.claim)
+        .cloned()
+        .collect()
+}
+
+fn inputs(args: &RunArgs) -> Vec<&Path> {
+    let inputs = args.input.input.iter().map(PathBuf::as_path);
+    std::iter::once(args.model.as_path())
+        .chain(inputs)
+        .collect()
+}
+
+/// The outputs of the first samples of several.
+pub(super) fn samples_text(texts: &[String]) -> String {
+    let mut text = String::new();
+    for (number, one) in texts.iter().take(SAMPLES_SHOWN).enumerate() {
+        text.push_str(&format!("sample {number}\n{one}"));
+    }
+    if texts.len() > SAMPLES_SHOWN {
+        let more = texts.len() - SAMPLES_SHOWN;
+        text.push_str(&format!(
+            "… and {more} more samples, all of them with --json\n"
+        ));
+    }
+    text
+}
+
+/// Says which labels were compared with nothing.
+fn unused_labels(program: &Program, samples: &Samples, session: &Session) {
+    let outputs = program.outputs();
+    let used = |label: &str| {
+        outputs.len() == 1 && label == "y"
+            || outputs
+                .iter()
+                .any(|port| label == format!("y_{}", port.name))
+    };
+    for array in samples.label_names().filter(|label| !used(label)) {
+        session.warn(note_warning(&InputNote::Labels {
+            array: array.to_owned(),
+            why: "the model has no output of that name",
+        }));
+    }
 }
 
 /// What is shown of each sample.

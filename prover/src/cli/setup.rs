@@ -2,17 +2,21 @@
 
 use serde_json::json;
 
+use super::Session;
+use super::answer::Answer;
 use super::args::SetupArgs;
+use super::inspect::manifest_json;
 use super::style::{bytes, seconds};
-use super::values::{load_model, tail_text};
-use super::{Answer, Session};
+use super::values::{load_model_to_plan, tail_text};
 use crate::error::Error;
-use crate::keys::Keys;
+use crate::keys::{KEY_FILES, Keys};
 use crate::measure::peak_rss_bytes;
+use crate::places;
 
 pub(super) fn setup(args: &SetupArgs, session: &Session) -> Result<Answer, Error> {
+    places::check_folder(&args.output, &KEY_FILES, &[&args.model])?;
     session.progress.step("importing");
-    let model = load_model(&args.model)?;
+    let model = load_model_to_plan(&args.model)?;
     let visibility = args.visibility.visibility();
     let mut keys = Keys::generate(
         model.program.clone(),
@@ -36,7 +40,7 @@ pub(super) fn setup(args: &SetupArgs, session: &Session) -> Result<Answer, Error
         seconds(keys.keygen_cpu_s),
     );
     text.push_str(&tail_text(&model));
-    let mut json = json!(manifest);
+    let mut json = manifest_json(&manifest);
     json["keygen_cpu_s"] = json!(keys.keygen_cpu_s);
     json["peak_rss_bytes"] = json!(peak_rss_bytes());
     json["output"] = json!(args.output.display().to_string());

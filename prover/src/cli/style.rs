@@ -52,6 +52,28 @@ fn wanted() -> bool {
         && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
 }
 
+/// Text of others, such as a name in a model, in one line that does nothing to a terminal: controls, and what reorders
+/// text, are written as escapes.
+pub(crate) fn plain(text: &str) -> String {
+    text.chars().map(escaped).collect()
+}
+
+/// The same with its lines as they are.
+pub(crate) fn plain_lines(text: &str) -> String {
+    let lines: Vec<String> = text.split('\n').map(plain).collect();
+    lines.join("\n")
+}
+
+fn escaped(c: char) -> String {
+    let reorders =
+        matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    if c.is_control() || reorders {
+        c.escape_unicode().to_string()
+    } else {
+        c.to_string()
+    }
+}
+
 /// A number of bytes for people.
 pub(crate) fn bytes(count: u64) -> String {
     match count {
@@ -73,6 +95,10 @@ pub(crate) fn seconds(value: f64) -> String {
 
 /// Rows of cells in columns that are as wide as their widest cell.
 pub(crate) fn table(rows: &[Vec<String>]) -> String {
+    let rows: Vec<Vec<String>> = rows
+        .iter()
+        .map(|row| row.iter().map(|cell| plain(cell)).collect())
+        .collect();
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {
         rows.iter()
@@ -84,7 +110,7 @@ pub(crate) fn table(rows: &[Vec<String>]) -> String {
         .map(|column| width(column).unwrap_or(0))
         .collect();
     let mut out = String::new();
-    for row in rows {
+    for row in &rows {
         let mut line = String::new();
         for (cell, width) in row.iter().zip(&widths) {
             line.push_str(cell);
@@ -112,6 +138,15 @@ mod tests {
             table(&[row(&["a", "bb"]), row(&["ccé", ""])]),
             "a    bb\nccé\n"
         );
+    }
+
+    #[test]
+    fn rejects_names_that_speak_to_the_terminal() {
+        assert_eq!(
+            plain("a\nb\x1b[2J\u{202e}é"),
+            "a\\u{a}b\\u{1b}[2J\\u{202e}é"
+        );
+        assert_eq!(plain_lines("a\nb\r"), "a\nb\\u{d}");
     }
 
     #[test]

@@ -4,13 +4,16 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use zkonnx_circuits::onnx::{TailData, TailError, TailNode, TailTensor};
-use zkonnx_circuits::program::{Port, Program, Quantization, Tensor};
+use zkonnx_circuits::program::{Port, Program, Quantization, Range, Tensor};
 use zkonnx_verifier::{Claim, ClaimInput, TensorData};
 
+use super::Session;
+use super::answer::Warning;
 use super::args::{ContextArgs, InputArgs};
+use super::style::plain;
 use crate::artifact::hex;
 use crate::error::Error;
-use crate::input::{InputError, Samples, read_inputs};
+use crate::input::{InputError, InputNote, Samples, Saturation, read_inputs};
 use crate::keys;
 use crate::model::Model;
 use crate::real::Scale;
@@ -31,8 +34,97 @@ pub(super) fn load_model(path: &Path) -> Result<Model, Error> {
     Model::load(path)
 }
 
+/// A model from a file, for commands that plan its circuit: that of a folder of keys is planned already.
+pub(super) fn load_model_to_plan(path: &Path) -> Result<Model, Error> {
+    if path.is_dir() {
+        keys::load_program(path)?;
+        return Err(Error::PlannedAlready { path: path.into() });
+    }
+    Model::load(path)
+}
+
+/// The samples of all input files, or the one that was chosen. Says what is used otherwise than it may be meant.
+pub(super) fn load_samples(
+    program: &Program,
+    args: &InputArgs,
+    session: &Session,
+) -> Result<Samples, Error> {
+    let samples = read_samples(program, args)?;
+    for note in samples.notes() {
+        session.warn(note_warning(note));
+    }
+    for saturation in samples.saturations() {
+        let mut ports = program.inputs().iter();
+        let port = ports.find(|port| port.name == saturation.input);
+        if let Some(port) = port {
+            session.warn(saturation_warning(&saturation, port, program));
+        }
+    }
+    Ok(samples)
+}
+
+pub(super) fn note_warning(note: &InputNote) -> Warning {
+    let (kind, array) = match note {
+        InputNote::Renamed { array, .. } => ("input_renamed", array),
+        InputNote::Labels { array, .. } => ("labels_unused", array),
+    };
+    let mut facts = serde_json::Map::new();
+    facts.insert("array".into(), json!(array));
+    Warning {
+        kind,
+        message: note.to_string(),
+        facts,
+    }
+}
+
+/// Elements beyond what the integers of an input represent.
+fn saturation_warning(saturation: &Saturation, port: &Port, program: &Program) -> Warning {
+    let Saturation {
+        input,
+        elements,
+        of,
+        values: (least, greatest),
+    } = saturation;
+    let fact = program.fact(port.tensor);
+    let range = Range::of(fact.dtype);
+    let mut facts = serde_json::Map::new();
+    facts.insert("input".into(), json!(input));
+    facts.insert("elements".into(), json!(elements));
+    facts.insert("of".into(), json!(of));
+    facts.insert("least".into(), real_json(*least));
+    facts.insert("greatest".into(), real_json(*greatest));
+    let reals = port.quantization.as_ref().map(|quantization| {
+        let scale = Scale::new(quantization, &fact.shape);
+        let lanes = quantization.scale_bits.len();
+        let stride = fact.len() / lanes.max(1);
+        // With several scales, what the widest of them represents.
+        let ends = |end: i64, pick: fn(f32, f32) -> f32| {
+            let ends = (0..fact.len()).step_by(stride.max(1));
+            ends.map(|index| scale.dequantize(end, index)).reduce(pick)
+        };
+        (ends(range.lo, f32::min), ends(range.hi, f32::max))
+    });
+    let message = match reals {
+        Some((Some(lo), Some(hi))) => {
+            facts.insert("range".into(), json!([real_json(lo), real_json(hi)]));
+            format!(
+                "input `{input}`: {elements} of {of} elements ({least} to {greatest}) lie outside {lo} to {hi}, which \
+                 the model's integers represent, and were set to the nearest end"
+            )
+        }
+        _ => format!(
+            "input `{input}`: {elements} of {of} elements were set to the nearest end of their range"
+        ),
+    };
+    Warning {
+        kind: "saturated",
+        message,
+        facts,
+    }
+}
+
 /// The samples of all input files, or the one that was chosen.
-pub(super) fn load_samples(program: &Program, args: &InputArgs) -> Result<Samples, Error> {
+fn read_samples(program: &Program, args: &InputArgs) -> Result<Samples, Error> {
     let names: Vec<&str> = program
         .inputs()
         .iter()
@@ -106,6 +198,32 @@ pub(super) fn argmax(tensor: &Tensor) -> Option<usize> {
     best.filter(|_| vector).map(|(index, _)| index)
 }
 
+/// A real number for programs: JSON has no infinities and no NaN, so they are words.
+pub(super) fn real_json(value: impl Into<f64>) -> Value {
+    let value: f64 = value.into();
+    if value.is_finite() {
+        json!(value)
+    } else if value.is_nan() {
+        json!("NaN")
+    } else if value > 0.0 {
+        json!("Infinity")
+    } else {
+        json!("-Infinity")
+    }
+}
+
+/// Scales and zero points for programs.
+pub(super) fn quantization_json(quantization: Option<&Quantization>) -> Value {
+    quantization.map_or(Value::Null, |quantization| {
+        let scales = quantization.scale_bits.iter();
+        json!({
+            "scale": scales.map(|&bits| real_json(f32::from_bits(bits))).collect::<Vec<_>>(),
+            "zero_point": quantization.zero_point,
+            "axis": quantization.axis,
+        })
+    })
+}
+
 fn reals(tensor: &Tensor, quantization: Option<&Quantization>) -> Option<Vec<f32>> {
     let scale = Scale::new(quantization?, &tensor.shape);
     Some(
@@ -127,7 +245,7 @@ pub(super) fn output_json(port: &Port, tensor: &Tensor) -> Value {
         "values": tensor.data,
     });
     if let Some(reals) = reals(tensor, port.quantization.as_ref()) {
-        value["real"] = json!(reals);
+        value["real"] = reals.into_iter().map(real_json).collect();
     }
     if let Some(index) = argmax(tensor) {
         value["argmax"] = json!(index);
@@ -163,7 +281,7 @@ pub(super) fn output_text(port: &Port, tensor: &Tensor) -> String {
     let largest = argmax(tensor).map_or(String::new(), |index| format!("  (largest at {index})"));
     let mut text = format!(
         "output  {} {} = {}{largest}\n",
-        port.name,
+        plain(&port.name),
         port_type(tensor),
         list(tensor.data.iter().copied())
     );
@@ -191,10 +309,10 @@ pub(super) fn claim_json(claim: &Claim) -> Value {
         ClaimInput::Public(tensors) => tensors.iter().map(data_json).collect(),
     };
     json!({
-        "digest": hex(&claim.digest()),
+        "claim_digest": hex(&claim.digest()),
         "program_id": hex(claim.program_id()),
         "context": hex(claim.context()),
-        "input": input,
+        "inputs": input,
         "outputs": claim.outputs().iter().map(data_json).collect::<Vec<_>>(),
     })
 }
@@ -232,21 +350,26 @@ pub(super) fn tail_text(model: &Model) -> String {
 /// The same for nodes. Operators of unknown domains are named apart: whoever reads a receipt cannot look them up.
 pub(super) fn nodes_text(nodes: &[TailNode]) -> String {
     let (known, unknown): (Vec<_>, Vec<_>) = nodes.iter().partition(|node| node.is_known());
+    let join = |names: Vec<String>| plain(&names.join(", "));
     let mut text = String::new();
     if !known.is_empty() {
-        let names = known.iter().map(|n| format!("{} ({})", n.node, n.op));
+        let names = known
+            .iter()
+            .map(|n| format!("{} ({})", n.node, n.op))
+            .collect();
         text.push_str(&format!(
             "not proved: {}, float arithmetic after the last integer tensor\n",
-            names.collect::<Vec<_>>().join(", ")
+            join(names)
         ));
     }
     if !unknown.is_empty() {
         let names = unknown
             .iter()
-            .map(|n| format!("{} ({}.{})", n.node, n.domain, n.op));
+            .map(|n| format!("{} ({}.{})", n.node, n.domain, n.op))
+            .collect();
         text.push_str(&format!(
             "not proved and unknown: {}; what it computes after the last integer tensor, this program cannot say\n",
-            names.collect::<Vec<_>>().join(", ")
+            join(names)
         ));
     }
     text
@@ -298,7 +421,9 @@ fn float_argmax(tensor: &TailTensor) -> Option<usize> {
 pub(super) fn float_text((name, output): &FloatOutput) -> String {
     let tensor = match output {
         Ok(tensor) => tensor,
-        Err(reason) => return format!("float   {name}: {reason}\n"),
+        Err(reason) => {
+            return format!("float   {}: {}\n", plain(name), plain(&reason.to_string()));
+        }
     };
     let shape: Vec<u32> = tensor.shape.iter().map(|&extent| extent as u32).collect();
     let (kind, values) = match &tensor.data {
@@ -313,7 +438,7 @@ pub(super) fn float_text((name, output): &FloatOutput) -> String {
         float_argmax(tensor).map_or(String::new(), |index| format!("  (largest at {index})"));
     format!(
         "float   {} {kind} = {values}{largest}, not proved\n",
-        tensor.name
+        plain(&tensor.name)
     )
 }
 
@@ -323,7 +448,10 @@ pub(super) fn floats_json(outputs: &[FloatOutput]) -> Value {
         Err(reason) => json!({"name": name, "proved": false, "error": reason.to_string()}),
         Ok(tensor) => {
             let (dtype, values) = match &tensor.data {
-                TailData::Floats(data) => ("f32".to_owned(), json!(data)),
+                TailData::Floats(data) => {
+                    let values: Vec<Value> = data.iter().copied().map(real_json).collect();
+                    ("f32".to_owned(), json!(values))
+                }
                 TailData::Integers(dtype, data) => {
                     (format!("{dtype:?}").to_lowercase(), json!(data))
                 }

@@ -24,6 +24,9 @@ pub enum JsonError {
         /// The names of the model's inputs.
         expected: String,
     },
+    /// Names beside `input_data`, or beside those of the inputs.
+    #[error("the object holds names that the model does not take: {}", .0.join(", "))]
+    Unknown(Vec<String>),
     /// `input_data` has another number of lists than the model has inputs.
     #[error("`input_data` needs one list for each input: expected {expected}, got {got}")]
     Count {
@@ -53,7 +56,15 @@ pub(super) fn read(
 ) -> Result<Vec<(Option<String>, Array)>, JsonError> {
     match serde_json::from_slice(bytes)? {
         Value::Object(object) => {
+            let others = |known: &[&str]| {
+                let keys = object.keys().filter(|key| !known.contains(&key.as_str()));
+                match keys.cloned().collect::<Vec<_>>() {
+                    others if others.is_empty() => Ok(()),
+                    others => Err(JsonError::Unknown(others)),
+                }
+            };
             if let (Some(data), false) = (object.get("input_data"), names.contains(&"input_data")) {
+                others(&["input_data"])?;
                 return input_data(data, names.len());
             }
             let found = names
@@ -65,6 +76,7 @@ pub(super) fn read(
                     expected: names.join(", "),
                 });
             }
+            others(names)?;
             found
                 .into_iter()
                 .map(|(name, value)| Ok((Some(name.to_owned()), tensor(value)?)))

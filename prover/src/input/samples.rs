@@ -1,9 +1,9 @@
 //! Arrays fitted to the inputs of a program: one sample, or several along a leading axis.
 
-use zkonnx_circuits::onnx::{InputError, quantize_input};
+use zkonnx_circuits::onnx::{InputError, quantize_input, saturated};
 use zkonnx_circuits::program::{Fact, Port, Program, Range, Tensor};
 
-use super::Inputs;
+use super::{InputNote, Inputs};
 use crate::numpy::{Array, Elements};
 
 /// Why arrays do not fit a program.
@@ -82,18 +82,39 @@ pub enum Meaning {
     Integers,
 }
 
+/// Real numbers of an input that lie beyond what its integers represent: the nearest end of the range stands for them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Saturation {
+    /// The input.
+    pub input: String,
+    /// How many elements.
+    pub elements: usize,
+    /// Of how many.
+    pub of: usize,
+    /// The smallest and the largest of those elements.
+    pub values: (f32, f32),
+}
+
+/// One sample: its tensors, and what was saturated in them.
+#[derive(Clone, Debug, PartialEq)]
+struct Sample {
+    tensors: Vec<Tensor>,
+    saturations: Vec<Saturation>,
+}
+
 /// Inputs of one or more inferences.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Samples {
-    samples: Vec<Vec<Tensor>>,
+    samples: Vec<Sample>,
     labels: Vec<(String, Vec<i64>)>,
+    notes: Vec<InputNote>,
 }
 
 impl Samples {
     /// The samples of a file.
     pub fn new(program: &Program, inputs: Inputs, meaning: Meaning) -> Result<Self, SampleError> {
         let ports = program.inputs();
-        let mut columns: Vec<Vec<Tensor>> = Vec::with_capacity(ports.len());
+        let mut columns: Vec<Vec<(Tensor, Option<Saturation>)>> = Vec::with_capacity(ports.len());
         for (port, array) in ports.iter().zip(matched(ports, &inputs.arrays)?) {
             let fact = program.fact(port.tensor);
             let column = split(port, fact, array, meaning)?;
@@ -108,22 +129,37 @@ impl Samples {
         }
         let count = columns.first().map_or(0, Vec::len);
         let mut columns: Vec<_> = columns.into_iter().map(Vec::into_iter).collect();
-        let samples = (0..count).map(|_| columns.iter_mut().filter_map(Iterator::next).collect());
-        let samples: Vec<Vec<Tensor>> = samples.collect();
-        let labels = inputs
-            .labels
-            .into_iter()
-            .filter(|(_, labels)| labels.len() == count)
-            .collect();
+        let samples = (0..count).map(|_| {
+            let row = columns.iter_mut().filter_map(Iterator::next);
+            let (tensors, saturations): (_, Vec<_>) = row.unzip();
+            Sample {
+                tensors,
+                saturations: saturations.into_iter().flatten().collect(),
+            }
+        });
+        let samples: Vec<Sample> = samples.collect();
         if samples.is_empty() {
             return Err(SampleError::NoSample);
         }
-        Ok(Self { samples, labels })
+        let mut notes = inputs.notes;
+        let (labels, others): (Vec<_>, Vec<_>) = inputs
+            .labels
+            .into_iter()
+            .partition(|(_, labels)| labels.len() == count);
+        notes.extend(others.into_iter().map(|(array, _)| InputNote::Labels {
+            array,
+            why: "they are not one for each sample",
+        }));
+        Ok(Self {
+            samples,
+            labels,
+            notes,
+        })
     }
 
     /// The inputs of each sample.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &[Tensor]> {
-        self.samples.iter().map(Vec::as_slice)
+        self.samples.iter().map(|sample| sample.tensors.as_slice())
     }
 
     /// Their number, at least one.
@@ -151,7 +187,48 @@ impl Samples {
     /// These samples and then those.
     pub fn append(&mut self, mut other: Self) {
         self.samples.append(&mut other.samples);
-        self.labels.clear();
+        for note in other.notes {
+            if !self.notes.contains(&note) {
+                self.notes.push(note);
+            }
+        }
+        // Labels of some of the samples only would be compared with the wrong ones.
+        self.labels.retain_mut(|(name, labels)| {
+            let same = other.labels.iter().find(|(other, _)| other == name);
+            same.is_some_and(|(_, more)| {
+                labels.extend(more);
+                true
+            })
+        });
+    }
+
+    /// What is used otherwise than it may have been meant.
+    pub fn notes(&self) -> &[InputNote] {
+        &self.notes
+    }
+
+    /// The inputs with elements that were saturated, over all samples.
+    pub fn saturations(&self) -> Vec<Saturation> {
+        let mut all: Vec<Saturation> = Vec::new();
+        for one in self.samples.iter().flat_map(|sample| &sample.saturations) {
+            match all.iter_mut().find(|known| known.input == one.input) {
+                None => all.push(one.clone()),
+                Some(known) => {
+                    known.elements += one.elements;
+                    known.values.0 = known.values.0.min(one.values.0);
+                    known.values.1 = known.values.1.max(one.values.1);
+                }
+            }
+        }
+        for saturation in &mut all {
+            saturation.of *= self.samples.len();
+        }
+        all
+    }
+
+    /// The names of the arrays of labels.
+    pub fn label_names(&self) -> impl Iterator<Item = &str> {
+        self.labels.iter().map(|(name, _)| name.as_str())
     }
 
     /// Labels that the file holds for an output, one for each sample: the array `y_<output>`, or `y` for the only one.
@@ -214,7 +291,7 @@ fn split(
     fact: &Fact,
     array: &Array,
     meaning: Meaning,
-) -> Result<Vec<Tensor>, SampleError> {
+) -> Result<Vec<(Tensor, Option<Saturation>)>, SampleError> {
     let count = sample_count(&array.shape, &fact.shape).ok_or_else(|| SampleError::Shape {
         name: port.name.clone(),
         expected: fact.shape.clone(),
@@ -241,15 +318,26 @@ fn sample(
     fact: &Fact,
     elements: &Elements,
     place: std::ops::Range<usize>,
-) -> Result<Tensor, SampleError> {
+) -> Result<(Tensor, Option<Saturation>), SampleError> {
     let values = match elements {
         Elements::F32(values) => values[place].to_vec(),
         Elements::Int(_, values) if port.quantization.is_none() => {
-            return integers(port, fact, &values[place]);
+            return Ok((integers(port, fact, &values[place])?, None));
         }
         Elements::Int(_, values) => values[place].iter().map(|value| *value as f32).collect(),
     };
-    Ok(quantize_input(port, fact, &values)?)
+    let tensor = quantize_input(port, fact, &values)?;
+    let beyond = saturated(port, fact, &values);
+    let pick = |pick: fn(f32, f32) -> f32| beyond.iter().map(|&i| values[i]).reduce(pick);
+    let saturation = pick(f32::min)
+        .zip(pick(f32::max))
+        .map(|extremes| Saturation {
+            input: port.name.clone(),
+            elements: beyond.len(),
+            of: values.len(),
+            values: extremes,
+        });
+    Ok((tensor, saturation))
 }
 
 fn integers(port: &Port, fact: &Fact, values: &[i64]) -> Result<Tensor, SampleError> {

@@ -33,5 +33,6 @@ fn panicked(cause: &(dyn std::any::Any + Send)) -> (Exit, Value) {
     let text = cause.downcast_ref::<String>().map(String::as_str);
     let text = text.or_else(|| cause.downcast_ref::<&str>().copied());
     let error = format!("panic: {}", text.unwrap_or("unknown cause"));
+    let error = json!({ "kind": "internal", "message": error });
     (Exit::Failure, json!({ "error": error }))
 }
