@@ -16,8 +16,8 @@ use crate::msm::Point;
 /// Bytes that are buffered at a time.
 const BUFFER: usize = 1 << 16;
 
-/// Written in the byte order of the machine, as every number is in the file's own order, little-endian. It names the
-/// cause if a file was damaged by a conversion.
+/// Written little-endian, as every number is, so that a file has the same bytes on every machine. It names the cause if a
+/// file was damaged by a conversion.
 const BYTE_ORDER: u32 = 0x0102_0304;
 
 /// Why a stored file cannot be used.
@@ -57,6 +57,14 @@ pub enum FileError {
     /// The contents do not match the checksum.
     #[error("the file is damaged: its checksum does not match")]
     Checksum,
+    /// The contents are whole and are not the ones whose digest is compiled in.
+    #[error(
+        "the file does not hold the parameters for 2^{k} rows that this program derives: delete it"
+    )]
+    NotPinned {
+        /// Binary logarithm of the number of rows that the file claims.
+        k: u32,
+    },
     /// A number in the file is out of its range.
     #[error("the file holds {what} = {value}, which is out of range")]
     Range {
@@ -90,6 +98,12 @@ fn hasher() -> blake2bp::State {
     blake2bp::Params::new().hash_length(32).to_state()
 }
 
+fn digest(state: &blake2bp::State) -> [u8; 32] {
+    let mut digest = [0; 32];
+    digest.copy_from_slice(state.finalize().as_bytes());
+    digest
+}
+
 /// Writes a file and hashes what it writes.
 pub(crate) struct Writer<W> {
     inner: W,
@@ -105,7 +119,7 @@ impl<W: Write> Writer<W> {
             buffer: Vec::with_capacity(BUFFER + 64),
         };
         writer.bytes(magic)?;
-        writer.bytes(&BYTE_ORDER.to_ne_bytes())?;
+        writer.u32(BYTE_ORDER)?;
         writer.u32(version)?;
         Ok(writer)
     }
@@ -141,12 +155,13 @@ impl<W: Write> Writer<W> {
         self.bytes(&point.y.to_repr())
     }
 
-    /// Appends the checksum and flushes.
-    pub(crate) fn finish(mut self) -> Result<(), FileError> {
+    /// Appends the checksum and flushes. Returns the digest of everything before it.
+    pub(crate) fn finish(mut self) -> Result<[u8; 32], FileError> {
         self.flush()?;
-        self.inner.write_all(self.state.finalize().as_bytes())?;
+        let digest = digest(&self.state);
+        self.inner.write_all(&digest)?;
         self.inner.flush()?;
-        Ok(())
+        Ok(digest)
     }
 }
 
@@ -172,8 +187,7 @@ impl<R: Read> Reader<R> {
         if reader.array::<8>()? != *magic {
             return Err(FileError::Kind { expected: kind });
         }
-        let order = reader.array::<4>()?;
-        if order != BYTE_ORDER.to_ne_bytes() {
+        if reader.u32()? != BYTE_ORDER {
             return Err(FileError::ByteOrder);
         }
         let got = reader.u32()?;
@@ -250,20 +264,21 @@ impl<R: Read> Reader<R> {
         })
     }
 
-    /// Points that the checksum alone vouches for.
+    /// Points that a pinned digest vouches for.
     pub(crate) fn points_unchecked(&mut self, count: usize) -> Result<Vec<Point>, FileError> {
         self.items(count, decode_point)
     }
 
-    /// Checks the checksum.
-    pub(crate) fn finish(mut self) -> Result<(), FileError> {
+    /// Checks the checksum, which finds damage and no intent, and that the file ends there. Returns the digest of
+    /// everything before it, to be compared with one that is pinned.
+    pub(crate) fn finish(mut self) -> Result<[u8; 32], FileError> {
         let mut stored = [0; 32];
         self.inner.read_exact(&mut stored)?;
-        if self.state.finalize().as_bytes() == stored {
-            Ok(())
-        } else {
-            Err(FileError::Checksum)
+        let digest = digest(&self.state);
+        if digest != stored || self.inner.read(&mut [0])? != 0 {
+            return Err(FileError::Checksum);
         }
+        Ok(digest)
     }
 }
 

@@ -133,7 +133,7 @@ pub fn keygen<C: halo2_proofs::plonk::Circuit<Fp>>(
     let sizes = (shape.k, shape.n, shape.usable_rows());
     let (fixed, assembly) = synthesis::fixed(circuit, cs.num_fixed as usize, assembly, sizes)
         .map_err(KeygenError::Synthesis)?;
-    build(params, cs, fixed, assembly, tag)
+    build(params, cs, fixed, assembly.into_mapping(), tag)
 }
 
 /// A cell: column and row.
@@ -144,11 +144,22 @@ pub type Cell = (zkonnx_verifier::cs::Column, usize);
 pub fn keygen_columns(
     params: &Params,
     cs: &ConstraintSystem,
-    mut fixed: Vec<Vec<Fp>>,
+    fixed: Vec<Vec<Fp>>,
     copies: &[(Cell, Cell)],
     tag: Tag,
 ) -> Result<ProvingKey, KeygenError> {
     let shape = Shape::new(cs, params.k())?;
+    let fixed = fixed_columns(cs, &shape, fixed)?;
+    let mapping = mapping(cs, &shape, copies)?;
+    build(params, cs, fixed, mapping, tag)
+}
+
+/// The fixed columns, filled up with zeros.
+pub(crate) fn fixed_columns(
+    cs: &ConstraintSystem,
+    shape: &Shape,
+    mut fixed: Vec<Vec<Fp>>,
+) -> Result<Vec<Vec<Fp>>, KeygenError> {
     let (columns, rows) = (cs.num_fixed as usize, shape.usable_rows());
     if fixed.len() != columns || fixed.iter().any(|column| column.len() > rows) {
         return Err(KeygenError::FixedColumns { columns, rows });
@@ -156,7 +167,17 @@ pub fn keygen_columns(
     fixed
         .iter_mut()
         .for_each(|column| column.resize(shape.n, Fp::ZERO));
-    let mut assembly = assembly(cs, &shape)?;
+    Ok(fixed)
+}
+
+/// The next cell of each cell's cycle.
+pub(crate) fn mapping(
+    cs: &ConstraintSystem,
+    shape: &Shape,
+    copies: &[(Cell, Cell)],
+) -> Result<Vec<u32>, KeygenError> {
+    let rows = shape.usable_rows();
+    let mut assembly = assembly(cs, shape)?;
     for (left, right) in copies {
         if let Some(outside) = [left, right].into_iter().find(|(_, row)| *row >= rows) {
             return Err(NotInPermutation {
@@ -167,7 +188,7 @@ pub fn keygen_columns(
         }
         assembly.copy(*left, *right)?;
     }
-    build(params, cs, fixed, assembly, tag)
+    Ok(assembly.into_mapping())
 }
 
 fn assembly(cs: &ConstraintSystem, shape: &Shape) -> Result<Assembly, KeygenError> {
@@ -181,13 +202,12 @@ fn build(
     params: &Params,
     cs: &ConstraintSystem,
     fixed: Vec<Vec<Fp>>,
-    assembly: Assembly,
+    mapping: Vec<u32>,
     tag: Tag,
 ) -> Result<ProvingKey, KeygenError> {
     use rayon::prelude::*;
     let shape = Shape::new(cs, params.k())?;
     let domain = Domain::new(shape.k, shape.pieces());
-    let mapping = assembly.into_mapping();
     let needs = needs(cs, &shape);
     let labels = labels(&domain, cs.permutation.len());
     let cosets = |values: &[Fp], count: usize| {

@@ -57,7 +57,7 @@ impl ProvingKey {
             out.elements(values)?;
         }
         self.mapping.iter().try_for_each(|cell| out.u32(*cell))?;
-        out.finish()
+        out.finish().map(|_| ())
     }
 
     /// Reads a key, which must be of `owner` if that is given.
@@ -74,7 +74,7 @@ impl ProvingKey {
                 got: tag,
             });
         }
-        let k = input.bounded("k", crate::params::MAX_K)? as u32;
+        let k = input.bounded("k", zkonnx_verifier::MAX_K)? as u32;
         let cs = read_system(&mut input)?;
         let shape = Shape::new(&cs, k)?;
         let mut commitments = |count: usize| -> Result<Vec<EqAffine>, FileError> {

@@ -5,9 +5,10 @@
 //! protocol (soundness, zero knowledge) holds here: the same polynomials are blinded with the same number of random
 //! values, drawn in the same order. What differs is the way the values are computed, and that keys can be stored.
 //!
-//! - [`Params`] holds the generators with multiples that make commitments cheap.
+//! - [`Params`] holds the generators with multiples that make commitments cheap, and compares both with pinned digests.
 //! - [`keygen`] runs an ordinary halo2 circuit, [`keygen_columns`] takes its fixed columns and copies directly.
-//! - [`ProvingKey`] is written and read as a stream, with an owner's [`Tag`], a version and a checksum.
+//! - [`ProvingKey`] is written and read as a stream, with an owner's [`Tag`], a version and a checksum, and
+//!   [`ProvingKey::check`] tells whether one that was read is the one of a circuit.
 //! - [`prove`] runs ordinary halo2 circuits, [`prove_witness`] takes advice columns, small integers among them.
 //! - [`Memory::predict`] tells what a proof will need, and [`Options::max_memory`] bounds it.
 //!
@@ -31,7 +32,7 @@
 //!     gates: vec![Expression { nodes: [&[Node::Fixed(0)], &gate[..], &[Node::Product]].concat() }],
 //!     ..ConstraintSystem::default()
 //! };
-//! let params = Params::derive(4).ok_or("too large")?;
+//! let params = Params::derive(4)?;
 //! let q = vec![pasta_curves::Fp::one(); 10];
 //! let key = keygen_columns(&params, &cs, vec![q], &[], Tag::default())?;
 //! let bits = || vec![vec![AdviceColumn::Small(vec![0, 1, 1, 0])]];
@@ -46,9 +47,11 @@
 
 mod arith;
 mod constraints;
+mod digests;
 mod domain;
 mod file;
 mod key;
+mod key_check;
 mod key_file;
 mod memory;
 mod msm;
@@ -62,8 +65,9 @@ mod synthesis;
 
 pub use file::{FileError, Tag};
 pub use key::{Cell, KeygenError, ProvingKey, keygen, keygen_columns};
+pub use key_check::KeyMismatch;
 pub use memory::Memory;
-pub use params::{MAX_K, Params};
+pub use params::Params;
 pub use permutation::NotInPermutation;
 pub use pinned::{PinnedError, constraint_system, parse as parse_pinned};
 pub use prover::{AdviceColumn, Options, ProveError, Stage, prove, prove_witness};

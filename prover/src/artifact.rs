@@ -10,8 +10,10 @@ use zkonnx_verifier::{
 use crate::error::Error;
 use crate::files;
 
-/// Largest receipt, claim or verifying key, in bytes.
+/// Largest receipt or claim, in bytes.
 pub const MAX_ARTIFACT_BYTES: u64 = 1 << 27;
+/// Largest verifying key, in bytes: above what the caps of its format add up to.
+pub const MAX_KEY_BYTES: u64 = 1 << 24;
 /// Largest model or program, in bytes.
 pub const MAX_MODEL_BYTES: u64 = 1 << 30;
 
@@ -87,10 +89,11 @@ impl fmt::Display for Kind {
 fn read<T>(
     path: &Path,
     expected: Kind,
+    max: u64,
     what: &'static str,
     decode: fn(&[u8]) -> Result<T, DecodeError>,
 ) -> Result<T, Error> {
-    let bytes = files::read(path, MAX_ARTIFACT_BYTES, what)?;
+    let bytes = files::read(path, max, what)?;
     let got = Kind::of(&bytes);
     if got != expected && got != Kind::Model {
         return Err(Error::Kind {
@@ -108,12 +111,24 @@ fn read<T>(
 
 /// Reads a receipt.
 pub fn read_receipt(path: &Path) -> Result<Receipt, Error> {
-    read(path, Kind::Receipt, "receipt", Receipt::decode)
+    read(
+        path,
+        Kind::Receipt,
+        MAX_ARTIFACT_BYTES,
+        "receipt",
+        Receipt::decode,
+    )
 }
 
 /// Reads a claim.
 pub fn read_claim(path: &Path) -> Result<Claim, Error> {
-    read(path, Kind::Claim, "claim", Claim::decode)
+    read(
+        path,
+        Kind::Claim,
+        MAX_ARTIFACT_BYTES,
+        "claim",
+        Claim::decode,
+    )
 }
 
 /// Reads a verifying key, and validates everything in it.
@@ -121,6 +136,7 @@ pub fn read_verifying_key(path: &Path) -> Result<VerifyingKey, Error> {
     read(
         path,
         Kind::VerifyingKey,
+        MAX_KEY_BYTES,
         "verifying key",
         VerifyingKey::decode,
     )

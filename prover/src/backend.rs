@@ -3,6 +3,7 @@
 //! Both speak one protocol: their keys have the same id, and each verifies under the other's. The engine works from the
 //! columns directly; the stock library runs the halo2 circuit and is the reference to compare with.
 
+use ff::Field;
 use halo2_proofs::plonk::{create_proof, keygen_pk, keygen_vk};
 use halo2_proofs::transcript::{Blake2bWrite, Challenge255};
 use pasta_curves::{EqAffine, Fp};
@@ -22,8 +23,8 @@ pub fn random() -> Result<StdRng, Error> {
     StdRng::try_from_rng(&mut SysRng).map_err(|_| Error::Randomness)
 }
 
-/// Generates the proving key of a compiled program.
-pub fn generate(params: &engine::Params, compiled: &Compiled) -> Result<ProvingKey, Error> {
+/// The cells of a compiled program that have to be equal.
+fn copies(compiled: &Compiled) -> Vec<(engine::Cell, engine::Cell)> {
     let assembly = &compiled.assembly;
     let column = |kind, index| Column { kind, index };
     let advice = |cell: &Cell| (column(ColumnKind::Advice, cell.column), cell.row as usize);
@@ -38,15 +39,34 @@ pub fn generate(params: &engine::Params, compiled: &Compiled) -> Result<ProvingK
             (column(ColumnKind::Instance, 0), *row as usize),
         )
     });
-    let copies: Vec<_> = copies.chain(public).collect();
-    let fixed = assembly.fixed.clone();
+    copies.chain(public).collect()
+}
+
+/// Generates the proving key of a compiled program.
+pub fn generate(params: &engine::Params, compiled: &Compiled) -> Result<ProvingKey, Error> {
     Ok(engine::keygen_columns(
         params,
-        &assembly.chips.cs,
-        fixed,
-        &copies,
+        &compiled.assembly.chips.cs,
+        compiled.assembly.fixed.clone(),
+        &copies(compiled),
         Tag(compiled.program_id),
     )?)
+}
+
+/// Whether a key is the one that [`generate`] would generate; see [`ProvingKey::check`].
+pub fn is_key_of(
+    key: &ProvingKey,
+    params: &engine::Params,
+    compiled: &Compiled,
+) -> Result<bool, Error> {
+    let (cs, tag) = (&compiled.assembly.chips.cs, Tag(compiled.program_id));
+    if key.circuit().cs() != cs || *key.tag() != tag {
+        return Ok(false);
+    }
+    // Drawn after the key was read.
+    let weight = Fp::random(&mut random()?);
+    let fixed = compiled.assembly.fixed.clone();
+    Ok(key.check(params, fixed, &copies(compiled), weight)?.is_ok())
 }
 
 /// The verifying key that belongs to a proving key.

@@ -10,7 +10,7 @@ use zkonnx_engine as engine;
 use zkonnx_verifier as verifier;
 
 use crate::artifact::Kind;
-use crate::files::FileError;
+use crate::files::{self, FileError};
 use crate::input::InputError;
 use crate::numpy::ZipError;
 
@@ -240,8 +240,8 @@ pub enum SetupProblem {
         /// The version that made it.
         got: String,
     },
-    /// A file that does not match the manifest.
-    #[error("`{file}` is not the one that manifest.json lists; run `zkonnx setup` again")]
+    /// A file that does not match the manifest or the program.
+    #[error("`{file}` does not belong to the other files; run `zkonnx setup` again")]
     Mismatch {
         /// The file.
         file: &'static str,
@@ -257,6 +257,12 @@ impl Error {
             {
                 Exit::Failure
             }
+            Self::Stored {
+                source: engine::FileError::Io(source),
+                ..
+            } if files::is_failure_of_machine(source.kind()) => Exit::Failure,
+            // Parameters that are derived here and not the pinned ones: the machine computes wrongly.
+            Self::Params(verifier::ParamsError::DigestMismatch { .. }) => Exit::Failure,
             // The limit was the caller's.
             Self::Prove(engine::ProveError::Memory { .. }) => Exit::BadInput,
             Self::Keygen(_)

@@ -1,14 +1,17 @@
 //! Reading with a limit and writing all or nothing.
 //!
 //! A file that others will trust is written under a temporary name in the same folder, synced, and renamed: whoever
-//! looks finds the old file, or none, or the whole new one. Reading is bounded before the first byte, so that a wrong
+//! looks finds the old file, or none, or the whole new one. Its writer holds a lock on the temporary file, which ends
+//! with the process however that ends: a temporary file that can be locked was left behind by one that was killed, and
+//! the next write into the folder removes it. (A file without a name, O_TMPFILE, would need none of this, but it cannot
+//! be put in the place of a file that exists.) Reading is bounded before the first byte, so that a wrong
 //! path costs an error and not the machine's memory.
 
-use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions};
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Why a file cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -72,17 +75,24 @@ impl FileError {
         let (Self::Write { source, .. } | Self::Read { source, .. }) = self else {
             return false;
         };
-        !matches!(
-            source.kind(),
-            io::ErrorKind::NotFound
-                | io::ErrorKind::PermissionDenied
-                | io::ErrorKind::NotADirectory
-                | io::ErrorKind::IsADirectory
-                | io::ErrorKind::ReadOnlyFilesystem
-                | io::ErrorKind::InvalidInput
-                | io::ErrorKind::InvalidFilename
-        )
+        is_failure_of_machine(source.kind())
     }
+}
+
+/// Whether an error of this kind is the machine's, such as a full disk, rather than the caller's, such as a file that ends
+/// too early.
+pub fn is_failure_of_machine(kind: io::ErrorKind) -> bool {
+    !matches!(
+        kind,
+        io::ErrorKind::NotFound
+            | io::ErrorKind::PermissionDenied
+            | io::ErrorKind::NotADirectory
+            | io::ErrorKind::IsADirectory
+            | io::ErrorKind::ReadOnlyFilesystem
+            | io::ErrorKind::InvalidInput
+            | io::ErrorKind::InvalidFilename
+            | io::ErrorKind::UnexpectedEof
+    )
 }
 
 /// Opens a file to read. Folders are refused here, because opening them succeeds.
@@ -167,6 +177,7 @@ pub fn write_with<E: From<FileError>>(
         }
         _ => {}
     }
+    remove_abandoned(folder_of(path));
     let (temporary, file) = create_beside(path).map_err(failed)?;
     let guard = Remove(temporary);
     let mut out = io::BufWriter::new(file);
@@ -175,9 +186,10 @@ pub fn write_with<E: From<FileError>>(
         .into_inner()
         .map_err(|error| failed(error.into_error()))?;
     file.sync_all().map_err(failed)?;
-    drop(file);
     fs::rename(&guard.0, path).map_err(failed)?;
     std::mem::forget(guard);
+    // Only now does the lock end: before, another process could have taken the file for an abandoned one.
+    drop(file);
     // The rename is in the folder; without this a crash of the machine may lose it, though never half of it.
     if let Ok(folder) = File::open(folder_of(path)) {
         let _ = folder.sync_all();
@@ -201,27 +213,59 @@ pub(crate) fn folder_of(path: &Path) -> &Path {
     }
 }
 
-/// A new file in the folder of `path`, under a name that no other process or thread uses.
+/// What the names of temporary files end in, after a number that nobody else draws.
+const TEMPORARY: &str = ".zkonnx-tmp";
+
+/// A new file in the folder of `path`, locked, under a name that no other process or thread uses.
 fn create_beside(path: &Path) -> io::Result<(PathBuf, File)> {
-    static COUNT: AtomicU32 = AtomicU32::new(0);
     let name = path.file_name().ok_or(io::ErrorKind::InvalidFilename)?;
     loop {
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let mut temporary = OsString::from(".");
         temporary.push(name);
-        temporary.push(format!(".{}-{number}.tmp", std::process::id()));
+        let number = RandomState::new().hash_one(std::process::id());
+        temporary.push(format!(".{number:016x}{TEMPORARY}"));
         let temporary = folder_of(path).join(temporary);
-        match OpenOptions::new()
+        let file = match OpenOptions::new()
             .write(true)
             .create_new(true)
             .open(&temporary)
         {
-            Ok(file) => return Ok((temporary, file)),
-            // Left behind by a killed process of the same id: nobody writes it any more.
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                fs::remove_file(&temporary)?
-            }
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
             Err(error) => return Err(error),
+        };
+        match file.try_lock() {
+            // Between the two calls another process may have found it unlocked and removed it.
+            Ok(()) if !temporary.exists() => {}
+            Err(TryLockError::WouldBlock) => {}
+            // Where files cannot be locked, no temporary file is ever taken for an abandoned one.
+            Ok(()) | Err(TryLockError::Error(_)) => return Ok((temporary, file)),
+        }
+    }
+}
+
+/// Whether a file has the name of a temporary one.
+fn is_temporary(name: &OsStr) -> bool {
+    let name = name.to_string_lossy();
+    let number = name.strip_suffix(TEMPORARY);
+    let number = number.and_then(|rest| rest.rsplit_once('.'));
+    name.starts_with('.')
+        && number.is_some_and(|(_, number)| {
+            number.len() == 16 && number.bytes().all(|digit| digit.is_ascii_hexdigit())
+        })
+}
+
+/// Removes the temporary files in a folder that processes left behind when they were killed. What cannot be removed stays
+/// and is in nobody's way.
+fn remove_abandoned(folder: &Path) {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    for entry in entries.filter(|entry| is_temporary(&entry.file_name())) {
+        let regular = entry.file_type().is_ok_and(|kind| kind.is_file());
+        let file = regular.then(|| OpenOptions::new().write(true).open(entry.path()));
+        if let Some(Ok(file)) = file
+            && file.try_lock().is_ok()
+        {
+            let _ = fs::remove_file(entry.path());
         }
     }
 }
@@ -302,6 +346,51 @@ mod tests {
             write(&folder.join("no/such"), b"x"),
             Err(FileError::Write { .. })
         ));
+    }
+
+    #[test]
+    fn accepts_what_killed_processes_left_behind_and_removes_it() {
+        let folder = folder("abandoned");
+        let left = folder.join(".pk.0123456789abcdef.zkonnx-tmp");
+        // Not ours, though they look it.
+        let others = [".pk.tmp", ".zkonnx-tmp", "pk.0123456789abcdef.zkonnx-tmp"];
+        for path in others
+            .map(|name| folder.join(name))
+            .iter()
+            .chain([&left, &folder.join(".pk.xyz.zkonnx-tmp")])
+        {
+            fs::write(path, b"half").unwrap();
+        }
+        // Another process is still writing this one.
+        let busy = folder.join(".vk.fedcba9876543210.zkonnx-tmp");
+        let file = File::create(&busy).unwrap();
+        file.lock().unwrap();
+        write(&folder.join("pk"), b"whole").unwrap();
+        assert!(!left.exists());
+        assert!(busy.exists());
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 6);
+        drop(file);
+        write(&folder.join("other"), b"whole").unwrap();
+        assert!(!busy.exists());
+    }
+
+    #[test]
+    fn accepts_many_writers_of_one_file() {
+        let folder = folder("writers");
+        let path = folder.join("a");
+        std::thread::scope(|scope| {
+            for writer in 0..8u8 {
+                let path = &path;
+                scope.spawn(move || {
+                    for _ in 0..20 {
+                        write(path, &[writer; 1000]).unwrap();
+                    }
+                });
+            }
+        });
+        let bytes = read(&path, 1000, "a test").unwrap();
+        assert!(bytes.len() == 1000 && bytes.iter().all(|byte| *byte == bytes[0]));
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
     }
 
     #[cfg(target_os = "linux")]

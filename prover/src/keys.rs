@@ -9,6 +9,9 @@
 //!
 //! Each file is written as a whole, and the manifest last: a folder with a manifest that matches holds a whole set of
 //! keys, and any other is refused.
+//!
+//! Whoever can write into the folder can make all of its files agree. What loading rests on is the program: its circuit is
+//! built again, and the keys are compared with it as if they were generated again, for a small part of the time.
 
 use std::fs::File;
 use std::io::BufReader;
@@ -141,7 +144,8 @@ impl Keys {
         }
     }
 
-    /// Loads the keys of a folder, after comparing all files with the manifest. Nothing is generated.
+    /// Loads the keys of a folder, after comparing all files with the manifest and the keys with the program. Nothing is
+    /// generated.
     pub fn load(folder: &Path, cache: &Cache, progress: &Progress) -> Result<Self, Error> {
         progress.step("loading keys");
         let (manifest, program) = load_program(folder)?;
@@ -171,11 +175,14 @@ impl Keys {
             CompileError::Plan { .. } => mismatch(MANIFEST),
             other => other.into(),
         })?;
-        let derived = backend::verifying_key(&proving, &compiled)?;
-        if derived != verifying || *proving.circuit().cs() != compiled.assembly.chips.cs {
+        let params = cache.prover(shape.k, progress)?;
+        progress.step("comparing keys with the program");
+        if !backend::is_key_of(&proving, &params, &compiled)? {
             return Err(mismatch(PROVING_KEY));
         }
-        let params = cache.prover(verifying.circuit().k(), progress)?;
+        if backend::verifying_key(&proving, &compiled)? != verifying {
+            return Err(mismatch(VERIFYING_KEY));
+        }
         let keys = Self {
             compiled,
             proving,

@@ -69,7 +69,7 @@ fn accepts_processes_side_by_side_on_one_cache_and_one_output() {
     let left: Vec<String> = cache
         .names()
         .into_iter()
-        .filter(|name| name.ends_with(".tmp"))
+        .filter(|name| name.ends_with("tmp"))
         .collect();
     assert!(left.is_empty(), "{left:?}");
     let (keys, receipt) = (folder.join("keys"), folder.join("receipt"));

@@ -1,7 +1,10 @@
 //! Pinned digests of the transparent parameters, the same as in `params/DIGESTS`.
 
-/// The digest of the encoded parameters of each size, from 2^4 rows on.
-pub(crate) const PARAMS_DIGESTS: [[u8; 32]; 12] = [
+use crate::shape::{MAX_K, MIN_K};
+
+/// The digest of the encoded parameters of each size from 2^[`MIN_K`] to 2^[`MAX_K`] rows: a size without one does not
+/// compile.
+pub(crate) const PARAMS_DIGESTS: [[u8; 32]; (MAX_K - MIN_K + 1) as usize] = [
     hex("4f33102544b81ed61e71a4b5de785ef6574c1da810801e971f1f4e2f6aa24b1c"),
     hex("9668f24a618f3bdc0d6f4d471bf2b8b3424668eadd8e6f4a0c7b7accea19cd77"),
     hex("84ca28cf69ffe65e929138802d8aaa5c26c881f3b98fbf7de6657d98dd400145"),

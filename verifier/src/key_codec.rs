@@ -1,4 +1,7 @@
 //! The bytes of a verifying key, field by field as FORMATS.md lists them.
+//!
+//! A key may be hostile, so every cap is looked at when its count is read and before anything is kept for it: what decoding
+//! holds is bounded by the caps, however large the input is.
 
 use alloc::vec::Vec;
 
@@ -10,7 +13,9 @@ use crate::error::{DecodeError, KeyError};
 use crate::field::{read_fp, read_point, write_fp, write_point};
 use crate::key::VerifyingKey;
 use crate::layout::PublicLayout;
-use crate::shape::{MAX_COLUMNS, MAX_LOOKUP_WIDTH, MAX_QUERIES};
+use crate::shape::{
+    MAX_COLUMNS, MAX_GATES, MAX_K, MAX_LOOKUP_WIDTH, MAX_LOOKUPS, MAX_NODES, MAX_QUERIES, MIN_K,
+};
 
 /// The first bytes of an encoded verifying key.
 pub const KEY_MAGIC: [u8; 4] = *b"zkxV";
@@ -67,6 +72,9 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<VerifyingKey, DecodeError> {
     let program_id = reader.array()?;
     let layout = PublicLayout::read(&mut reader)?;
     let k = u32::from(reader.u8()?);
+    if !(MIN_K..=MAX_K).contains(&k) {
+        return Err(KeyError::SizeOutOfRange { k }.into());
+    }
     let cs = read_constraint_system(&mut reader)?;
     let mut points = |count: usize| -> Result<Vec<_>, DecodeError> {
         (0..count).map(|_| read_point(&mut reader)).collect()
@@ -104,13 +112,20 @@ fn read_constraint_system(reader: &mut Reader<'_>) -> Result<ConstraintSystem, D
             })
         })
         .collect::<Result<_, DecodeError>>()?;
-    let count = reader.count(4)?;
-    let gates = (0..count)
-        .map(|_| read_expression(reader))
+    let mut nodes = Nodes { left: MAX_NODES };
+    let got = reader.count(4)?;
+    if got > MAX_GATES {
+        return Err(KeyError::TooManyGates { got }.into());
+    }
+    let gates = (0..got)
+        .map(|_| nodes.read_expression(reader))
         .collect::<Result<_, _>>()?;
-    let count = reader.count(10)?;
-    let lookups = (0..count)
-        .map(|lookup| read_lookup(lookup, reader))
+    let got = reader.count(10)?;
+    if got > MAX_LOOKUPS {
+        return Err(KeyError::TooManyLookups { got }.into());
+    }
+    let lookups = (0..got)
+        .map(|lookup| read_lookup(lookup, &mut nodes, reader))
         .collect::<Result<_, _>>()?;
     Ok(ConstraintSystem {
         num_fixed,
@@ -192,7 +207,11 @@ fn read_kind(reader: &mut Reader<'_>) -> Result<ColumnKind, DecodeError> {
     }
 }
 
-fn read_lookup(lookup: usize, reader: &mut Reader<'_>) -> Result<Lookup, DecodeError> {
+fn read_lookup(
+    lookup: usize,
+    nodes: &mut Nodes,
+    reader: &mut Reader<'_>,
+) -> Result<Lookup, DecodeError> {
     let width = usize::from(reader.u16()?);
     if width == 0 || width > MAX_LOOKUP_WIDTH {
         return Err(KeyError::LookupArity {
@@ -202,8 +221,9 @@ fn read_lookup(lookup: usize, reader: &mut Reader<'_>) -> Result<Lookup, DecodeE
         }
         .into());
     }
-    let mut expressions =
-        || -> Result<Vec<_>, DecodeError> { (0..width).map(|_| read_expression(reader)).collect() };
+    let mut expressions = || -> Result<Vec<_>, DecodeError> {
+        (0..width).map(|_| nodes.read_expression(reader)).collect()
+    };
     Ok(Lookup {
         inputs: expressions()?,
         tables: expressions()?,
@@ -236,13 +256,21 @@ fn write_expression(expression: &Expression, out: &mut Vec<u8>) {
     }
 }
 
-fn read_expression(reader: &mut Reader<'_>) -> Result<Expression, DecodeError> {
-    let count = reader.count(1)?;
-    let mut nodes = Vec::with_capacity(count);
-    for _ in 0..count {
-        nodes.push(read_node(reader)?);
+/// The expression nodes that a key may still have. One byte can be a node that takes 40 in memory.
+struct Nodes {
+    left: usize,
+}
+
+impl Nodes {
+    fn read_expression(&mut self, reader: &mut Reader<'_>) -> Result<Expression, DecodeError> {
+        let count = reader.count(1)?;
+        self.left = self.left.checked_sub(count).ok_or(KeyError::TooManyNodes)?;
+        let mut nodes = Vec::with_capacity(count);
+        for _ in 0..count {
+            nodes.push(read_node(reader)?);
+        }
+        Ok(Expression { nodes })
     }
-    Ok(Expression { nodes })
 }
 
 fn read_node(reader: &mut Reader<'_>) -> Result<Node, DecodeError> {

@@ -45,6 +45,8 @@ extern crate self as zkonnx_verifier;
 extern crate std;
 
 #[cfg(test)]
+mod batch_tests;
+#[cfg(test)]
 #[path = "../tests/common/mod.rs"]
 mod common;
 #[cfg(test)]

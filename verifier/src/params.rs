@@ -210,6 +210,8 @@ mod derive {
         /// Derives the parameters from the hash that defines them, on one thread: about a second for 2^11 rows, twice
         /// that for each size more. Verifiers load a file, and derive it once.
         pub fn derive(k: u32) -> Result<Self, ParamsError> {
+            // First, so that nothing is computed for a size that could only be refused.
+            Self::pinned_digest(k).ok_or(ParamsError::UnknownSize { k })?;
             let params = Self::derive_unpinned(k)?;
             super::check_digest(k, &params.encode())?;
             Ok(params)
@@ -363,7 +365,7 @@ mod tests {
     #[test]
     #[ignore = "prints the digests to pin"]
     fn print_digests() {
-        for k in MIN_K..=15 {
+        for k in MIN_K..=crate::shape::MAX_K {
             let digest = Params::digest(&stock(k).encode());
             let text: String = digest
                 .iter()

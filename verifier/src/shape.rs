@@ -8,8 +8,9 @@ use crate::error::KeyError;
 
 /// Smallest supported circuit: 2^4 rows.
 pub const MIN_K: u32 = 4;
-/// Largest supported circuit: 2^18 rows.
-pub const MAX_K: u32 = 18;
+/// Largest supported circuit: 2^15 rows, the largest for which parameters are pinned. Planners, provers and verifiers all
+/// stop here, so that nothing is planned or proved that cannot be verified.
+pub const MAX_K: u32 = 15;
 /// Largest number of columns of each kind.
 pub const MAX_COLUMNS: usize = 4096;
 /// Largest number of queries of each kind.

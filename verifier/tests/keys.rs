@@ -5,9 +5,9 @@ use group::{Curve, CurveAffine, Group};
 use pasta_curves::{Eq, EqAffine, Fp};
 use zkonnx_verifier::cs::{Column, ColumnKind, ConstraintSystem, Expression, Lookup, Node, Query};
 use zkonnx_verifier::{
-    CircuitKey, DataType, ExpressionError, InputVisibility, KeyError, LayoutError, MAX_COLUMNS,
-    MAX_DEGREE, MAX_GATES, MAX_LOOKUPS, MAX_NODES, MAX_QUERIES, MAX_STACK, PortSpec, PublicLayout,
-    VerifyingKey,
+    CircuitKey, DataType, DecodeError, ExpressionError, InputVisibility, KeyError, LayoutError,
+    MAX_COLUMNS, MAX_DEGREE, MAX_GATES, MAX_K, MAX_LOOKUPS, MAX_NODES, MAX_QUERIES, MAX_STACK,
+    MIN_K, Params, ParamsError, PortSpec, PublicLayout, VerifyingKey,
 };
 
 const K: u32 = 6;
@@ -85,9 +85,25 @@ fn accepts_the_system_that_the_other_tests_break() {
 
 #[test]
 fn rejects_sizes_columns_and_rows() {
-    for k in [0, 3, 19, 255] {
+    for k in [0, 3, MAX_K + 1, 18, 255] {
         assert_eq!(key_of(k, system()), Err(KeyError::SizeOutOfRange { k }));
     }
+    // From bytes too, and at once: parameters of that size would be asked for otherwise.
+    let bytes = key_of(K, system()).unwrap().encode();
+    let next = key_of(K + 1, system()).unwrap().encode();
+    let at = (0..bytes.len()).find(|&at| bytes[at] != next[at]).unwrap();
+    for k in [MIN_K - 1, MAX_K + 1, 255] {
+        let mut bytes = bytes.clone();
+        bytes[at] = k as u8;
+        assert_eq!(
+            VerifyingKey::decode(&bytes[..=at]),
+            Err(DecodeError::Key(KeyError::SizeOutOfRange { k }))
+        );
+    }
+    assert!((MIN_K..=MAX_K).all(|k| Params::pinned_digest(k).is_some()));
+    assert_eq!(Params::pinned_digest(MAX_K + 1), None);
+    let k = MAX_K + 1;
+    assert_eq!(Params::derive(k), Err(ParamsError::UnknownSize { k }));
     let got = MAX_COLUMNS + 1;
     let kind = ColumnKind::Advice;
     assert_eq!(

@@ -91,6 +91,57 @@ fn repeated(start: &[Node], step: &[Node], count: usize) -> Expression {
     Expression { nodes }
 }
 
+/// The most that decoding a verifying key may hold, whatever its size: what FORMATS.md states.
+const KEY_CAP: usize = 32 << 20;
+
+/// Keys of 33 MB that promise more of something than a key may have, and hold it. The head is that of a whole key up to
+/// its gates.
+fn oversized(head: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
+    const SIZE: usize = 33 << 20;
+    let count = |count: usize| (count as u32).to_le_bytes();
+    let key = |parts: &[&[u8]]| [&[head], parts].concat().concat();
+    let expression = |nodes: usize| [&count(nodes)[..], &vec![4; nodes]].concat();
+    // A lookup of one input and one table.
+    let lookup = [&1u16.to_le_bytes()[..], &expression(1), &expression(1)].concat();
+    let lookups = SIZE / lookup.len();
+    vec![
+        ("one gate", key(&[&count(1), &expression(SIZE)])),
+        (
+            "gates of the most nodes",
+            key(&[&count(8192), &expression(SIZE / 8192).repeat(8192)]),
+        ),
+        (
+            "gates without nodes",
+            key(&[&count(SIZE / 4), &vec![0; SIZE]]),
+        ),
+        (
+            "gates within the cap, then one lookup",
+            key(&[
+                &count(1),
+                &expression(1 << 18),
+                &count(1),
+                &1u16.to_le_bytes(),
+                &expression(SIZE),
+            ]),
+        ),
+        (
+            "lookups",
+            key(&[&count(0), &count(lookups), &lookup.repeat(lookups)]),
+        ),
+        (
+            "wide lookups",
+            key(&[
+                &count(0),
+                &count(1024),
+                &[&64u16.to_le_bytes()[..], &expression(200).repeat(128)]
+                    .concat()
+                    .repeat(1024),
+            ]),
+        ),
+        ("zeros", key(&[&count(0), &count(0), &vec![0; SIZE]])),
+    ]
+}
+
 /// One test, because the allocator counts for the whole process.
 #[test]
 fn accepts_decoding_within_the_stated_multiple_of_the_input() {
@@ -130,6 +181,7 @@ fn accepts_decoding_within_the_stated_multiple_of_the_input() {
     for (name, bytes) in &keys {
         assert!(VerifyingKey::decode(bytes).is_ok(), "{name}");
         assert_bounded(name, bytes, decode_key);
+        assert!(peak(|| decode_key(bytes)) <= KEY_CAP, "{name}");
         // Cut short, it is refused at the end of all that work.
         assert_bounded(name, &bytes[..bytes.len() - 1], decode_key);
         // A count of all ones promises more than there is.
@@ -139,6 +191,14 @@ fn accepts_decoding_within_the_stated_multiple_of_the_input() {
             assert_bounded(name, &lying, decode_key);
             lying.copy_from_slice(bytes);
         }
+    }
+    // Everything before the number of gates: a key without any ends in two empty lists.
+    let whole = key_bytes(1, vec![], vec![]);
+    for (name, bytes) in oversized(&whole[..whole.len() - 8]) {
+        let held = peak(|| assert!(VerifyingKey::decode(&bytes).is_err(), "{name}"));
+        println!("{name}: {} bytes, {held} held", bytes.len());
+        assert!(held <= KEY_CAP, "{name}: {held} held");
+        assert_bounded(name, &bytes, decode_key);
     }
     let values = TensorData::new(DataType::U8, vec![1 << 20], vec![1; 1 << 20]).unwrap();
     let claim = Claim::new([0; 32], ClaimInput::Private, vec![values], [0; 32]).unwrap();

@@ -64,7 +64,7 @@ impl Default for PlanOptions {
         Self {
             objective: Objective::Prover,
             max_proof_bytes: 28_000,
-            max_k: 16,
+            max_k: zkonnx_verifier::MAX_K,
         }
     }
 }

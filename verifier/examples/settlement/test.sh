@@ -7,4 +7,5 @@ for target in wasm32v1-none wasm32-unknown-unknown; do
     cargo build --release --locked --package zkonnx-verifier --target "$target"
 done
 cargo build --release --locked --lib --package zkonnx-settlement --target wasm32v1-none
+cargo test --locked --package zkonnx-settlement
 cargo test --release --locked --package zkonnx-settlement-host -- --nocapture "$@"

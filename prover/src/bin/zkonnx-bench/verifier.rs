@@ -33,7 +33,7 @@ fn ready(path: &Path, receipts: usize) -> Result<Ready, Failure> {
     let program = Arc::new(import(&std::fs::read(path)?)?.program);
     let compiled = compile(program, InputVisibility::Public, &PlanOptions::default())?;
     let k = compiled.assembly.layout.shape.k;
-    let params = engine::Params::derive(k).ok_or("the circuit is too large")?;
+    let params = engine::Params::derive(k)?;
     let proving_key = generate(&params, &compiled)?;
     let key = verifying_key(&proving_key, &compiled)?;
     let mut made = Vec::new();

@@ -1,12 +1,19 @@
 //! A settlement contract: it holds verifying keys that its owner registered, hands out requests, and pays once for each
 //! proved answer to a request.
 //!
+//! A request is about one input of one model. Whoever opens it names both, so that what is paid for is the answer to the
+//! question that was asked, not to one that the payee likes better.
+//!
 //! What it relies on, and what it has to do itself:
 //!
 //! - A receipt says which key it wants to be checked with. Only registered keys count, because a key is only as good as
 //!   whoever derived it from the model.
 //! - A claim's context is bound by the proof. The contract makes the context from the request and the payee, so a receipt
 //!   that somebody copies still pays the one it was made for.
+//! - A proof binds the values of a claim's public input, and nothing says that they are the ones that were asked about. The
+//!   request holds the digest of its input, and every claim is compared with it.
+//! - A key for private input proves that *some* input has this output. No request can be bound to that, so such keys can be
+//!   registered and checked under, and no request can be opened for them.
 //! - A submitted receipt is checked but for the long multiplication, which is shared by all receipts of a settlement
 //!   round. Until that is discharged nobody is paid, and nothing is reserved: a wrong receipt cannot block a right one.
 //! - A request is closed when it is paid, so a receipt pays once, however often and in whatever form it is submitted.
@@ -17,7 +24,8 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use zkonnx_verifier::{
-    Deferred, Params, Receipt, Verified, VerifyingKey, discharge_all, verify, verify_deferred,
+    Claim, ClaimInput, Deferred, InputVisibility, Params, Receipt, TensorData, Verified,
+    VerifyingKey, discharge_all, verify, verify_deferred,
 };
 
 #[cfg(target_arch = "wasm32")]
@@ -41,15 +49,37 @@ pub enum Refusal {
     WrongModel = -6,
     /// The proof is refused before its discharge.
     Rejected = -7,
+    /// A claim is about another input than the one that was asked about.
+    WrongInput = -8,
+    /// The key is for private input, of which no proof says what it is.
+    PrivateInput = -9,
 }
 
 /// An open or closed request.
 #[derive(Clone, Debug)]
 struct Request {
     vk_id: [u8; 32],
+    /// The digest of the input that is asked about.
+    input: [u8; 32],
     payee: [u8; 32],
     amount: u64,
     paid: bool,
+}
+
+impl Request {
+    /// Whether a claim under a key answers this request.
+    fn admits(&self, key: &VerifyingKey, claim: &Claim) -> Result<(), Refusal> {
+        if self.paid {
+            return Err(Refusal::Replay);
+        }
+        if self.vk_id != *key.id() {
+            return Err(Refusal::WrongModel);
+        }
+        match claim.input() {
+            ClaimInput::Public(tensors) if input_digest(tensors) == self.input => Ok(()),
+            _ => Err(Refusal::WrongInput),
+        }
+    }
 }
 
 /// A receipt that waits for its discharge, with the contexts of its claims.
@@ -83,16 +113,19 @@ impl Settlement {
         Ok(id)
     }
 
-    /// Opens a request and returns the context that its answer has to be proved in.
+    /// Opens a request about the input with this [`input_digest`], and returns the context that its answer has to be
+    /// proved in.
     pub fn request(
         &mut self,
         nonce: [u8; 32],
         vk_id: [u8; 32],
+        input: [u8; 32],
         payee: [u8; 32],
         amount: u64,
     ) -> Result<[u8; 32], Refusal> {
-        if !self.keys.contains_key(&vk_id) {
-            return Err(Refusal::UnknownModel);
+        let key = self.keys.get(&vk_id).ok_or(Refusal::UnknownModel)?;
+        if key.layout().visibility() == InputVisibility::Private {
+            return Err(Refusal::PrivateInput);
         }
         let context = context(&nonce, &payee);
         if self.requests.contains_key(&context) {
@@ -100,6 +133,7 @@ impl Settlement {
         }
         let request = Request {
             vk_id,
+            input,
             payee,
             amount,
             paid: false,
@@ -123,12 +157,7 @@ impl Settlement {
                 .requests
                 .get(claim.context())
                 .ok_or(Refusal::WrongContext)?;
-            if request.paid {
-                return Err(Refusal::Replay);
-            }
-            if request.vk_id != *key.id() {
-                return Err(Refusal::WrongModel);
-            }
+            request.admits(key, claim)?;
             contexts.push(*claim.context());
         }
         let deferred = verify_deferred(key, params, &receipt).map_err(|_| Refusal::Rejected)?;
@@ -205,4 +234,27 @@ pub fn context(nonce: &[u8; 32], payee: &[u8; 32]) -> [u8; 32] {
     let mut context = [0; 32];
     context.copy_from_slice(hash.as_bytes());
     context
+}
+
+/// The digest of a model's inputs: of their number, and of each the code of its type, its rank, its dimensions and its
+/// values, as FORMATS.md encodes a tensor. Shapes and types are in it, so no two inputs share a digest.
+pub fn input_digest(tensors: &[TensorData]) -> [u8; 32] {
+    let mut state = blake2b_simd::Params::new()
+        .hash_length(32)
+        .personal(b"settlement input")
+        .to_state();
+    // A claim has at most 64 inputs, and a tensor at most 8 dimensions.
+    state.update(&[tensors.len() as u8]);
+    for tensor in tensors {
+        state.update(&[tensor.dtype().code(), tensor.shape().len() as u8]);
+        for extent in tensor.shape() {
+            state.update(&extent.to_le_bytes());
+        }
+        for value in tensor.values() {
+            state.update(&value.to_le_bytes()[..tensor.dtype().bytes()]);
+        }
+    }
+    let mut digest = [0; 32];
+    digest.copy_from_slice(state.finalize().as_bytes());
+    digest
 }

@@ -121,7 +121,7 @@ extern "C" fn register() -> i64 {
     call(|contract, bytes| contract.register(bytes).map(|id| (0, id.to_vec())))
 }
 
-/// Buffer: nonce, key id, payee, amount as eight bytes; afterwards the context.
+/// Buffer: nonce, key id, digest of the input, payee, amount as eight bytes; afterwards the context.
 #[unsafe(no_mangle)]
 extern "C" fn request() -> i64 {
     call(|contract, bytes| {
@@ -131,9 +131,9 @@ extern "C" fn request() -> i64 {
             rest = tail;
             Ok(*head)
         };
-        let (nonce, vk_id, payee) = (field()?, field()?, field()?);
+        let (nonce, vk_id, input, payee) = (field()?, field()?, field()?, field()?);
         let amount = rest.try_into().map_err(|_| Refusal::Malformed)?;
-        let context = contract.request(nonce, vk_id, payee, u64::from_le_bytes(amount))?;
+        let context = contract.request(nonce, vk_id, input, payee, u64::from_le_bytes(amount))?;
         Ok((0, context.to_vec()))
     })
 }

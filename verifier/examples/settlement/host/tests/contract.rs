@@ -4,8 +4,8 @@ use std::fs;
 use std::path::PathBuf;
 
 use wasmi::{Config, Engine, Instance, Linker, Module, Store, TypedFunc};
-use zkonnx_settlement::{Refusal, Settlement, context};
-use zkonnx_verifier::VerifyingKey;
+use zkonnx_settlement::{Refusal, Settlement, context, input_digest};
+use zkonnx_verifier::{ClaimInput, Receipt, VerifyingKey};
 
 /// The size that the module must not exceed, in bytes.
 const MAX_MODULE_BYTES: usize = 400_000;
@@ -81,10 +81,37 @@ impl Contract {
         bytes
     }
 
+    /// Opens a request about the input of the settlement's claim of that number.
     fn request(&mut self, nonce: [u8; 32], vk_id: [u8; 32], payee: [u8; 32], amount: u64) -> i64 {
-        let argument = [&nonce[..], &vk_id, &payee, &amount.to_le_bytes()].concat();
+        self.request_input(nonce, vk_id, input(nonce[0]), payee, amount)
+    }
+
+    fn request_input(
+        &mut self,
+        nonce: [u8; 32],
+        vk_id: [u8; 32],
+        input: [u8; 32],
+        payee: [u8; 32],
+        amount: u64,
+    ) -> i64 {
+        let argument = [&nonce[..], &vk_id, &input, &payee, &amount.to_le_bytes()].concat();
         self.call("request", &argument)
     }
+}
+
+/// The digest of the input of claim 1, 2 or 3, which the settlement's receipts are about; else of no input.
+fn input(number: u8) -> [u8; 32] {
+    let (name, at) = match number {
+        1 => ("receipt-settle-one.bin", 0),
+        2 => ("receipt-settle-two.bin", 0),
+        3 => ("receipt-settle-two.bin", 1),
+        _ => return input_digest(&[]),
+    };
+    let receipt = Receipt::decode(&vector(name)).unwrap();
+    let ClaimInput::Public(tensors) = receipt.claims()[at].input() else {
+        panic!("{name} is about public inputs");
+    };
+    input_digest(tensors)
 }
 
 /// The contract with the vectors' parameters and keys.
@@ -250,14 +277,27 @@ fn rejects_contexts_nobody_asked_for_and_models_nobody_registered() {
     assert_eq!(balances(&mut contract), [0, 0, 0, 0]);
 }
 
+/// The payee proves, honestly, the answer for an input that he likes better.
 #[test]
-fn rejects_an_answer_of_another_model_than_was_asked() {
+fn rejects_an_answer_to_another_input_than_was_asked() {
     let mut contract = ready();
-    let result = contract.request([1; 32], id_of("key-b.bin"), payee(1), 10);
+    let result =
+        contract.request_input([1; 32], id_of("key-a.bin"), input(2), payee(1), 10);
     assert_eq!(result, 0);
     assert_eq!(
         contract.call("submit", &vector("receipt-settle-one.bin")),
-        Refusal::WrongModel as i64
+        Refusal::WrongInput as i64
+    );
+    assert_eq!(contract.call("settle", &[]), 0);
+    assert_eq!(contract.call("balance", &payee(1)), 0);
+}
+
+#[test]
+fn rejects_a_request_of_a_key_for_private_input() {
+    let mut contract = ready();
+    assert_eq!(
+        contract.request([1; 32], id_of("key-b.bin"), payee(1), 10),
+        Refusal::PrivateInput as i64
     );
 }
 
