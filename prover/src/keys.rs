@@ -428,3 +428,101 @@ fn digest(bytes: &[u8]) -> String {
         .hash(bytes)
         .as_bytes())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Model;
+
+    const MODEL: &str = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../models/cancer_mlp/qdq_u8s8_per_tensor.onnx"
+    );
+
+    fn compiled(bytes: &[u8]) -> Option<Compiled> {
+        let program = Model::import(Path::new(MODEL), bytes).ok()?.program;
+        let options = PlanOptions::default();
+        compile(program, InputVisibility::Public, &options).ok()
+    }
+
+    /// A model, and one that differs from it in a weight and has the same constraint system.
+    fn pair() -> (Vec<u8>, Vec<u8>) {
+        let bytes = std::fs::read(MODEL).unwrap();
+        let own = compiled(&bytes).unwrap();
+        let other = (bytes.len() / 4..bytes.len()).step_by(17).find_map(|at| {
+            let mut bytes = bytes.clone();
+            bytes[at] ^= 1;
+            let other = compiled(&bytes)?;
+            let (a, b) = (&own.assembly, &other.assembly);
+            let same = own.program_id == other.program_id || a.fixed == b.fixed;
+            (!same && a.chips.cs == b.chips.cs).then_some(bytes)
+        });
+        (bytes, other.unwrap())
+    }
+
+    /// The keys of the circuit of one model under the name of another.
+    fn keys_of(circuit: &[u8], name: &[u8], cache: &Cache) -> Keys {
+        let name = compiled(name).unwrap();
+        let mut renamed = compiled(circuit).unwrap();
+        renamed.program_id = name.program_id;
+        let k = renamed.assembly.layout.shape.k;
+        let params = cache.prover(k, &Progress::hidden()).unwrap();
+        let proving = backend::generate(&params, &renamed).unwrap();
+        let verifying = backend::verifying_key(&proving, &renamed).unwrap();
+        Keys {
+            compiled: name,
+            proving,
+            verifying,
+            params,
+            keygen_cpu_s: 0.0,
+            not_proved: Vec::new(),
+        }
+    }
+
+    /// All files of the folder agree with each other, and the keys are another circuit's.
+    #[test]
+    fn rejects_a_folder_with_the_keys_of_another_circuit_under_the_programs_name() {
+        let folder = std::env::temp_dir().join(format!("zkonnx-keys-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&folder);
+        let cache = Cache::at(folder.join("cache"));
+        let progress = Progress::hidden();
+        let (own, other) = pair();
+        let path = folder.join("keys");
+        let honest = keys_of(&own, &own, &cache);
+        honest.store(&path, &progress).unwrap();
+        let loaded = Keys::load(&path, &cache, &progress).unwrap();
+        assert_eq!(loaded.verifying, honest.verifying);
+        let forged = keys_of(&other, &own, &cache);
+        assert_ne!(forged.verifying.id(), honest.verifying.id());
+        forged.store(&path, &progress).unwrap();
+        let error = Keys::load(&path, &cache, &progress).unwrap_err();
+        assert!(
+            matches!(
+                error,
+                Error::Setup {
+                    reason: SetupProblem::Mismatch { file: PROVING_KEY },
+                    ..
+                }
+            ),
+            "{error}"
+        );
+        // The forged proving key beside the honest verifying key, and the other way round.
+        for (proving, verifying, file) in [
+            (&forged, &honest, PROVING_KEY),
+            (&honest, &forged, VERIFYING_KEY),
+        ] {
+            let mixed = Keys {
+                compiled: compiled(&own).unwrap(),
+                proving: proving.proving.clone(),
+                verifying: verifying.verifying.clone(),
+                params: honest.params.clone(),
+                keygen_cpu_s: 0.0,
+                not_proved: Vec::new(),
+            };
+            mixed.store(&path, &progress).unwrap();
+            let error = Keys::load(&path, &cache, &progress).unwrap_err();
+            assert!(error.to_string().contains(&format!("`{file}`")), "{error}");
+        }
+        let _ = std::fs::remove_dir_all(&folder);
+    }
+}
