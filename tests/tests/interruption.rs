@@ -54,6 +54,19 @@ fn accepts_a_kill_at_any_moment() {
         } else {
             answer.expect(2);
         }
+        // What the kill left behind goes with the next write into the same folder.
+        zkonnx_tests::answer({
+            let mut again = command(env!("CARGO_BIN_EXE_zkonnx-under-test"), setup_args(&folder));
+            again.env("ZKONNX_CACHE", cache.path());
+            again
+        })
+        .expect(0);
+        let entries = std::fs::read_dir(&keys).unwrap();
+        let left: Vec<_> = entries
+            .map(|entry| entry.unwrap().file_name())
+            .filter(|name| name.to_string_lossy().ends_with("tmp"))
+            .collect();
+        assert!(left.is_empty(), "{left:?}");
         let _ = std::fs::remove_dir_all(keys);
     }
 }
