@@ -24,7 +24,7 @@ SINCE = {"Round": 11, "Celu": 12, "GreaterOrEqual": 12, "LessOrEqual": 12, "Rang
 
 
 def _cast(b, dtype, shape, depth):
-    source = b.choose([t for t in CASTS if t != dtype])
+    source = F64 if dtype != F64 and b.chance(0.3) else b.choose([t for t in CASTS if t != dtype])
     to = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
     return b.node("Cast", [expression(b, source, shape, depth - 1)], dtype, shape, to=to)
 
@@ -60,7 +60,7 @@ def _arithmetic(b, dtype, shape, depth):
     ops = ["Add", "Sub", "Mul", "Div", "Max", "Min", "Mod", "Pow"]
     if dtype in (np.int16, np.uint16):
         raise Unfit
-    op = b.choose(ops)
+    op = b.choose(ops) if small or b.chance(0.7) else "Pow"
     if op in ("Max", "Min") and b.opset < 12 or op == "Pow" and (b.opset < 12 or small):
         raise Unfit
     if op in ("Div", "Mod"):
@@ -248,13 +248,35 @@ def _summed(b, dtype, shape, depth):
     return b.node("Sum", [*_operands(b, dtype, shape, depth), b.leaf(dtype, shape)], dtype, shape)
 
 
+def _cancelled(b, dtype, shape, depth):
+    """A large number less one next to it: what is left shows the last bits of the large one."""
+    if dtype == I64:
+        if b.chance(0.5) and b.opset >= 12:
+            base = int(b.choose((3, 5, 7, 10, -3, -7)))
+            power = int(b.rng.integers(2, int(62 / np.log2(abs(base))) + 1))
+            exact = base**power
+            large = b.node("Pow", [b.constant(np.asarray(base, I64)), b.constant(np.asarray(power, I64))], I64, ())
+        else:
+            exact = int(b.rng.integers(1 << 24, 1 << 52)) | 1
+            large = b.node("Cast", [b.constant(np.asarray(float(exact)))], I64, (), to=7)
+        near = exact + b.rng.integers(-6, 7, shape)
+        return b.node("Sub", [large, b.constant(near.astype(I64))], I64, shape)
+    if dtype != F64:
+        raise Unfit
+    bits = int(b.rng.integers(26, 50))
+    small = b.rng.integers(-7, 8, shape).astype(F64)
+    near = b.constant(1 + small * 2.0**-bits)
+    difference = b.node("Sub", [near, b.constant(np.asarray(1.0))], F64, shape)
+    return b.node("Mul", [difference, b.constant(np.asarray(2.0**bits))], F64, shape)
+
+
 def _same(b, dtype, shape, depth):
     return b.node("Identity", [expression(b, dtype, shape, depth - 1)], dtype, shape)
 
 
 RULES = [
     (_cast, 5), (_arithmetic, 6), (_unary, 5), (_clip, 2), (_where, 1), (_moved, 3), (_filled, 1), (_range, 0.5),
-    (_quantized, 1.5), (_reduce, 0.7), (_product, 0.2), (_scattered, 0.1), (_summed, 0.1), (_same, 0.2),
+    (_quantized, 1.5), (_reduce, 0.7), (_product, 0.2), (_scattered, 0.1), (_summed, 0.1), (_same, 0.2), (_cancelled, 2),
 ]  # fmt: skip
 BOOL_RULES = [(_cast, 4), (_compare, 4), (_logic, 1), (_where, 0.5), (_moved, 2), (_filled, 0.5)]
 

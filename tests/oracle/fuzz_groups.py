@@ -46,7 +46,20 @@ def chain(b):
     if b.chance(0.1):
         b.outputs.append(real)
         return
-    b.quantize(real, scale=F32(b.choose((1e-9, 1e-12, 1e-8, 2.0**-30))) if b.chance(0.15) else None)
+    b.quantize(real)
+
+
+def far_out(b):
+    """A function where it is flat or steep, under a scale that shows it."""
+    kind = b.kind(0)
+    shape, steep = b.choose(SHAPES), F32(np.exp(b.rng.uniform(np.log(0.1), np.log(0.9))))
+    parameters = b.parameters(kind, steep, None)
+    real = b.node("DequantizeLinear", [b.integer_input(kind, shape), *parameters], F32, shape)
+    op = b.choose(("Sigmoid", "Sigmoid", "Tanh", "Exp", "Erf", "Softplus", "Elu", "Selu", "Softsign", "HardSigmoid"))
+    real = b.node(op, [real], F32, shape, **FLOAT_UNARY[op])
+    if b.chance(0.3):
+        real = b.node("Sub", [b.scalar(b.choose((0.0, 1.0))), real], F32, shape)
+    b.quantize(real, scale=F32(10.0 ** b.rng.uniform(-12, 2)))
 
 
 def pair(b):
@@ -56,8 +69,22 @@ def pair(b):
     op = b.choose(("Add", "Mul", "Sub", "Max", "Min", "Add", "Mul", "Div"))
     inputs = [x, y] if b.chance(0.6) else [y, x]
     usual = F32(np.exp(b.rng.uniform(np.log(0.02), np.log(0.5)))) if b.chance(0.7) else None
-    real = rectified(b, b.node(op, inputs, F32, shape))
+    real = rectified(b, b.node(op, inputs, F32, shape), 0.1 if op in ("Max", "Min") else 0.4)
     b.quantize(real, scale=usual)
+
+
+def mixed(b):
+    """Two activations of known, simple scales, whose sums and products fall on ties: of one type and of both."""
+    shape, op = b.choose(SHAPES), b.choose(("Add", "Mul", "Sub"))
+    simple = (0.1, 0.05, 0.02, 0.5, 0.25, 0.2, 0.04)
+    reals = []
+    for kind in (np.uint8, b.choose((np.int8, np.int8, np.uint8))):
+        parameters = b.parameters(kind, F32(b.choose(simple)))
+        reals.append(b.node("DequantizeLinear", [b.integer_input(kind, shape), *parameters], F32, shape))
+    real = b.node(op, reals if b.chance(0.5) else reals[::-1], F32, shape)
+    if b.chance(0.4):
+        real = b.node("Relu", [real], F32, shape)
+    b.quantize(real, scale=F32(b.choose(simple)))
 
 
 def weights(b, shape, axis, kind):
@@ -229,7 +256,7 @@ def joined(b):
     shape = b.choose(((1, 4), (1, 2, 3)))
     parts = [b.activation(shape, b.kind() if b.chance(0.5) else None) for _ in range(int(b.rng.integers(2, 4)))]
     real = b.node("Concat", parts, F32, (*shape[:-1], shape[-1] * len(parts)), axis=len(shape) - 1)
-    b.quantize(rectified(b, real))
+    b.quantize(rectified(b, real, 0.1))
 
 
 def ranked(b):
@@ -315,6 +342,6 @@ def tail(b):
 
 
 GROUPS = [
-    (chain, 5), (pair, 4), (layer, 4), (pool, 1.2), (reduction, 0.8), (resized, 1.5), (softmax, 0.4), (joined, 1),
+    (chain, 5), (far_out, 1), (pair, 3), (mixed, 2), (layer, 4), (pool, 1.2), (reduction, 0.8), (resized, 1.5), (softmax, 0.4), (joined, 1),
     (ranked, 1), (requantized, 1), (cast_integers, 0.8), (qlinear, 0.6), (passed, 0.5), (tail, 0.8),
 ]  # fmt: skip

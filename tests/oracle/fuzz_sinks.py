@@ -26,9 +26,9 @@ def operand_shape(b, shape):
     return tuple(shape)
 
 
-def rectified(b, real):
-    """A Relu or Clip between, or nothing."""
-    kind = b.rng.random()
+def rectified(b, real, share=0.4):
+    """A Relu or Clip between with the share's chance."""
+    kind = 0 if b.chance(1 - share) else 0.6 + 0.4 * b.rng.random()
     if kind < 0.6:
         return real
     if kind < 0.8:
