@@ -47,7 +47,7 @@ def examined(batch, folder, graph, verdict, arguments, record):
     record["differences"] = [vars(d) for d in verdict.differences]
     record["label"] = inexact(graph.model, [d.output for d in verdict.differences], labels(batch, folder))
     model, feeds = graph.model, graph.feeds
-    kinds = sorted({d.kind for d in verdict.differences}, key=("values", "shape", "missing").index)
+    kinds = sorted({d.kind for d in verdict.differences}, key=("values", "shape", "order", "missing").index)
     if kinds == ["missing"]:
         record["responsible"] = "an output that is missing"
     elif arguments.budget > 0:

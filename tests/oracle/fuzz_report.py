@@ -9,6 +9,11 @@ ALLOWANCES = Path(__file__).with_name("fuzz_allowances.json")
 ENOUGH = 10000
 
 
+def allowances():
+    """Differences that are written down: operators, the largest distance, the section of SEMANTICS.md, the reason."""
+    return json.loads(ALLOWANCES.read_text())
+
+
 class Report:
     def __init__(self):
         self.records = []
@@ -55,7 +60,7 @@ class Report:
             print(f"  {status}: {count} × {row}")
 
     def _judge_differences(self):
-        allowances = json.loads(ALLOWANCES.read_text())
+        written = allowances()
         used, rows, bad = set(), {}, 0
         for record in self.records:
             if record["status"] == "failed":
@@ -63,7 +68,7 @@ class Report:
                 print(f"  failed: seed {record['seed']}: {record.get('reason')}")
             if record["status"] != "different":
                 continue
-            allowed = next((i for i, a in enumerate(allowances) if _covers(a, record)), None)
+            allowed = next((i for i, a in enumerate(written) if _covers(a, record)), None)
             if allowed is not None:
                 used.add(allowed)
             name = record.get("responsible") or "+".join(record["parts"])
@@ -82,7 +87,7 @@ class Report:
         for change, count in Counter(i[0] for i in identities).most_common():
             seeds = ", ".join(f"{i[1]}/{i[2]}" for i in identities if i[0] == change)
             print(f"  ONE ID, TWO FUNCTIONS: {count} × {change} (seeds {seeds[:80]})")
-        stale = [a for i, a in enumerate(allowances) if i not in used] if len(self.records) >= ENOUGH else []
+        stale = [a for i, a in enumerate(written) if i not in used] if len(self.records) >= ENOUGH else []
         for allowance in stale:
             print(f"  allowance that nothing needed: {allowance['operators']}")
         return not bad and not identities and not stale
