@@ -275,7 +275,7 @@ def _same(b, dtype, shape, depth):
 
 
 RULES = [
-    (_cast, 5), (_arithmetic, 6), (_unary, 5), (_clip, 2), (_where, 1), (_moved, 3), (_filled, 1), (_range, 0.5),
+    (_cast, 5), (_arithmetic, 6), (_unary, 5), (_clip, 2), (_where, 1), (_moved, 3), (_filled, 1), (_range, 1.5),
     (_quantized, 1.5), (_reduce, 0.7), (_product, 0.2), (_scattered, 0.1), (_summed, 0.1), (_same, 0.2), (_cancelled, 2),
 ]  # fmt: skip
 BOOL_RULES = [(_cast, 4), (_compare, 4), (_logic, 1), (_where, 0.5), (_moved, 2), (_filled, 0.5)]

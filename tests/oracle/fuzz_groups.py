@@ -66,7 +66,7 @@ def pair(b):
     """Two activations of any types and scales, with Relu or Clip between."""
     shape = b.choose(SHAPES)
     x, y = b.activation(shape), b.activation(shape if b.chance(0.7) else operand_shape(b, shape))
-    op = b.choose(("Add", "Mul", "Sub", "Max", "Min", "Add", "Mul", "Div"))
+    op = b.choose(("Add", "Mul", "Sub", "Max", "Min", "Add", "Mul")) if b.chance(0.97) else "Div"
     inputs = [x, y] if b.chance(0.6) else [y, x]
     usual = F32(np.exp(b.rng.uniform(np.log(0.02), np.log(0.5)))) if b.chance(0.7) else None
     real = rectified(b, b.node(op, inputs, F32, shape), 0.1 if op in ("Max", "Min") else 0.4)
@@ -132,13 +132,12 @@ def bias(b, channels, product):
 
 
 def scaled_activation(b, shape, kind):
-    """An activation whose scale is known."""
-    parameters = b.usual(kind)
-    scale = next(c for c in b.constants if c.name == parameters[0].name) if any(c.name == parameters[0].name for c in b.constants) else None
+    """An activation of an integer input, and its scale."""
+    scale = F32(np.exp(b.rng.uniform(np.log(0.01), np.log(0.1))))
     x = b.integer_input(kind, shape)
-    real = b.node("DequantizeLinear", [x, *parameters], F32, shape)
+    real = b.node("DequantizeLinear", [x, *b.parameters(kind, scale)], F32, shape)
     b.activations.append(real)
-    return real, np.frombuffer(scale.raw_data, F32)[0] if scale is not None and scale.raw_data else F32(0.05)
+    return real, scale
 
 
 def layer(b):

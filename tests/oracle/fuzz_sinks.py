@@ -139,11 +139,12 @@ def whole_numbers(b):
 def embedding(b):
     """Folded floats picked at places that are computed."""
     rows, shape = int(b.rng.integers(2, 6)), (1, int(b.rng.integers(1, 4)))
-    places = b.integer_input(I64, shape, -rows if b.chance(0.3) else 0, rows)
-    if b.chance(0.4):
-        x = b.activation((1, 3, rows))
-        places = b.node("ArgMax", [x], I64, (1, 3), axis=2, keepdims=0)
+    if b.chance(0.9):
+        # Places that are known to exist.
         shape = (1, 3)
+        places = b.node("ArgMax", [b.activation((1, 3, rows))], I64, shape, axis=2, keepdims=0)
+    else:
+        places = b.integer_input(I64, shape, -rows if b.chance(0.3) else 0, rows)
     table = expression(b, F32, (rows, *((2,) if b.chance(0.3) else ())), depth(b))
     real = b.node("Gather", [table, places], F32, (*shape, *table.shape[1:]), axis=0)
     b.quantize(rectified(b, real))

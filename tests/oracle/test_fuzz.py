@@ -15,7 +15,7 @@ import fuzz_twins
 from fuzz_graphs import fuzzed
 from fuzz_minimise import minimise, responsible
 
-SEEDS = range(1, 301)
+SEEDS = range(1, 601)
 
 
 class Generating(unittest.TestCase):
