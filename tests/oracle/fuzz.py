@@ -62,25 +62,33 @@ def examined(batch, folder, graph, verdict, arguments, record):
     save(model, feeds, Path(arguments.out) / "different" / str(graph.seed))
 
 
-def twinned(batch, folder, graph, verdict, record):
-    """The ids of the graph and of a changed one, with what they compute."""
+def changed(graph):
+    """The twin of a graph, if it has one: the model and the name of the change."""
     rng = np.random.default_rng(zlib.crc32(f"twin_{graph.seed}".encode()))
-    made = twin(rng, graph.model) if rng.random() < TWINS else None
-    record["function"] = function(graph.model, oracle)
+    return twin(rng, graph.model) if rng.random() < TWINS else None
+
+
+def twinned(batch, folder, graph, record):
+    """The id of the changed graph, where it is accepted."""
+    made = changed(graph)
     if made is None:
         return
     model, change = made
-    feeds = {i.name: graph.feeds.get(i.name, next(iter(graph.feeds.values()))) for i in model.graph.input}
-    if change == "one_renamed":
-        old = next(k for k in graph.feeds if k not in {i.name for i in model.graph.input})
-        feeds["renamed"] = graph.feeds[old]
-    try:
-        other = function(model, oracle)
-        code, answer = run(batch, folder, model, feeds)
-    except Exception:  # A changed model need not make sense.
-        return
+    given = list(graph.feeds.values())
+    # An input that is renamed keeps its place.
+    feeds = {i.name: graph.feeds.get(i.name, given[min(n, len(given) - 1)]) for n, i in enumerate(model.graph.input)}
+    code, answer = run(batch, folder, model, feeds)
     if code == 0:
-        record["twin"] = {"change": change, "id": answer["program_id"], "function": other}
+        record["twin"] = {"change": change, "id": answer["program_id"]}
+
+
+def function_of(seed, change):
+    """What the graph of a seed, or its twin, computes; None where ONNX Runtime does not say."""
+    graph = fuzzed(seed)
+    try:
+        return function(changed(graph)[0] if change else graph.model, oracle)
+    except Exception:  # Some probes are no places, and not every changed model makes sense.
+        return None
 
 
 def examine(batch, folder, seed, arguments):
@@ -96,11 +104,9 @@ def examine(batch, folder, seed, arguments):
         examined(batch, folder, graph, verdict, arguments, record)
     if verdict.program_id:
         try:
-            twinned(batch, folder, graph, verdict, record)
+            twinned(batch, folder, graph, record)
         except Crash as crash:
             record["status"], record["reason"] = "failed", f"twin: {crash}"
-        except Exception:  # ONNX Runtime refuses some probes, indices for instance.
-            pass
     return record
 
 
@@ -171,7 +177,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         kept = arguments.out
         arguments.out = arguments.out or folder
-        report = fuzz_report.Report()
+        report = fuzz_report.Report(function_of)
         for record in Chunks(arguments, folder).records():
             report.add(record)
         if kept:

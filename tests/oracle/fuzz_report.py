@@ -15,8 +15,10 @@ def allowances():
 
 
 class Report:
-    def __init__(self):
-        self.records = []
+    """`function_of(seed, change)` says what the graph of a seed computes, or its twin with that change."""
+
+    def __init__(self, function_of):
+        self.records, self.function_of = [], function_of
 
     def add(self, record):
         self.records.append(record)
@@ -26,18 +28,18 @@ class Report:
         return path
 
     def _identities(self):
-        """Program ids that stand for two functions, with the seeds and the changes."""
-        known, found = {}, []
+        """Program ids that stand for two functions: the change of a twin if any, and both seeds."""
+        entries = {}
         for record in sorted(self.records, key=lambda r: r["seed"]):
-            entries = [("itself", record.get("program_id"), record.get("function"))]
+            if "program_id" in record:
+                entries.setdefault(record["program_id"], []).append((record["seed"], None))
             if "twin" in record:
-                entries.append(tuple(record["twin"][k] for k in ("change", "id", "function")))
-            for change, identity, made in entries:
-                if identity is None or made is None:
-                    continue
-                first = known.setdefault(identity, (made, record["seed"], change))
-                if first[0] != made:
-                    found.append((change, first[1], record["seed"]))
+                entries.setdefault(record["twin"]["id"], []).append((record["seed"], record["twin"]["change"]))
+        found = []
+        for same in entries.values():
+            made = [(seed, change, self.function_of(seed, change)) for seed, change in same] if len(same) > 1 else []
+            made = [entry for entry in made if entry[2] is not None]
+            found += [(change or "none", made[0][0], seed) for seed, change, f in made if f != made[0][2]]
         return found
 
     def finish(self, seconds):

@@ -109,8 +109,8 @@ class Minimising(unittest.TestCase):
 
 
 class Reporting(unittest.TestCase):
-    def finish(self, records, allowances=()):
-        report = fuzz_report.Report()
+    def finish(self, records, allowances=(), functions=None):
+        report = fuzz_report.Report(lambda seed, change: (functions or {}).get((seed, change)))
         for record in records:
             report.add(record)
         said = io.StringIO()
@@ -136,13 +136,15 @@ class Reporting(unittest.TestCase):
         self.assertTrue(self.finish(equal[1:], [allowance])[0])
 
     def test_fails_for_one_id_of_two_functions(self):
-        one = {"seed": 1, "parts": [], "status": "equal", "program_id": "aa", "function": "f"}
-        self.assertTrue(self.finish([one, {**one, "seed": 2}])[0])
-        good, said = self.finish([one, {**one, "seed": 2, "function": "g"}])
+        one = {"seed": 1, "parts": [], "status": "equal", "program_id": "aa"}
+        two = {**one, "seed": 2}
+        self.assertTrue(self.finish([one, two], functions={(1, None): "f", (2, None): "f"})[0])
+        self.assertTrue(self.finish([one, two], functions={(1, None): "f"})[0])
+        good, said = self.finish([one, two], functions={(1, None): "f", (2, None): "g"})
         self.assertFalse(good)
         self.assertIn("ONE ID", said)
-        twin = {"change": "renamed", "id": "aa", "function": "g"}
-        self.assertFalse(self.finish([{**one, "twin": twin}])[0])
+        twin = {**one, "twin": {"change": "renamed", "id": "aa"}}
+        self.assertFalse(self.finish([twin], functions={(1, None): "f", (1, "renamed"): "g"})[0])
 
     def test_allowances_name_a_section_that_exists(self):
         text = (fuzz_report.ALLOWANCES.parents[2] / "SEMANTICS.md").read_text()
