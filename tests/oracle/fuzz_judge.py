@@ -109,6 +109,11 @@ def run(batch, folder, model, feeds):
     return batch.ask(arguments)
 
 
+def _message(answer):
+    error = answer.get("error", "")
+    return error.get("message", "") if isinstance(error, dict) else error
+
+
 def judge(batch, folder, model, feeds):
     try:
         expected = oracle(model, feeds)
@@ -119,10 +124,10 @@ def judge(batch, folder, model, feeds):
     except Crash as crash:
         return Verdict("failed", str(crash), expected=expected)
     if code == 2:
-        operator, reason = refusal(answer.get("error", {}).get("message", ""))
+        operator, reason = refusal(_message(answer))
         return Verdict("refused", reason, operator, expected=expected)
     if code != 0:
-        return Verdict("failed", f"exit code {code}: {answer.get('error', {}).get('message', '')}"[:200], expected=expected)
+        return Verdict("failed", f"exit code {code}: {_message(answer)}"[:200], expected=expected)
     verdict = Verdict("equal", program_id=answer["program_id"], expected=expected)
     direct, sums = _dequantized(model), any(n.op_type in SUMS for n in model.graph.node)
     for output in model.graph.output:
