@@ -10,7 +10,7 @@ use zkonnx_verifier::{
 
 use crate::chips::Shape;
 use crate::circuit::{Advice, Assembly, ModelCircuit, Witness, WitnessError};
-use crate::lower::{LowerError, Lowering, Wire, Wires};
+use crate::lower::{Assumption, Collector, LowerError, Lowering, Wire, Wires};
 use crate::plan::cost::Cost;
 use crate::plan::{Layout, PlanError, PlanOptions, PublicElement, place_shape, plan};
 use crate::program::{ExecuteError, Fact, Port, Program, Range, Tensor, Trace};
@@ -54,8 +54,19 @@ pub enum CompileError {
         /// Name of the output.
         name: String,
         /// The value that it may reach.
-        reach: i128,
+        reach: i64,
     },
+    /// Elements of a port that have no equations: a defect of an operator or of the compiler.
+    #[error("port `{name}`: {source}")]
+    Element {
+        /// Name of the port.
+        name: String,
+        /// Why.
+        source: LowerError,
+    },
+    /// The equations of the model do not fit each other: a defect of the compiler.
+    #[error("the equations of the model: {0}")]
+    Equations(LowerError),
     /// A port has a shape that claims cannot carry.
     #[error("port `{name}`: {source}")]
     Port {
@@ -80,6 +91,19 @@ pub enum CompileError {
     Layout(#[from] LayoutError),
 }
 
+impl CompileError {
+    /// Whether it tells of a defect of the program, which no model should meet.
+    pub fn is_internal(&self) -> bool {
+        match self {
+            Self::Lower { source, .. } | Self::Element { source, .. } | Self::Equations(source) => {
+                source.is_internal()
+            }
+            Self::Plan { source, .. } => source.is_internal(),
+            _ => false,
+        }
+    }
+}
+
 /// Why an inference has no witness.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -102,6 +126,24 @@ pub enum InferenceError {
     /// Executor and circuit disagree: a bug, found before anything is proved.
     #[error("the circuit computes another output than the executor; please report this model")]
     Disagreement,
+}
+
+impl InferenceError {
+    /// Whether it tells of a defect of the program: circuit and executor, or operators and what they promise, disagree.
+    pub fn is_internal(&self) -> bool {
+        match self {
+            Self::Disagreement | Self::Witness(WitnessError::WrongBlock { .. }) => true,
+            // The executor has accepted the inputs.
+            Self::Witness(WitnessError::Range { node, .. }) => *node != NO_NODE,
+            Self::Execute(error) => {
+                matches!(
+                    error,
+                    ExecuteError::Op { .. } | ExecuteError::Promise { .. }
+                )
+            }
+            _ => false,
+        }
+    }
 }
 
 /// A program with its circuit.
@@ -185,51 +227,11 @@ impl Lowered {
                 max: MAX_INSTANCE_ROWS,
             });
         }
-        let mut lowering = Lowering::default();
-        let mut wires: Vec<Wires> = Vec::with_capacity(program.facts().len());
-        lowering.enter_node(NO_NODE);
-        for port in program.inputs() {
-            let fact = program.fact(port.tensor);
-            let Range { lo, hi } = fact.range;
-            if hi - lo > 0xff {
-                return Err(CompileError::InputType {
-                    name: port.name.clone(),
-                    lo,
-                    hi,
-                });
-            }
-            wires.push(lowering.inputs(fact.len(), fact.range));
-        }
-        for (i, node) in program.nodes().iter().enumerate() {
-            lowering.enter_node(i as u32);
-            let inputs: Vec<Wires> = node
-                .inputs
-                .iter()
-                .map(|id| wires[id.0 as usize].clone())
-                .collect();
-            let facts: Vec<&Fact> = node.inputs.iter().map(|id| program.fact(*id)).collect();
-            let outputs = node
-                .op
-                .lower(&mut lowering, &inputs, &facts)
-                .map_err(|source| CompileError::Lower {
-                    node: node.name.clone(),
-                    source,
-                })?;
-            wires.extend(outputs);
-        }
-        let outputs = program
-            .outputs()
-            .iter()
-            .map(|port| &wires[port.tensor.0 as usize]);
-        lowering.pool_before_steps(outputs.flatten());
-        let renumbered = |port: &Port| -> Wires {
-            wires[port.tensor.0 as usize]
-                .iter()
-                .map(|&w| lowering.renumbered(w))
-                .collect()
-        };
-        let inputs: Vec<Wires> = program.inputs().iter().map(renumbered).collect();
-        let outputs: Vec<Wires> = program.outputs().iter().map(renumbered).collect();
+        let Equations {
+            lowering,
+            inputs,
+            outputs,
+        } = Equations::new(&program)?;
         for (port, wires) in program.outputs().iter().zip(&outputs) {
             check_output(&program, &lowering, port, wires)?;
         }
@@ -271,19 +273,20 @@ impl Lowered {
             elements,
             outputs,
         } = self;
-        let (layout, cost) =
-            place(&lowering, &elements, public.element_count()).map_err(|source| {
-                let name = |node: u32| program.nodes().get(node as usize).map(|n| n.name.clone());
-                CompileError::Plan {
-                    node: source.node().and_then(name),
-                    source,
-                }
-            })?;
+        let placed = place(&lowering, &elements, public.element_count());
+        let assembled = placed.and_then(|(layout, cost)| Ok((Assembly::new(layout)?, cost)));
+        let (assembly, cost) = assembled.map_err(|source| {
+            let name = |node: u32| program.nodes().get(node as usize).map(|n| n.name.clone());
+            CompileError::Plan {
+                node: source.node().and_then(name),
+                source,
+            }
+        })?;
         Ok(Compiled {
             program_id: program.id(),
             program,
             lowering,
-            assembly: Arc::new(Assembly::new(layout)),
+            assembly: Arc::new(assembly),
             public,
             cost,
             outputs,
@@ -291,14 +294,99 @@ impl Lowered {
     }
 }
 
+/// The equations of a program, and the elements of its ports.
+struct Equations {
+    lowering: Lowering,
+    inputs: Vec<Wires>,
+    outputs: Vec<Wires>,
+}
+
+impl Equations {
+    fn new(program: &Program) -> Result<Self, CompileError> {
+        let mut collector = Collector::new();
+        let mut wires: Vec<Wires> = Vec::with_capacity(program.facts().len());
+        let in_port = |port: &Port, source| CompileError::Element {
+            name: port.name.clone(),
+            source,
+        };
+        for port in program.inputs() {
+            let fact = program.fact(port.tensor);
+            if fact.range.span() > 0xff {
+                return Err(CompileError::InputType {
+                    name: port.name.clone(),
+                    lo: fact.range.lo,
+                    hi: fact.range.hi,
+                });
+            }
+            let made = collector.inputs(NO_NODE, fact.len(), fact.range);
+            wires.push(made.map_err(|source| in_port(port, source))?);
+        }
+        for (i, node) in program.nodes().iter().enumerate() {
+            let inputs: Vec<Wires> = node
+                .inputs
+                .iter()
+                .map(|id| wires[id.0 as usize].clone())
+                .collect();
+            let facts: Vec<&Fact> = node.inputs.iter().map(|id| program.fact(*id)).collect();
+            let promised: Vec<usize> = node
+                .outputs
+                .iter()
+                .map(|id| program.fact(*id).len())
+                .collect();
+            let outputs = node
+                .op
+                .lower(collector.node(i as u32), &inputs, &facts)
+                .and_then(|outputs| {
+                    collector.check(node.op.id().name, &outputs, &promised)?;
+                    Ok(outputs)
+                })
+                .map_err(|source| CompileError::Lower {
+                    node: node.name.clone(),
+                    source,
+                })?;
+            wires.extend(outputs);
+        }
+        let of = |port: &Port| wires[port.tensor.0 as usize].iter();
+        let lowering = collector.finish(program.outputs().iter().flat_map(of));
+        let lowering = lowering.map_err(CompileError::Equations)?;
+        let renumbered = |port: &Port| -> Result<Wires, CompileError> {
+            let wires = of(port).map(|&w| lowering.renumbered(w));
+            wires
+                .collect::<Result<_, _>>()
+                .map_err(|source| in_port(port, source))
+        };
+        Ok(Self {
+            inputs: program
+                .inputs()
+                .iter()
+                .map(renumbered)
+                .collect::<Result<_, _>>()?,
+            outputs: program
+                .outputs()
+                .iter()
+                .map(renumbered)
+                .collect::<Result<_, _>>()?,
+            lowering,
+        })
+    }
+}
+
+/// What the operators of `program` assume of their equations and no constraint says, without planning a circuit.
+pub fn assumptions(program: &Program) -> Result<Vec<Assumption>, CompileError> {
+    let equations = Equations::new(program)?;
+    Ok(equations.lowering.assumptions().cloned().collect())
+}
+
+/// The extents of a tensor as formats write them.
+fn extents(shape: &[usize]) -> Result<Vec<u32>, TensorError> {
+    let extent = |&n: &usize| u32::try_from(n).map_err(|_| TensorError::TooManyElements);
+    shape.iter().map(extent).collect()
+}
+
 fn spec(program: &Program, port: &Port) -> Result<PortSpec, CompileError> {
     let fact = program.fact(port.tensor);
-    let shape = fact
-        .shape
-        .iter()
-        .map(|&n| u32::try_from(n).unwrap_or(u32::MAX))
-        .collect();
-    PortSpec::new(fact.dtype, shape).map_err(|source| CompileError::Port {
+    let spec = extents(&fact.shape).and_then(|shape| PortSpec::new(fact.dtype, shape));
+    spec.map_err(|source| CompileError::Port {
         name: port.name.clone(),
         source,
     })
@@ -311,23 +399,21 @@ fn check_output(
     port: &Port,
     wires: &[Wire],
 ) -> Result<(), CompileError> {
-    let range = Range::of(program.fact(port.tensor).dtype);
-    for wire in wires {
-        let (lo, hi) = match *wire {
-            Wire::Cell(v) => {
-                let range = lowering.vars[v.0 as usize].range;
-                (i128::from(range.lo), i128::from(range.hi))
-            }
-            Wire::Const(v) => (i128::from(v), i128::from(v)),
-            Wire::Sum { map, index } => lowering.form_range(map, index),
-        };
-        for reach in [lo, hi] {
-            if reach < i128::from(range.lo) || reach > i128::from(range.hi) {
-                return Err(CompileError::OutputRange {
-                    name: port.name.clone(),
-                    reach,
-                });
-            }
+    let of_type = Range::of(program.fact(port.tensor).dtype);
+    for &wire in wires {
+        let range = lowering.range_of("output", wire);
+        let range = range.map_err(|source| CompileError::Element {
+            name: port.name.clone(),
+            source,
+        })?;
+        if let Some(reach) = [range.lo, range.hi]
+            .into_iter()
+            .find(|v| !of_type.contains(*v))
+        {
+            return Err(CompileError::OutputRange {
+                name: port.name.clone(),
+                reach,
+            });
         }
     }
     Ok(())
@@ -350,7 +436,7 @@ impl Compiled {
         for (wires, tensor) in self.outputs.iter().zip(trace.outputs()) {
             for (wire, &value) in wires.iter().zip(&tensor.data) {
                 if let Wire::Cell(v) = *wire {
-                    let info = self.lowering.vars[v.0 as usize];
+                    let info = self.lowering.var(v);
                     if witness.vars[v.0 as usize] + info.offset != value {
                         return Err(InferenceError::Disagreement);
                     }
@@ -388,12 +474,7 @@ pub fn claim(
     context: [u8; 32],
 ) -> Result<Claim, InferenceError> {
     let data = |tensor: &Tensor| {
-        let shape = tensor
-            .shape
-            .iter()
-            .map(|&n| u32::try_from(n).unwrap_or(u32::MAX))
-            .collect();
-        TensorData::new(tensor.dtype, shape, tensor.data.clone())
+        TensorData::new(tensor.dtype, extents(&tensor.shape)?, tensor.data.clone())
     };
     let input = match visibility {
         InputVisibility::Public => ClaimInput::Public(

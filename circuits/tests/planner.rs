@@ -63,7 +63,7 @@ fn plans_two_hundred_stacks_that_it_was_never_tuned_for() {
             .unwrap_or_else(|e| panic!("seed {seed}: {e}"));
         assert!(cost.proof_bytes <= options.max_proof_bytes, "seed {seed}");
         assert!(cost.memory_bytes < 500 << 20, "seed {seed}");
-        let assembly = Arc::new(Assembly::new(layout));
+        let assembly = Arc::new(Assembly::new(layout).unwrap());
         let (_, witness, instance) = model.solve(&assembly.layout, &mut Random::new(seed));
         let advice = witness.advice(&assembly.layout, &instance);
         let violated = Checker::new(&assembly).violated_anywhere(&advice, &instance);
@@ -136,7 +136,7 @@ fn places_models_in_any_shape() {
             Err(error) => panic!("seed {seed}: {error} in {shape:?}"),
         };
         placed += 1;
-        let assembly = Assembly::new(layout);
+        let assembly = Assembly::new(layout).unwrap();
         let (_, witness, instance) = model.solve(&assembly.layout, &mut r);
         let advice = witness.advice(&assembly.layout, &instance);
         let violated = Checker::new(&assembly).violated_anywhere(&advice, &instance);

@@ -27,7 +27,7 @@ fn assemble(model: &Model) -> Arc<Assembly> {
         model.elements,
         &PlanOptions::default(),
     );
-    Arc::new(Assembly::new(planned.unwrap().0))
+    Arc::new(Assembly::new(planned.unwrap().0).unwrap())
 }
 
 fn score(model: &Model, assembly: &Arc<Assembly>, stride: usize) -> Score {
@@ -87,7 +87,7 @@ fn every_constraint() -> [Shape; 3] {
 fn every_assembly(model: &Model) -> Vec<Arc<Assembly>> {
     let place = |shape: &Shape| {
         let layout = place_shape(&model.lowering, &model.public, model.elements, shape);
-        Arc::new(Assembly::new(layout.unwrap()))
+        Arc::new(Assembly::new(layout.unwrap()).unwrap())
     };
     let mut all: Vec<_> = every_constraint().iter().map(place).collect();
     all.push(assemble(model));
@@ -99,7 +99,7 @@ fn rejects_every_mutant_and_every_constraint_is_needed() {
     let model = every_kind();
     for shape in every_constraint() {
         let layout = place_shape(&model.lowering, &model.public, model.elements, &shape).unwrap();
-        let assembly = Arc::new(Assembly::new(layout));
+        let assembly = Arc::new(Assembly::new(layout).unwrap());
         let score = score(&model, &assembly, 1);
         assert!(
             score.survivors.is_empty(),
@@ -216,7 +216,7 @@ fn finds_the_survivors_of_a_weakened_circuit() {
     let mut r = Random::new(3);
     let mut survivors = [0; 3];
     for round in 0..15 {
-        let mut weak = Assembly::new(assemble(&model).layout.clone());
+        let mut weak = Assembly::new(assemble(&model).layout.clone()).unwrap();
         let (inputs, witness, instance) = model.solve(&weak.layout, &mut Random::new(5));
         let row = weaken(&mut weak, round % 3, r.below(1 << 20) as usize);
         let weak = Arc::new(weak);
@@ -247,7 +247,7 @@ fn finds_the_survivors_of_a_weakened_circuit() {
 #[test]
 fn finds_cells_that_anyone_may_fill() {
     let model = every_kind();
-    let mut loose = Assembly::new(assemble(&model).layout.clone());
+    let mut loose = Assembly::new(assemble(&model).layout.clone()).unwrap();
     let (inputs, witness, instance) = model.solve(&loose.layout, &mut Random::new(5));
     let shape = &loose.layout.shape;
     let free = (0..shape.own_hosts()).flat_map(|l| {

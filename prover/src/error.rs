@@ -273,7 +273,8 @@ impl Error {
             | Self::Receipt(_)
             | Self::Randomness
             | Self::Output(_) => Exit::Failure,
-            Self::Inference(InferenceError::Disagreement) => Exit::Failure,
+            Self::Compile(error) if error.is_internal() => Exit::Failure,
+            Self::Inference(error) if error.is_internal() => Exit::Failure,
             Self::Execute(ExecuteError::Op { .. } | ExecuteError::Promise { .. }) => Exit::Failure,
             _ => Exit::BadInput,
         }

@@ -576,14 +576,15 @@ impl Chips {
             gate_names.push(ConstraintName::Max(q));
         }
         let mut lookup_names = Vec::new();
-        for h in 0..shape.range_columns() {
+        // There is a table wherever there is a column to look up in it.
+        for (h, table) in (0..shape.range_columns()).zip(range_table.into_iter().cycle()) {
             let limb = b.cell(advice[shape.range(h)]);
-            b.lookup(limb_in(limb, range_table));
+            b.lookup(vec![(limb, table)]);
             lookup_names.push(ConstraintName::Range(h));
         }
-        for i in 0..shape.bytes {
+        for (i, table) in (0..shape.bytes).zip(byte_table.into_iter().cycle()) {
             let byte = b.cell(advice[shape.host(i)]);
-            b.lookup(limb_in(byte, byte_table));
+            b.lookup(vec![(byte, table)]);
             lookup_names.push(ConstraintName::Byte(i));
         }
         for (u, &tag) in tags.iter().enumerate() {
@@ -633,11 +634,6 @@ impl Chips {
             .chain(self.width_table.into_iter().flatten())
             .chain(self.banks.iter().flatten().copied())
     }
-}
-
-/// The lookup of one cell in a table of one column.
-fn limb_in(cell: Poly, table: Option<Column>) -> Vec<(Poly, Column)> {
-    table.map(|table| (cell, table)).into_iter().collect()
 }
 
 /// `q·s(0) - c·s(-1) - Σ_l w_l·x_l - k` for accumulator `g`.

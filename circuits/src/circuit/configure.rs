@@ -45,18 +45,26 @@ pub struct Columns {
     pub(crate) instance: Column<Instance>,
 }
 
-/// A circuit was configured outside of [`with_chips`].
+/// What is there by construction.
 ///
 /// # Panics
 ///
-/// halo2's `configure` cannot fail, so the lack of a scope, a bug of the caller, panics.
+/// halo2's `configure` cannot fail, so what only a bug leaves out panics; a default would be another constraint.
+#[allow(
+    clippy::expect_used,
+    reason = "configure has no way to return an error"
+)]
+fn whole<T>(part: Option<T>, why: &str) -> T {
+    part.expect(why)
+}
+
+/// The columns of the innermost scope, with all constraints.
 pub(crate) fn configure(meta: &mut ConstraintSystem<Fp>) -> Arc<Columns> {
     let chips = SCOPES.with_borrow(|scopes| scopes.last().cloned());
-    #[allow(
-        clippy::expect_used,
-        reason = "configure has no way to return an error"
-    )]
-    let chips = chips.expect("keygen, proving and mocking happen inside with_chips");
+    let chips = whole(
+        chips,
+        "keygen, proving and mocking happen inside with_chips",
+    );
     let cs = &chips.cs;
     let instance = meta.instance_column();
     let advice: Vec<_> = (0..cs.num_advice).map(|_| meta.advice_column()).collect();
@@ -107,10 +115,11 @@ fn lookups(meta: &mut ConstraintSystem<Fp>, cs: &cs::ConstraintSystem, columns: 
             let mut pairs = Vec::new();
             for (input, table) in lookup.inputs.iter().zip(&lookup.tables) {
                 let expression = Queries::new(cells, cs, columns, input).expression(input);
-                let Some(&Node::Fixed(query)) = table.nodes.first() else {
-                    continue;
+                let column = match table.nodes.as_slice() {
+                    [Node::Fixed(query)] => Some(cs.fixed_queries[*query as usize].column),
+                    _ => None,
                 };
-                let column = cs.fixed_queries[query as usize].column.index as usize;
+                let column = whole(column, "a table is a fixed column").index as usize;
                 pairs.push((expression, columns.tables[column - first_table]));
             }
             pairs
@@ -150,11 +159,11 @@ impl Queries {
     fn expression(mut self, poly: &cs::Expression) -> Expression<Fp> {
         let mut stack: Vec<Expression<Fp>> = Vec::new();
         for (i, node) in poly.nodes.iter().enumerate() {
-            let mut pop = || stack.pop().unwrap_or(Expression::Constant(Fp::zero()));
+            let mut pop = || whole(stack.pop(), "an operation has its operands");
             let next = match *node {
                 Node::Constant(c) => Expression::Constant(c),
                 Node::Fixed(_) | Node::Advice(_) | Node::Instance(_) => {
-                    self.0[i].take().unwrap_or(Expression::Constant(Fp::zero()))
+                    whole(self.0[i].take(), "each cell is queried once")
                 }
                 Node::Negated => -pop(),
                 Node::Sum => {
@@ -169,6 +178,6 @@ impl Queries {
             };
             stack.push(next);
         }
-        stack.pop().unwrap_or(Expression::Constant(Fp::zero()))
+        whole(stack.pop(), "a polynomial has a value")
     }
 }

@@ -15,7 +15,7 @@ pub use witness::{Advice, Lies, StepCells, Witness, WitnessError, small_value};
 pub(crate) use witness::{Places, Solver, small};
 
 use crate::chips::{BYTE_BITS, Chips};
-use crate::plan::{Cell, Host, Layout};
+use crate::plan::{Cell, Host, Layout, PlanError};
 
 /// A placed model with everything that does not depend on the witness.
 #[derive(Debug)]
@@ -36,7 +36,7 @@ pub struct Assembly {
 
 impl Assembly {
     /// Derives fixed columns and copies from a layout.
-    pub fn new(layout: Layout) -> Self {
+    pub fn new(layout: Layout) -> Result<Self, PlanError> {
         let chips = Arc::new(Chips::new(&layout.shape));
         let mut assembly = Self {
             fixed: vec![Vec::new(); chips.cs.num_fixed as usize],
@@ -46,13 +46,13 @@ impl Assembly {
             copies: Vec::new(),
             public: Vec::new(),
         };
-        assembly.fix_rows();
+        assembly.fix_rows()?;
         assembly.fix_tables();
         assembly.collect_cells();
-        assembly
+        Ok(assembly)
     }
 
-    fn fix_rows(&mut self) {
+    fn fix_rows(&mut self) -> Result<(), PlanError> {
         let Self {
             chips,
             layout,
@@ -69,9 +69,11 @@ impl Assembly {
             fixed[chips.write.index as usize][r] = Fp::from(u64::from(row.write));
             fixed[chips.carry.index as usize][r] = Fp::from(u64::from(row.carry));
             for &(g, l, weight) in &row.weights {
-                if let Some(column) = chips.weights[g as usize][l as usize] {
-                    fixed[column.index as usize][r] += weight;
-                }
+                let (accumulator, term) = (g as usize, l as usize);
+                // Without its weight the equation would say something else.
+                let column = chips.weights[accumulator].get(term).copied().flatten();
+                let column = column.ok_or(PlanError::NoWeight { accumulator, term })?;
+                fixed[column.index as usize][r] += weight;
             }
             for &(g, constant) in &row.constants {
                 fixed[chips.constants[g as usize].index as usize][r] += constant;
@@ -84,6 +86,7 @@ impl Assembly {
                 fixed[chips.maxima[q as usize].index as usize][r] = Fp::ONE;
             }
         }
+        Ok(())
     }
 
     fn fix_tables(&mut self) {
@@ -126,11 +129,8 @@ impl Assembly {
             }
         }
         // halo2 wants all table columns to be of one length.
-        let longest = chips
-            .table_columns()
-            .map(|c| fixed[c.index as usize].len())
-            .max()
-            .unwrap_or(0);
+        let lengths = chips.table_columns().map(|c| fixed[c.index as usize].len());
+        let longest = lengths.fold(0, usize::max);
         for column in chips.table_columns() {
             let column = &mut fixed[column.index as usize];
             let first = column[0];

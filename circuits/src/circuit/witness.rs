@@ -10,8 +10,8 @@ use ff::{Field, PrimeField};
 use pasta_curves::Fp;
 
 use crate::chips::{Check, MAX_FAN_IN, Shape, power_of_two};
-use crate::lower::{Block, Lowering, VarId, Wire};
-use crate::plan::{Cell, Group, Host, Layout};
+use crate::lower::{Block, Lowering, Operand, VarId};
+use crate::plan::{Cell, Group, Host, Layout, StepUse};
 
 /// Why values have no witness.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -24,6 +24,12 @@ pub enum WitnessError {
         expected: usize,
         /// Values that were given.
         got: usize,
+    },
+    /// Layout and equations are not of one model: a defect of the program.
+    #[error("block {block} is placed as what it is not; please report this model")]
+    WrongBlock {
+        /// The block.
+        block: u32,
     },
     /// A value lies outside its range.
     #[error("node {node}: the value {value} lies outside the range that the circuit proves")]
@@ -105,7 +111,7 @@ impl Witness {
     ) -> Result<Self, WitnessError> {
         let places = Places::new(lowering, layout);
         let mut out = Self {
-            vars: vec![0; lowering.vars.len()],
+            vars: vec![0; lowering.vars().len()],
             steps: vec![StepCells::default(); layout.steps.len()],
             windows: vec![[0; MAX_FAN_IN]; layout.windows.len()],
         };
@@ -189,7 +195,7 @@ impl Witness {
                     let lie = lies.copies.get(&(group, v));
                     small(lie.copied().unwrap_or(self.vars[v.0 as usize]))
                 }
-                Host::Public(element) => public.get(element as usize).copied().unwrap_or(Fp::ZERO),
+                Host::Public(element) => public[element as usize],
             };
         }
     }
@@ -236,7 +242,7 @@ pub(crate) struct Places {
 
 impl Places {
     pub(crate) fn new(lowering: &Lowering, layout: &Layout) -> Self {
-        let blocks = lowering.blocks.len();
+        let blocks = lowering.blocks().len();
         let mut out = Self {
             steps: vec![Vec::new(); blocks],
             windows: vec![Vec::new(); blocks],
@@ -274,7 +280,7 @@ impl Solver<'_> {
     fn run(&mut self, inputs: &[i64]) -> Result<(), WitnessError> {
         let expected: usize = self
             .lowering
-            .blocks
+            .blocks()
             .iter()
             .map(|b| {
                 if let Block::Input { cells, .. } = b {
@@ -292,21 +298,27 @@ impl Solver<'_> {
         }
         let (lowering, places) = (self.lowering, self.places);
         let mut next_input = 0;
-        for (b, block) in lowering.blocks.iter().enumerate() {
+        for (b, block) in lowering.blocks().iter().enumerate() {
             match block {
                 Block::Input { cells, node, .. } => {
                     for (lane, &cell) in cells.iter().enumerate() {
                         self.input(cell, inputs[next_input + lane], *node)?;
                     }
                     next_input += cells.len();
-                    places.steps[b].iter().for_each(|&id| self.input_step(id));
+                    for &id in &places.steps[b] {
+                        self.input_step(id)?;
+                    }
                 }
                 Block::Step { .. } => {
                     for &id in &places.steps[b] {
                         self.step(id)?;
                     }
                 }
-                Block::Max { .. } => places.windows[b].iter().for_each(|&id| self.window(id)),
+                Block::Max { .. } => {
+                    for &id in &places.windows[b] {
+                        self.window(id)?;
+                    }
+                }
             }
         }
         Ok(())
@@ -319,7 +331,7 @@ impl Solver<'_> {
     }
 
     fn input(&mut self, var: VarId, value: i64, node: u32) -> Result<(), WitnessError> {
-        let info = self.lowering.vars[var.0 as usize];
+        let info = self.lowering.var(var);
         if !info.range.contains(value) {
             return Err(WitnessError::Range { node, value });
         }
@@ -328,30 +340,23 @@ impl Solver<'_> {
     }
 
     /// The range check of an input.
-    pub(crate) fn input_step(&mut self, id: u32) {
-        let step = self.layout.steps[id as usize];
-        if let Block::Input { cells, .. } = &self.lowering.blocks[step.block as usize] {
-            let cell = cells[step.lane as usize];
-            // Each value is a step of its own.
-            let y = self.out.vars[cell.0 as usize];
-            let (t, d, e) = (y, 0, 0);
-            self.out.steps[id as usize] = StepCells { y, t, d, e };
-        }
+    pub(crate) fn input_step(&mut self, id: u32) -> Result<(), WitnessError> {
+        let StepUse { block, lane, .. } = self.layout.steps[id as usize];
+        let Block::Input { cells, .. } = &self.lowering.blocks()[block as usize] else {
+            return Err(WitnessError::WrongBlock { block });
+        };
+        let cell = cells[lane as usize];
+        // Each value is a step of its own.
+        let y = self.out.vars[cell.0 as usize];
+        let (t, d, e) = (y, 0, 0);
+        self.out.steps[id as usize] = StepCells { y, t, d, e };
+        Ok(())
     }
 
-    /// The value of a wire, as a chain of `group` sees it.
-    fn value(&self, group: u32, wire: Wire) -> i64 {
-        match wire {
-            Wire::Cell(v) => {
-                let content = match self.lies.copies.get(&(group, v)) {
-                    Some(&lie) => lie,
-                    None => self.out.vars[v.0 as usize],
-                };
-                content + self.lowering.vars[v.0 as usize].offset
-            }
-            Wire::Const(value) => value,
-            Wire::Sum { .. } => 0,
-        }
+    /// The value of a cell, as a chain of `group` sees it.
+    fn value(&self, group: u32, v: VarId) -> i64 {
+        let lie = self.lies.copies.get(&(group, v)).copied();
+        lie.unwrap_or(self.out.vars[v.0 as usize]) + self.lowering.var(v).offset
     }
 
     pub(crate) fn step(&mut self, id: u32) -> Result<(), WitnessError> {
@@ -360,24 +365,29 @@ impl Solver<'_> {
         let group = self.places.group_of_step[id as usize];
         let Block::Step {
             map, lanes, node, ..
-        } = &lowering.blocks[step.block as usize]
+        } = &lowering.blocks()[step.block as usize]
         else {
-            return Ok(());
+            let block = step.block;
+            return Err(WitnessError::WrongBlock { block });
         };
-        let map = &lowering.maps[*map as usize];
+        let map = &lowering.maps()[*map as usize];
         let lane = lanes[step.lane as usize];
         let sums: Vec<i64> = lane
             .forms()
             .map(|form| {
                 let mut sum = map.forms.constant(form as usize);
                 map.forms.terms(form as usize, &mut |j, c| {
-                    sum += c * self.value(group, map.inputs[j])
+                    sum += c * match map.inputs[j] {
+                        Operand::Cell(v) => self.value(group, v),
+                        Operand::Const(value) => value,
+                    }
                 });
                 sum
             })
             .collect();
         let raise = self.lies.tops.get(&id).copied().unwrap_or(0);
-        let sum = sums.iter().copied().max().unwrap_or(0) + raise;
+        // A lane has one form at least, which comes first.
+        let sum = sums.iter().copied().fold(sums[0], i64::max) + raise;
         let table = &self.layout.tables[step.table as usize].table;
         let shift = self.lies.shifts.get(&id).copied().unwrap_or(0);
         let p = sum * step.multiplier + shift;
@@ -419,22 +429,24 @@ impl Solver<'_> {
         Ok(())
     }
 
-    pub(crate) fn window(&mut self, id: u32) {
+    pub(crate) fn window(&mut self, id: u32) -> Result<(), WitnessError> {
         let lowering = self.lowering;
         let window = self.layout.windows[id as usize];
         let group = self.places.group_of_window[id as usize];
-        let Block::Max { windows, .. } = &lowering.blocks[window.block as usize] else {
-            return;
+        let Block::Max { windows, .. } = &lowering.blocks()[window.block as usize] else {
+            let block = window.block;
+            return Err(WitnessError::WrongBlock { block });
         };
         let (inputs, out) = &windows[window.window as usize];
-        let cells = inputs.iter().map(|&v| Wire::Cell(v));
-        let values: Vec<i64> = cells.map(|cell| self.value(group, cell)).collect();
-        let offset = lowering.vars[out.0 as usize].offset;
-        let largest = values.iter().copied().max().unwrap_or(0);
+        let values: Vec<i64> = inputs.iter().map(|&v| self.value(group, v)).collect();
+        let offset = lowering.var(*out).offset;
+        // No window is empty.
+        let largest = values.iter().copied().fold(values[0], i64::max);
         let content = self.set(*out, largest - offset);
         for i in 0..MAX_FAN_IN {
             self.out.windows[id as usize][i] = content + offset - values[i.min(values.len() - 1)];
         }
+        Ok(())
     }
 }
 

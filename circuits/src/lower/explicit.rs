@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use super::{LinearForms, LinearMap, LowerError, Wire, Wires};
+use super::{LinearForms, LinearMap, LowerError, Operand, Wire};
 
 /// Most terms of all forms of a composition.
 const MAX_TERMS: usize = 1 << 22;
@@ -47,12 +47,12 @@ pub(super) fn compose(
     maps: &[LinearMap],
     inputs: &[Wire],
     outer: &Arc<dyn LinearForms>,
-) -> Result<(Wires, Arc<dyn LinearForms>), LowerError> {
-    let mut cells = Wires::new();
-    let mut places: HashMap<Wire, usize> = HashMap::new();
-    let mut place = |wire: Wire| {
-        *places.entry(wire).or_insert_with(|| {
-            cells.push(wire);
+) -> Result<(Vec<Operand>, Arc<dyn LinearForms>), LowerError> {
+    let mut cells = Vec::new();
+    let mut places: HashMap<Operand, usize> = HashMap::new();
+    let mut place = |operand: Operand| {
+        *places.entry(operand).or_insert_with(|| {
+            cells.push(operand);
             cells.len() - 1
         })
     };
@@ -72,7 +72,10 @@ pub(super) fn compose(
                     *terms.entry(place(map.inputs[k])).or_default() += factor * i128::from(c);
                 });
             }
-            wire => *terms.entry(place(wire)).or_default() += i128::from(factor),
+            Wire::Cell(v) => {
+                *terms.entry(place(Operand::Cell(v))).or_default() += i128::from(factor)
+            }
+            Wire::Const(v) => constant += i128::from(factor) * i128::from(v),
         });
         left = left
             .checked_sub(terms.len())
@@ -95,7 +98,7 @@ pub(super) fn compose(
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Lowering, StepRule};
+    use super::super::{Collector, Lowering, Operand, StepRule};
     use super::*;
     use crate::program::Range;
 
@@ -107,11 +110,11 @@ mod tests {
         })
     }
 
-    fn read(cx: &Lowering, wire: Wire) -> (Vec<(Wire, i64)>, i64) {
+    fn read(cx: &Lowering, wire: Wire) -> (Vec<(Operand, i64)>, i64) {
         let Wire::Sum { map, index } = wire else {
             panic!("{wire:?} is no sum");
         };
-        let map = &cx.maps[map as usize];
+        let map = &cx.maps()[map as usize];
         let mut terms = Vec::new();
         map.forms
             .terms(index as usize, &mut |j, c| terms.push((map.inputs[j], c)));
@@ -120,30 +123,33 @@ mod tests {
 
     #[test]
     fn accepts_forms_of_forms_as_forms_of_cells() {
-        let mut cx = Lowering::default();
-        let x = cx.inputs(3, Range::new(0, 9));
+        let mut collector = Collector::new();
+        let x = collector.inputs(0, 3, Range::new(0, 9)).unwrap();
+        let cx = collector.node(0);
         let inner = forms(&[(&[(0, 2), (1, -1)], 5), (&[(1, 1), (2, 1)], 0)]);
         let sums = cx.linear("test", &x, inner).unwrap();
         // 3·(2a − b + 5) + 3·(b + c) + 7·b − 1: b cancels to 7.
         let inputs = [sums[0], sums[1], x[1]];
         let outer = forms(&[(&[(0, 3), (1, 3), (2, 7)], -1)]);
         let made = cx.linear("test", &inputs, outer).unwrap();
-        let (mut terms, constant) = read(&cx, made[0]);
+        let (mut terms, constant) = read(cx, made[0]);
         terms.sort_by_key(|t| t.1);
-        assert_eq!(terms, [(x[2], 3), (x[0], 6), (x[1], 7)]);
+        let cell = |i: u32| Operand::Cell(super::super::VarId(i));
+        assert_eq!(terms, [(cell(2), 3), (cell(0), 6), (cell(1), 7)]);
         assert_eq!(constant, 14);
         // Again, and to nothing.
         let outer = forms(&[(&[(0, 1), (1, -3), (2, -7), (3, -6)], 0)]);
         let made = cx
             .linear("test", &[made[0], x[2], x[1], x[0]], outer)
             .unwrap();
-        assert_eq!(read(&cx, made[0]), (vec![], 14));
+        assert_eq!(read(cx, made[0]), (vec![], 14));
     }
 
     #[test]
     fn rejects_coefficients_that_do_not_fit() {
-        let mut cx = Lowering::default();
-        let x = cx.inputs(1, Range::new(0, 9));
+        let mut collector = Collector::new();
+        let x = collector.inputs(0, 1, Range::new(0, 9)).unwrap();
+        let cx = collector.node(0);
         let large = || forms(&[(&[(0, 1 << 40)], 0)]);
         let sums = cx.linear("test", &x, large()).unwrap();
         let refused = cx.linear("test", &sums, large());
@@ -152,8 +158,9 @@ mod tests {
 
     #[test]
     fn rejects_doublings_that_would_not_end() {
-        let mut cx = Lowering::default();
-        let x = cx.inputs(1, Range::new(0, 1));
+        let mut collector = Collector::new();
+        let x = collector.inputs(0, 1, Range::new(0, 1)).unwrap();
+        let cx = collector.node(0);
         let mut sum = x;
         for _ in 0..70 {
             match cx.linear("test", &[sum[0], sum[0]], forms(&[(&[(0, 1), (1, 1)], 0)])) {
@@ -169,8 +176,9 @@ mod tests {
 
     #[test]
     fn accepts_the_maximum_of_narrow_sums_and_rejects_that_of_wide_ones() {
-        let mut cx = Lowering::default();
-        let x = cx.inputs(2, Range::new(0, 255));
+        let mut collector = Collector::new();
+        let x = collector.inputs(0, 2, Range::new(0, 255)).unwrap();
+        let cx = collector.node(0);
         let narrow = forms(&[(&[(0, 1), (1, 2)], 0), (&[(0, 1)], 3)]);
         let sums = cx.linear("test", &x, narrow).unwrap();
         let largest = cx

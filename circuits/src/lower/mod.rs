@@ -4,14 +4,22 @@
 //! coefficients (dot products), step functions of such forms (requantization, tables), maxima of cells. The planner
 //! then chooses how these are packed and placed. Three kinds of [`Block`] are all a circuit is made of.
 
+mod assume;
+mod collect;
+mod error;
 mod explicit;
 mod pool;
 mod step;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::Arc;
 
+pub use assume::Assumption;
+pub use collect::Collector;
+pub use error::LowerError;
 pub(crate) use explicit::Explicit;
 pub use step::{StepError, StepRule};
 
@@ -49,6 +57,15 @@ pub enum Wire {
     },
 }
 
+/// What a linear form reads: a form of a form is written out as one of cells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Operand {
+    /// A cell.
+    Cell(VarId),
+    /// A constant of the model.
+    Const(i64),
+}
+
 /// The elements of a tensor, row-major. Data movement permutes, repeats and drops them, and costs no rows.
 pub type Wires = Vec<Wire>;
 
@@ -70,12 +87,26 @@ pub trait LinearForms: Debug + Send + Sync {
 /// Linear forms applied to actual elements.
 #[derive(Clone, Debug)]
 pub struct LinearMap {
-    /// The input vector; cells and constants only.
-    pub inputs: Wires,
+    /// The input vector.
+    pub inputs: Vec<Operand>,
     /// The forms.
     pub forms: Arc<dyn LinearForms>,
     /// The node of the program that they belong to.
     pub node: u32,
+    /// Bounds of each form.
+    ranges: Vec<Range>,
+}
+
+impl LinearMap {
+    /// Number of forms.
+    pub fn len(&self) -> usize {
+        self.ranges.len()
+    }
+
+    /// Whether there is no form.
+    pub fn is_empty(&self) -> bool {
+        self.ranges.is_empty()
+    }
 }
 
 /// One step function applied to one linear form, or to the largest of several.
@@ -136,72 +167,139 @@ pub enum Block {
     },
 }
 
-/// Why an operator cannot be expressed in the circuit.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum LowerError {
-    /// An operator needs cells but was given an accumulator that nothing has requantized.
-    #[error(
-        "an accumulator reaches `{op}` before it is requantized; insert a QuantizeLinear before it"
-    )]
-    NotRequantized {
-        /// The operator that needs cells.
-        op: &'static str,
-    },
-    /// A step function does not cover what its input may reach.
-    #[error(transparent)]
-    Step(#[from] StepError),
-    /// Bounds beyond what 62-bit arithmetic holds.
-    #[error("the values of `{op}` may reach {reach}, more than the 62 bits that are supported")]
-    TooWide {
-        /// The operator.
-        op: &'static str,
-        /// The largest magnitude.
-        reach: i128,
-    },
-}
+/// Bounds on the magnitude of what a form may reach: sums of two such values do not overflow.
+const MAX_REACH: i128 = 1 << 62;
 
 /// The equations of a model, as they are collected from its operators.
-#[derive(Debug, Default)]
+///
+/// An operator adds to them with [`Lowering::linear`], [`Lowering::steps`], [`Lowering::max`] and, visibly,
+/// [`Lowering::assume_within`]. It cannot write what is there: bounds of cells follow from the blocks that enforce
+/// them. It cannot make a cell that nothing defines either, as only the compiler makes inputs ([`Collector`]).
+///
+/// ```
+/// use zkonnx_circuits::{lower::Lowering, program::Range};
+/// fn look(cx: &mut Lowering) -> Range { cx.vars()[0].range }
+/// ```
+/// ```compile_fail,E0616
+/// use zkonnx_circuits::{lower::Lowering, program::Range};
+/// fn tighten(cx: &mut Lowering) { cx.vars[0].range = Range::new(0, 1) }
+/// ```
+/// ```compile_fail,E0616
+/// use zkonnx_circuits::lower::Lowering;
+/// fn push(cx: &mut Lowering) { cx.blocks.clear() }
+/// ```
+/// ```compile_fail,E0624
+/// use zkonnx_circuits::{lower::Lowering, program::Range};
+/// fn hint(cx: &mut Lowering) { cx.inputs(1, Range::new(0, 1)); }
+/// ```
+#[derive(Debug)]
 pub struct Lowering {
-    /// All cells.
-    pub vars: Vec<VarInfo>,
-    /// All linear maps.
-    pub maps: Vec<LinearMap>,
-    /// All blocks, in order of evaluation.
-    pub blocks: Vec<Block>,
-    /// Bounds on the forms of some maps, by place, that are tighter than interval arithmetic finds.
-    within: BTreeMap<u32, Range>,
+    vars: Vec<VarInfo>,
+    maps: Vec<LinearMap>,
+    blocks: Vec<Block>,
+    /// What operators assumed of the forms of some maps, by place.
+    assumed: BTreeMap<u32, Assumption>,
     node: u32,
-    renumbered: Vec<VarId>,
+    /// What became of each cell when maxima were moved before steps.
+    renumbered: Vec<Option<VarId>>,
+    /// Which collector the equations belong to.
+    stamp: u64,
 }
 
 impl Lowering {
-    /// From here on, what is collected belongs to this node of the program.
-    pub fn enter_node(&mut self, node: u32) {
-        self.node = node;
+    /// All cells.
+    pub fn vars(&self) -> &[VarInfo] {
+        &self.vars
     }
 
-    fn var(&mut self, range: Range, offset: i64) -> VarId {
+    /// What is known of a cell.
+    pub fn var(&self, id: VarId) -> VarInfo {
+        self.vars[id.0 as usize]
+    }
+
+    /// All linear maps.
+    pub fn maps(&self) -> &[LinearMap] {
+        &self.maps
+    }
+
+    /// All blocks, in order of evaluation.
+    pub fn blocks(&self) -> &[Block] {
+        &self.blocks
+    }
+
+    fn make_var(
+        &mut self,
+        op: &'static str,
+        range: Range,
+        offset: i64,
+    ) -> Result<VarId, LowerError> {
+        let reach = [i128::from(range.lo).abs(), i128::from(range.hi).abs()];
+        let content = i128::from(range.hi) - i128::from(offset);
+        let reach = reach.into_iter().fold(content, i128::max);
+        if reach > MAX_REACH {
+            return Err(LowerError::TooWide { op, reach });
+        }
         let id = VarId(self.vars.len() as u32);
         self.vars.push(VarInfo {
             range,
             offset,
             node: self.node,
         });
-        id
+        Ok(id)
     }
 
-    /// `n` cells that come from outside, each proved to lie in `range`.
-    pub fn inputs(&mut self, n: usize, range: Range) -> Wires {
-        let cells: Vec<_> = (0..n).map(|_| self.var(range, range.lo)).collect();
+    fn inputs(&mut self, n: usize, range: Range) -> Result<Wires, LowerError> {
+        let cells = (0..n)
+            .map(|_| self.make_var("input", range, range.lo))
+            .collect::<Result<Vec<_>, _>>()?;
         let wires = cells.iter().map(|&v| Wire::Cell(v)).collect();
         self.blocks.push(Block::Input {
             cells,
             range,
             node: self.node,
         });
-        wires
+        Ok(wires)
+    }
+
+    /// Bounds that the circuit enforces on an element; `op` is named if there is no such element.
+    pub fn range_of(&self, op: &'static str, wire: Wire) -> Result<Range, LowerError> {
+        match wire {
+            Wire::Const(v) => Some(Range::new(v, v)),
+            Wire::Cell(v) => self.vars.get(v.0 as usize).map(|info| info.range),
+            Wire::Sum { map, index } => {
+                let map = self.maps.get(map as usize);
+                map.and_then(|map| map.ranges.get(index as usize)).copied()
+            }
+        }
+        .ok_or(LowerError::NoSuchElement { op, wire })
+    }
+
+    /// Adds forms of cells and constants. Their bounds follow from those of the inputs.
+    fn push_map(
+        &mut self,
+        op: &'static str,
+        inputs: Vec<Operand>,
+        forms: Arc<dyn LinearForms>,
+    ) -> Result<u32, LowerError> {
+        let of_inputs = inputs
+            .iter()
+            .map(|operand| match *operand {
+                Operand::Cell(v) => self.range_of(op, Wire::Cell(v)),
+                Operand::Const(v) => Ok(Range::new(v, v)),
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        let len: usize = forms.grid().iter().product();
+        let ranges = (0..len)
+            .map(|out| form_bounds(op, forms.as_ref(), out, &of_inputs))
+            .collect::<Result<Vec<_>, _>>()?;
+        let map = self.maps.len() as u32;
+        self.maps.push(LinearMap {
+            inputs,
+            forms,
+            node: self.node,
+            ranges,
+        });
+        Ok(map)
     }
 
     /// Linear forms of `inputs`; no cell is made. Forms of forms are forms of the cells that these read.
@@ -211,58 +309,43 @@ impl Lowering {
         inputs: &[Wire],
         forms: Arc<dyn LinearForms>,
     ) -> Result<Wires, LowerError> {
-        let (inputs, forms) = match inputs.iter().any(|w| matches!(w, Wire::Sum { .. })) {
-            true => explicit::compose(op, &self.maps, inputs, &forms)?,
-            false => (inputs.to_vec(), forms),
+        for &wire in inputs {
+            self.range_of(op, wire)?;
+        }
+        let operand = |wire: &Wire| match *wire {
+            Wire::Cell(v) => Some(Operand::Cell(v)),
+            Wire::Const(v) => Some(Operand::Const(v)),
+            Wire::Sum { .. } => None,
         };
-        let len: usize = forms.grid().iter().product();
-        let map = self.maps.len() as u32;
-        self.maps.push(LinearMap {
-            inputs,
-            forms,
-            node: self.node,
-        });
-        Ok((0..len as u32)
-            .map(|index| Wire::Sum { map, index })
-            .collect())
-    }
-
-    /// Linear forms whose values lie in `range` *because of the equations that are collected already*.
-    ///
-    /// Interval arithmetic does not see that `v − 2^b·⌊v / 2^b⌋` is small, or that a maximum is not below its inputs.
-    /// The caller does, and argues it in its documentation. It is sound because blocks are proved in order: the cells
-    /// of earlier blocks are functions of the inputs, whatever the prover does, so a bound that holds for these
-    /// functions holds for every accepted proof, and packing may rely on it as on one that a lookup enforces. A bound
-    /// that does not hold makes the circuit unsound, or an honest prover fail.
-    pub fn linear_within(
-        &mut self,
-        op: &'static str,
-        inputs: &[Wire],
-        forms: Arc<dyn LinearForms>,
-        range: Range,
-    ) -> Result<Wires, LowerError> {
-        let map = self.maps.len() as u32;
-        let wires = self.linear(op, inputs, forms)?;
-        self.within.insert(map, range);
-        Ok(wires)
+        let (inputs, forms) = match inputs.iter().map(operand).collect::<Option<_>>() {
+            None => explicit::compose(op, &self.maps, inputs, &forms)?,
+            Some(inputs) => (inputs, forms),
+        };
+        let map = self.push_map(op, inputs, forms)?;
+        let len = self.maps[map as usize].len() as u32;
+        Ok((0..len).map(|index| Wire::Sum { map, index }).collect())
     }
 
     /// Applies step functions: element `i` becomes `rules[rule_of(i)](x[i])`. Constants are folded, cells and
-    /// accumulators become new cells.
+    /// accumulators become new cells. A rule has to cover all that the circuit lets its elements reach.
     pub fn steps(
         &mut self,
         x: &[Wire],
         rules: Vec<Arc<StepRule>>,
         rule_of: impl Fn(usize) -> usize,
     ) -> Result<Wires, LowerError> {
+        const OP: &str = "a step function";
         let mut out = vec![Wire::Const(0); x.len()];
         // Lanes of one map form one block, whatever order the elements stand in after data movement.
         let mut by_map: Vec<(u32, Vec<(usize, u32)>)> = Vec::new();
-        let mut bare: Vec<(usize, Wire)> = Vec::new();
+        let mut bare: Vec<(usize, Operand)> = Vec::new();
         for (i, &wire) in x.iter().enumerate() {
+            let rule = rules.get(rule_of(i));
+            let rule = rule.ok_or(LowerError::NoSuchRule { rules: rules.len() })?;
+            rule.check_covers(self.range_of(OP, wire)?)?;
             match wire {
-                Wire::Const(v) => out[i] = Wire::Const(rules[rule_of(i)].eval(v)?),
-                Wire::Cell(_) => bare.push((i, wire)),
+                Wire::Const(v) => out[i] = Wire::Const(rule.eval(v)?),
+                Wire::Cell(v) => bare.push((i, Operand::Cell(v))),
                 Wire::Sum { map, index } => match by_map.iter_mut().find(|(m, _)| *m == map) {
                     Some((_, lanes)) => lanes.push((i, index)),
                     None => by_map.push((map, vec![(i, index)])),
@@ -270,34 +353,20 @@ impl Lowering {
             }
         }
         if !bare.is_empty() {
-            let inputs: Wires = bare.iter().map(|&(_, w)| w).collect();
-            let map = self.maps.len() as u32;
+            let inputs: Vec<Operand> = bare.iter().map(|&(_, cell)| cell).collect();
             let forms = Arc::new(Copies { len: inputs.len() });
-            self.maps.push(LinearMap {
-                inputs,
-                forms,
-                node: self.node,
-            });
-            by_map.push((
-                map,
-                bare.iter()
-                    .enumerate()
-                    .map(|(j, &(i, _))| (i, j as u32))
-                    .collect(),
-            ));
+            let map = self.push_map(OP, inputs, forms)?;
+            let lanes = bare.iter().zip(0..).map(|(&(i, _), j)| (i, j));
+            by_map.push((map, lanes.collect()));
         }
         // Rules that share a table must count its values from one offset.
-        let offset = rules
-            .iter()
-            .map(|rule| rule.outputs().lo)
-            .min()
-            .unwrap_or(0)
-            .min(0);
+        let lowest = rules.iter().map(|rule| rule.outputs().lo);
+        let offset = lowest.fold(0, i64::min);
         for (map, elements) in by_map {
             let mut lanes = Vec::with_capacity(elements.len());
             for (i, index) in elements {
                 let rule = rule_of(i);
-                let var = self.var(rules[rule].outputs(), offset);
+                let var = self.make_var(OP, rules[rule].outputs(), offset)?;
                 out[i] = Wire::Cell(var);
                 lanes.push(StepLane {
                     index,
@@ -324,23 +393,24 @@ impl Lowering {
             let &Wire::Sum { map, index } = wire else {
                 continue;
             };
-            let (lo, hi) = self.form_range(map, index);
-            if lo < -MAX_CELL || hi > MAX_CELL {
+            let own = self.range_of(op, *wire)?;
+            if i128::from(own.lo) < -MAX_CELL || i128::from(own.hi) > MAX_CELL {
                 return Err(LowerError::NotRequantized { op });
             }
-            let own = Range::new(lo as i64, hi as i64);
             range = Some(range.map_or(own, |r| r.union(&own)));
             sums.insert((map, index), None);
         }
-        let Some(range) = range.filter(|r| i128::from(r.hi - r.lo) <= MAX_CELL) else {
-            let none = sums.is_empty();
-            return none.then_some(()).ok_or(LowerError::NotRequantized { op });
+        let Some(range) = range else {
+            return Ok(());
         };
+        if i128::from(range.hi) - i128::from(range.lo) > MAX_CELL {
+            return Err(LowerError::NotRequantized { op });
+        }
         let wires: Wires = sums
             .keys()
             .map(|&(map, index)| Wire::Sum { map, index })
             .collect();
-        let rule = StepRule::table(range, |v| v);
+        let rule = StepRule::table(range, |v| v)?;
         let made = self.steps(&wires, vec![Arc::new(rule)], |_| 0)?;
         sums.values_mut()
             .zip(made)
@@ -365,6 +435,7 @@ impl Lowering {
             let mut cells = Vec::with_capacity(window.len());
             let mut constant = None;
             for wire in window {
+                self.range_of(op, wire)?;
                 match wire {
                     Wire::Cell(v) => cells.push(v),
                     Wire::Const(c) => constant = Some(constant.map_or(c, |d: i64| d.max(c))),
@@ -372,13 +443,14 @@ impl Lowering {
                 }
             }
             match (cells.as_slice(), constant) {
+                ([], None) => return Err(LowerError::EmptyWindow { op }),
                 ([], Some(c)) => out.push(Wire::Const(c)),
                 (&[only], None) => out.push(Wire::Cell(only)),
                 (&[first, ..], Some(floor)) => {
-                    cells[0] = self.at_least(first, floor)?;
-                    out.push(Wire::Cell(self.max_tree(cells, &mut levels)));
+                    cells[0] = self.at_least(op, first, floor)?;
+                    out.push(Wire::Cell(self.max_tree(op, cells, &mut levels)?));
                 }
-                _ => out.push(Wire::Cell(self.max_tree(cells, &mut levels))),
+                _ => out.push(Wire::Cell(self.max_tree(op, cells, &mut levels)?)),
             }
         }
         for windows in levels {
@@ -391,23 +463,27 @@ impl Lowering {
     }
 
     /// `max(cell, floor)`, which is a step function of the cell.
-    fn at_least(&mut self, cell: VarId, floor: i64) -> Result<VarId, LowerError> {
+    fn at_least(&mut self, op: &'static str, cell: VarId, floor: i64) -> Result<VarId, LowerError> {
         let range = self.vars[cell.0 as usize].range;
         if floor <= range.lo {
             return Ok(cell);
         }
         let rule = StepRule::monotone(range, None, |x| x.max(floor));
-        match self
-            .steps(&[Wire::Cell(cell)], vec![Arc::new(rule)], |_| 0)?
-            .as_slice()
-        {
+        let wire = Wire::Cell(cell);
+        let raised = self.steps(&[wire], vec![Arc::new(rule)], |_| 0)?;
+        match raised.as_slice() {
             [Wire::Cell(raised)] => Ok(*raised),
-            _ => Ok(cell),
+            _ => Err(LowerError::NoSuchElement { op, wire }),
         }
     }
 
     /// Reduces `cells` by maxima of at most [`MAX_FAN_IN`], one level after the other.
-    fn max_tree(&mut self, mut cells: Vec<VarId>, levels: &mut Vec<Windows>) -> VarId {
+    fn max_tree(
+        &mut self,
+        op: &'static str,
+        mut cells: Vec<VarId>,
+        levels: &mut Vec<Windows>,
+    ) -> Result<VarId, LowerError> {
         let mut level = 0;
         while cells.len() > 1 {
             if levels.len() == level {
@@ -425,41 +501,53 @@ impl Lowering {
                     range = Range::new(range.lo.max(other.range.lo), range.hi.max(other.range.hi));
                     offset = offset.min(other.offset);
                 }
-                let var = self.var(range, offset);
+                let var = self.make_var(op, range, offset)?;
                 levels[level].push((window.to_vec(), var));
                 next.push(var);
             }
             cells = next;
             level += 1;
         }
-        cells[0]
+        let last = cells.first().copied();
+        last.ok_or(LowerError::EmptyWindow { op })
     }
 
-    /// Bounds of form `index` of `map`, from the ranges that the circuit enforces on its inputs, and from what
-    /// [`Lowering::linear_within`] was told.
-    pub fn form_range(&self, map: u32, index: u32) -> (i128, i128) {
-        let within = self.within.get(&map);
-        let map = &self.maps[map as usize];
-        let constant = i128::from(map.forms.constant(index as usize));
-        let (mut lo, mut hi) = (constant, constant);
-        map.forms.terms(index as usize, &mut |j, c| {
-            let range = match map.inputs[j] {
-                Wire::Cell(v) => self.vars[v.0 as usize].range,
-                Wire::Const(v) => Range::new(v, v),
-                Wire::Sum { .. } => unreachable!("maps hold cells and constants only"),
-            };
-            let (a, b) = (
-                i128::from(c) * i128::from(range.lo),
-                i128::from(c) * i128::from(range.hi),
-            );
-            lo += a.min(b);
-            hi += a.max(b);
-        });
-        match within {
-            Some(range) => (lo.max(i128::from(range.lo)), hi.min(i128::from(range.hi))),
-            None => (lo, hi),
-        }
+    /// Bounds of form `index` of `map`: from the ranges that the circuit enforces on its inputs, and from what was
+    /// assumed of it.
+    pub fn form_range(&self, map: u32, index: u32) -> Range {
+        self.maps[map as usize].ranges[index as usize]
     }
+}
+
+/// Bounds of one form by interval arithmetic. No partial sum is wider than 62 bits either.
+fn form_bounds(
+    op: &'static str,
+    forms: &dyn LinearForms,
+    out: usize,
+    inputs: &[Range],
+) -> Result<Range, LowerError> {
+    let constant = i128::from(forms.constant(out));
+    let (mut lo, mut hi, mut reach) = (constant, constant, constant.abs());
+    let mut missing = None;
+    forms.terms(out, &mut |j, c| {
+        let Some(range) = inputs.get(j) else {
+            missing = Some(j);
+            return;
+        };
+        let c = i128::from(c);
+        let (a, b) = (c * i128::from(range.lo), c * i128::from(range.hi));
+        lo = lo.saturating_add(a.min(b));
+        hi = hi.saturating_add(a.max(b));
+        reach = reach.saturating_add(a.abs().max(b.abs()));
+    });
+    if let Some(input) = missing {
+        let inputs = inputs.len();
+        return Err(LowerError::NoSuchInput { op, input, inputs });
+    }
+    if reach > MAX_REACH {
+        return Err(LowerError::TooWide { op, reach });
+    }
+    Ok(Range::new(lo as i64, hi as i64))
 }
 
 /// The identity map.

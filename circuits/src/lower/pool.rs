@@ -4,7 +4,7 @@
 //! takes the largest of several requantized values that nobody else reads, one step on the largest accumulator
 //! replaces a step for each of them.
 
-use super::{Block, Lowering, MAX_FAN_IN, StepLane, VarId, Wire};
+use super::{Block, LowerError, Lowering, MAX_FAN_IN, Operand, StepLane, VarId, Wire};
 
 /// Where a variable comes from, and how often it is read.
 #[derive(Clone, Copy, Default)]
@@ -15,9 +15,11 @@ struct Origin {
 
 impl Lowering {
     /// Moves maxima before steps wherever that is exact; `outputs` are the elements that leave the graph.
-    pub fn pool_before_steps<'a>(&mut self, outputs: impl Iterator<Item = &'a Wire>) {
+    pub(super) fn pool_before_steps<'a>(
+        &mut self,
+        outputs: impl Iterator<Item = &'a Wire>,
+    ) -> Result<(), LowerError> {
         let origins = self.origins(outputs);
-        let mut pooled: Vec<Block> = Vec::new();
         let mut gone = vec![false; self.vars.len()];
         let mut blocks = std::mem::take(&mut self.blocks);
         let sources: Vec<Option<Block>> = blocks
@@ -45,7 +47,6 @@ impl Lowering {
                 lanes,
                 node: *node,
             };
-            pooled.push(block.clone());
         }
         for block in &mut blocks {
             if let Block::Step { lanes, .. } = block {
@@ -54,21 +55,21 @@ impl Lowering {
         }
         blocks.retain(|b| !matches!(b, Block::Step { lanes, .. } if lanes.is_empty()));
         self.blocks = blocks;
-        self.drop_vars(&gone);
+        self.drop_vars(&gone)
     }
 
     fn origins<'a>(&self, outputs: impl Iterator<Item = &'a Wire>) -> Vec<Origin> {
         let mut origins = vec![Origin::default(); self.vars.len()];
-        let mut read = |wire: &Wire| {
+        for operand in self.maps.iter().flat_map(|map| &map.inputs) {
+            if let Operand::Cell(v) = operand {
+                origins[v.0 as usize].uses += 1;
+            }
+        }
+        for wire in outputs {
             if let Wire::Cell(v) = wire {
                 origins[v.0 as usize].uses += 1;
             }
-        };
-        self.maps
-            .iter()
-            .flat_map(|map| &map.inputs)
-            .for_each(&mut read);
-        outputs.for_each(&mut read);
+        }
         for (b, block) in self.blocks.iter().enumerate() {
             match block {
                 Block::Step { lanes, .. } => {
@@ -87,49 +88,62 @@ impl Lowering {
         origins
     }
 
-    /// Renumbers variables after some of them have gone.
-    fn drop_vars(&mut self, gone: &[bool]) {
+    /// Renumbers variables after some of them have gone, which nothing reads any more.
+    fn drop_vars(&mut self, gone: &[bool]) -> Result<(), LowerError> {
         let mut next = 0;
-        let new: Vec<VarId> = gone
+        self.renumbered = gone
             .iter()
             .map(|&gone| {
                 let id = VarId(next);
                 next += u32::from(!gone);
-                id
+                (!gone).then_some(id)
             })
             .collect();
-        let mut kept = gone.iter();
-        self.vars.retain(|_| !kept.next().copied().unwrap_or(false));
-        self.renumbered = new.clone();
-        let renumber = |v: &mut VarId| *v = new[v.0 as usize];
-        for map in &mut self.maps {
-            for wire in &mut map.inputs {
-                if let Wire::Cell(v) = wire {
-                    renumber(v);
-                }
+        let vars = self.vars.iter().zip(gone).filter(|(_, gone)| !**gone);
+        self.vars = vars.map(|(info, _)| *info).collect();
+        let new = &self.renumbered;
+        let renumber = |v: &mut VarId| -> Result<(), LowerError> {
+            *v = moved(new, *v)?;
+            Ok(())
+        };
+        for operand in self.maps.iter_mut().flat_map(|map| &mut map.inputs) {
+            if let Operand::Cell(v) = operand {
+                renumber(v)?;
             }
         }
         for block in &mut self.blocks {
             match block {
-                Block::Input { cells, .. } => cells.iter_mut().for_each(renumber),
-                Block::Step { lanes, .. } => lanes.iter_mut().for_each(|l| renumber(&mut l.out)),
+                Block::Input { cells, .. } => cells.iter_mut().try_for_each(renumber)?,
+                Block::Step { lanes, .. } => {
+                    lanes.iter_mut().try_for_each(|l| renumber(&mut l.out))?;
+                }
                 Block::Max { windows, .. } => {
                     for (inputs, out) in windows {
-                        inputs.iter_mut().for_each(renumber);
-                        renumber(out);
+                        inputs.iter_mut().try_for_each(renumber)?;
+                        renumber(out)?;
                     }
                 }
             }
         }
+        Ok(())
     }
 
-    /// The number that an element has after [`Lowering::pool_before_steps`].
-    pub fn renumbered(&self, wire: Wire) -> Wire {
+    /// What an element is called once maxima have been moved before steps.
+    pub fn renumbered(&self, wire: Wire) -> Result<Wire, LowerError> {
         match wire {
-            Wire::Cell(v) => Wire::Cell(self.renumbered.get(v.0 as usize).copied().unwrap_or(v)),
-            other => other,
+            Wire::Cell(v) => Ok(Wire::Cell(moved(&self.renumbered, v)?)),
+            other => Ok(other),
         }
     }
+}
+
+/// The new number of a variable, which must not have gone.
+fn moved(numbers: &[Option<VarId>], v: VarId) -> Result<VarId, LowerError> {
+    let number = numbers.get(v.0 as usize).copied().flatten();
+    number.ok_or(LowerError::NoSuchElement {
+        op: "a maximum before its steps",
+        wire: Wire::Cell(v),
+    })
 }
 
 /// The pooled lanes that replace `windows`, if every one of them can be replaced, and the block they come from.

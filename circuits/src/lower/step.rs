@@ -16,7 +16,30 @@ pub enum StepError {
         /// Largest argument.
         hi: i64,
     },
+    /// An enumerated domain that no circuit could hold.
+    #[error(
+        "a step function cannot be enumerated from {lo} to {hi}: these are more than {max} values"
+    )]
+    TooLong {
+        /// Smallest argument.
+        lo: i64,
+        /// Largest argument.
+        hi: i64,
+        /// The most arguments.
+        max: u64,
+    },
+    /// Pieces that do not start with the domain, do not follow each other, or leave it.
+    #[error("the pieces of a step function from {lo} to {hi} do not partition it")]
+    Pieces {
+        /// Smallest argument.
+        lo: i64,
+        /// Largest argument.
+        hi: i64,
+    },
 }
+
+/// The most arguments that are enumerated.
+const MAX_ENUMERATED: u64 = 1 << 22;
 
 /// A piecewise constant function of an integer: piece `i` starts at `pieces[i].0` and has the value `pieces[i].1`.
 ///
@@ -41,8 +64,8 @@ impl StepRule {
             }
             // The smallest argument in (start, hi] whose value differs from this piece's.
             let (mut below, mut above) = (start, domain.hi);
-            while above - below > 1 {
-                let middle = below + (above - below) / 2;
+            while above.abs_diff(below) > 1 {
+                let middle = below + (above.abs_diff(below) / 2) as i64;
                 if f(middle) == value {
                     below = middle;
                 } else {
@@ -58,8 +81,20 @@ impl StepRule {
         }
     }
 
+    /// Fails for a domain that has too many values to be enumerated.
+    pub fn check_enumerable(domain: Range) -> Result<(), StepError> {
+        let (Range { lo, hi }, max) = (domain, MAX_ENUMERATED);
+        match domain.span() {
+            _ if lo > hi => Err(StepError::Pieces { lo, hi }),
+            0..MAX_ENUMERATED => Ok(()),
+            _ => Err(StepError::TooLong { lo, hi, max }),
+        }
+    }
+
     /// Any function on a small domain, by enumeration.
-    pub fn table(domain: Range, f: impl Fn(i64) -> i64) -> Self {
+    pub fn table(domain: Range, f: impl Fn(i64) -> i64) -> Result<Self, StepError> {
+        Self::check_enumerable(domain)?;
+        let Range { lo, hi } = domain;
         let mut pieces: Vec<(i64, i64)> = Vec::new();
         for x in domain.lo..=domain.hi {
             let y = f(x);
@@ -67,21 +102,39 @@ impl StepRule {
                 pieces.push((x, y));
             }
         }
-        Self {
-            domain: (domain.lo, domain.hi),
+        Ok(Self {
+            domain: (lo, hi),
             pieces,
             scale: None,
-        }
+        })
     }
 
     /// Explicit pieces, the first of which starts at the domain's lowest argument; starts grow and neighbouring
-    /// values differ.
-    pub fn from_pieces(domain: Range, pieces: Vec<(i64, i64)>) -> Self {
-        debug_assert!(pieces.first().is_some_and(|&(start, _)| start == domain.lo));
-        Self {
-            domain: (domain.lo, domain.hi),
+    /// values differ. Pieces in another order would have two values at one argument, and a prover the choice.
+    pub fn from_pieces(domain: Range, pieces: Vec<(i64, i64)>) -> Result<Self, StepError> {
+        let Range { lo, hi } = domain;
+        let first = pieces.first().is_some_and(|&(start, _)| start == lo);
+        let last = pieces.last().is_some_and(|&(start, _)| start <= hi);
+        let grow = pieces
+            .windows(2)
+            .all(|p| p[0].0 < p[1].0 && p[0].1 != p[1].1);
+        if !first || !last || !grow {
+            return Err(StepError::Pieces { lo, hi });
+        }
+        Ok(Self {
+            domain: (lo, hi),
             pieces,
             scale: None,
+        })
+    }
+
+    /// Fails if a value of `reach` lies outside the domain.
+    pub(super) fn check_covers(&self, reach: Range) -> Result<(), StepError> {
+        let (lo, hi) = self.domain;
+        let value = if reach.lo < lo { reach.lo } else { reach.hi };
+        match self.domain().covers(&reach) {
+            true => Ok(()),
+            false => Err(StepError::Domain { value, lo, hi }),
         }
     }
 
@@ -92,7 +145,8 @@ impl StepRule {
             return Err(StepError::Domain { value: x, lo, hi });
         }
         let after = self.pieces.partition_point(|&(start, _)| start <= x);
-        Ok(self.pieces[after - 1].1)
+        let piece = after.checked_sub(1).and_then(|i| self.pieces.get(i));
+        piece.map(|p| p.1).ok_or(StepError::Pieces { lo, hi })
     }
 
     /// The domain.
@@ -110,9 +164,10 @@ impl StepRule {
         self.scale
     }
 
-    /// The smallest interval that holds all values.
+    /// The smallest interval that holds all values. There is a piece, whoever made the rule.
     pub fn outputs(&self) -> Range {
-        let values = || self.pieces.iter().map(|&(_, y)| y);
-        Range::new(values().min().unwrap_or(0), values().max().unwrap_or(0))
+        let first = self.pieces[0].1;
+        let grow = |r: Range, &(_, y): &(i64, i64)| Range::new(r.lo.min(y), r.hi.max(y));
+        self.pieces.iter().fold(Range::new(first, first), grow)
     }
 }

@@ -21,7 +21,7 @@
 
 use std::sync::Arc;
 
-use super::{only, reach};
+use super::{accepted, only, reach};
 use crate::lower::{LinearForms, LowerError, Lowering, StepRule, Wire, Wires};
 use crate::program::{
     DataType, DecodeError, Decoder, Encoder, Fact, OpError, OpId, Operator, Range, Tensor, elements,
@@ -221,10 +221,7 @@ impl Operator for ArgMax {
         inputs: &[Wires],
         facts: &[&Fact],
     ) -> Result<Vec<Wires>, LowerError> {
-        // `facts` has accepted the axis.
-        let Ok(lines) = self.line(&facts[0].shape) else {
-            return Ok(vec![Wires::new()]);
-        };
+        let lines = accepted(NAME, self.line(&facts[0].shape))?;
         if lines.extent == 1 {
             return Ok(vec![vec![Wire::Const(0); inputs[0].len()]]);
         }

@@ -60,12 +60,10 @@ impl Operator for Constant {
                 got: inputs.len(),
             });
         }
-        let bound = |ends: [Option<&i64>; 2]| ends.map(|end| end.copied().unwrap_or(0));
-        let [lo, hi] = bound([self.data.iter().min(), self.data.iter().max()]);
         Ok(vec![Fact {
             dtype: self.dtype,
             shape: self.shape.clone(),
-            range: Range::new(lo, hi),
+            range: super::hull(self.data.iter().copied()),
         }])
     }
 

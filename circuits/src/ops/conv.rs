@@ -15,7 +15,7 @@
 use std::sync::Arc;
 
 use super::window::Taps;
-use super::{Window, bounded, check_size, only};
+use super::{SumBounds, Window, accepted, check_size, only};
 use crate::lower::{LinearForms, LowerError, Lowering, Wires};
 use crate::program::{
     DataType, DecodeError, Decoder, Encoder, Fact, OpError, OpId, Operator, Range, Tensor, elements,
@@ -140,22 +140,16 @@ impl Operator for Conv {
     fn facts(&self, inputs: &[&Fact]) -> Result<Vec<Fact>, OpError> {
         let x = only(NAME, inputs)?;
         let shape = self.shape(&x.shape)?;
-        let zero = i128::from(self.x_zero);
-        let mut ends = (i128::from(x.range.lo) - zero, i128::from(x.range.hi) - zero);
-        if self.window.is_padded() {
-            ends = (ends.0.min(0), ends.1.max(0));
-        }
-        let (mut lo, mut hi) = (i128::MAX, i128::MIN);
-        for (m, bias) in self.bias.iter().enumerate() {
-            let (mut low, mut high) = (i128::from(*bias), i128::from(*bias));
-            for w in self.kernel(m) {
-                let (a, b) = (i128::from(*w) * ends.0, i128::from(*w) * ends.1);
-                low += a.min(b);
-                high += a.max(b);
-            }
-            (lo, hi) = (lo.min(low), hi.max(high));
-        }
-        Ok(vec![bounded(NAME, DataType::I32, shape, lo, hi)?])
+        let padded = self.window.is_padded();
+        let sums = self.bias.iter().enumerate().map(|(m, bias)| {
+            let mut sum = SumBounds::of(*bias);
+            let weights = self.kernel(m).iter();
+            weights.for_each(|w| sum.add(*w, x.range, self.x_zero, padded));
+            sum
+        });
+        // There is an output channel.
+        let all = sums.reduce(SumBounds::union).unwrap_or(SumBounds::of(0));
+        Ok(vec![all.fact(NAME, DataType::I32, shape)?])
     }
 
     fn eval(&self, inputs: &[&Tensor]) -> Result<Vec<Tensor>, OpError> {
@@ -210,11 +204,8 @@ impl Operator for Conv {
         facts: &[&Fact],
     ) -> Result<Vec<Wires>, LowerError> {
         let shape = &facts[0].shape;
-        // `facts` has accepted the input, so the taps exist; an empty form would be caught by the length below.
-        let Ok(taps) = self.window.taps(NAME, &shape[2..]) else {
-            return Err(LowerError::NotRequantized { op: NAME });
-        };
-        let spatial = self.window.output(&shape[2..]).unwrap_or_default();
+        let spatial = accepted(NAME, self.shape(shape))?.split_off(2);
+        let taps = accepted(NAME, self.window.taps(NAME, &shape[2..]))?;
         let forms = ConvForms {
             conv: self.clone(),
             batch: shape[0],

@@ -10,7 +10,7 @@
 
 use std::sync::Arc;
 
-use super::{bounded, only};
+use super::{accepted, bounded, only};
 use crate::lower::{LinearForms, LowerError, Lowering, Wires};
 use crate::program::{
     DataType, DecodeError, Decoder, Encoder, Fact, OpError, OpId, Operator, Range, Tensor, elements,
@@ -93,10 +93,8 @@ impl Operator for CumSum {
         // The longest sum, and the shortest.
         let most = extent.saturating_sub(usize::from(self.exclusive)) as i128;
         let least = i128::from(!self.exclusive);
-        let (a, b) = (
-            i128::from(x.range.lo - self.x_zero),
-            i128::from(x.range.hi - self.x_zero),
-        );
+        let [lo, hi, zero] = [x.range.lo, x.range.hi, self.x_zero].map(i128::from);
+        let (a, b) = (lo - zero, hi - zero);
         let lo = (a * most).min(a * least);
         let hi = (b * most).max(b * least);
         let shape = x.shape.clone();
@@ -138,8 +136,7 @@ impl Operator for CumSum {
         facts: &[&Fact],
     ) -> Result<Vec<Wires>, LowerError> {
         let shape = &facts[0].shape;
-        // `facts` has accepted the input, so the axis exists.
-        let (extent, inner) = self.line(shape).unwrap_or((1, 1));
+        let (extent, inner) = accepted(NAME, self.line(shape))?;
         let forms = Sums {
             op: *self,
             len: elements(shape),

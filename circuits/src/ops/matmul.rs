@@ -10,7 +10,7 @@
 
 use std::sync::Arc;
 
-use super::{bounded, check_size, only};
+use super::{SumBounds, check_size, only};
 use crate::lower::{LinearForms, LowerError, Lowering, Wires};
 use crate::program::{
     DataType, DecodeError, Decoder, Encoder, Fact, OpError, OpId, Operator, Range, Tensor, elements,
@@ -90,22 +90,16 @@ impl Operator for MatMul {
     fn facts(&self, inputs: &[&Fact]) -> Result<Vec<Fact>, OpError> {
         let x = only(NAME, inputs)?;
         let shape = self.shape(&x.shape)?;
-        let zero = i128::from(self.x_zero);
-        let (first, last) = (i128::from(x.range.lo) - zero, i128::from(x.range.hi) - zero);
-        let mut bounds: Vec<(i128, i128)> = self
-            .bias
-            .iter()
-            .map(|&b| (i128::from(b), i128::from(b)))
-            .collect();
+        let mut sums: Vec<SumBounds> = self.bias.iter().map(|&b| SumBounds::of(b)).collect();
         for row in self.weights.chunks(self.n()) {
-            for (bound, w) in bounds.iter_mut().zip(row) {
-                let (a, b) = (i128::from(*w) * first, i128::from(*w) * last);
-                *bound = (bound.0 + a.min(b), bound.1 + a.max(b));
+            for (sum, w) in sums.iter_mut().zip(row) {
+                sum.add(*w, x.range, self.x_zero, false);
             }
         }
-        let lo = bounds.iter().map(|b| b.0).min().unwrap_or(0);
-        let hi = bounds.iter().map(|b| b.1).max().unwrap_or(0);
-        Ok(vec![bounded(NAME, DataType::I32, shape, lo, hi)?])
+        // There is a column.
+        let all = sums.into_iter().reduce(SumBounds::union);
+        let all = all.unwrap_or(SumBounds::of(0));
+        Ok(vec![all.fact(NAME, DataType::I32, shape)?])
     }
 
     fn eval(&self, inputs: &[&Tensor]) -> Result<Vec<Tensor>, OpError> {

@@ -11,7 +11,7 @@
 
 use std::sync::Arc;
 
-use super::{Window, check_size, only};
+use super::{Window, accepted, check_size, only};
 use crate::lower::{LowerError, Lowering, Wires};
 use crate::program::{
     DecodeError, Decoder, Encoder, Fact, OpError, OpId, Operator, Tensor, elements,
@@ -79,6 +79,14 @@ impl MaxPool {
     }
 }
 
+fn without_element(input: &[usize]) -> OpError {
+    OpError::Shape {
+        op: NAME,
+        expected: "every window meets an element",
+        got: input.to_vec(),
+    }
+}
+
 impl Operator for MaxPool {
     fn id(&self) -> OpId {
         ID
@@ -89,12 +97,7 @@ impl Operator for MaxPool {
         let shape = self.shape(&x.shape)?;
         let taps = self.window.taps(NAME, &x.shape[2..])?;
         if (0..taps.len()).any(|position| taps.of(position).is_empty()) {
-            let expected = "every window meets an element";
-            return Err(OpError::Shape {
-                op: NAME,
-                expected,
-                got: x.shape.clone(),
-            });
+            return Err(without_element(&x.shape));
         }
         Ok(vec![Fact { shape, ..x.clone() }])
     }
@@ -102,9 +105,11 @@ impl Operator for MaxPool {
     fn eval(&self, inputs: &[&Tensor]) -> Result<Vec<Tensor>, OpError> {
         let x = only(NAME, inputs)?;
         let shape = self.shape(&x.shape)?;
-        let data = self.windows(&x.shape, |window| {
-            window.map(|i| x.data[i]).max().unwrap_or(i64::MIN)
-        })?;
+        let data = self
+            .windows(&x.shape, |window| window.map(|i| x.data[i]).max())?
+            .into_iter()
+            .collect::<Option<_>>()
+            .ok_or_else(|| without_element(&x.shape))?;
         Ok(vec![Tensor::new(x.dtype, shape, data)])
     }
 
@@ -125,8 +130,7 @@ impl Operator for MaxPool {
         let windows = self.windows(&facts[0].shape, |window| {
             window.map(|i| inputs[0][i]).collect::<Wires>()
         });
-        // `facts` has accepted the input, so the windows exist.
-        Ok(vec![cx.max(NAME, windows.unwrap_or_default())?])
+        Ok(vec![cx.max(NAME, accepted(NAME, windows)?)?])
     }
 }
 

@@ -10,8 +10,8 @@
 
 use std::sync::Arc;
 
-use super::check_size;
 use super::weighted_sum::{broadcast, broadcast_places};
+use super::{accepted, check_size};
 use crate::lower::{LowerError, Lowering, Wires};
 use crate::program::{DecodeError, Decoder, Encoder, Fact, OpError, OpId, Operator, Range, Tensor};
 
@@ -68,12 +68,11 @@ impl Operator for Maximum {
                 .map(|x| x.shape.as_slice())
                 .collect::<Vec<_>>(),
         )?;
-        let lo = inputs.iter().map(|x| x.range.lo).max().unwrap_or(0);
-        let hi = inputs.iter().map(|x| x.range.hi).max().unwrap_or(0);
+        let largest = |r: Range, x: &&Fact| Range::new(r.lo.max(x.range.lo), r.hi.max(x.range.hi));
         Ok(vec![Fact {
             dtype: first.dtype,
             shape,
-            range: Range::new(lo, hi),
+            range: inputs.iter().fold(first.range, largest),
         }])
     }
 
@@ -108,9 +107,8 @@ impl Operator for Maximum {
         inputs: &[Wires],
         facts: &[&Fact],
     ) -> Result<Vec<Wires>, LowerError> {
-        // `facts` has accepted the inputs, so the shape exists.
-        let shape = common(&facts.iter().map(|x| x.shape.as_slice()).collect::<Vec<_>>())
-            .unwrap_or_default();
+        let shapes: Vec<&[usize]> = facts.iter().map(|x| x.shape.as_slice()).collect();
+        let shape = accepted(NAME, common(&shapes))?;
         let mut windows = vec![Wires::new(); crate::program::elements(&shape)];
         for (wires, fact) in inputs.iter().zip(facts) {
             for (window, place) in windows

@@ -126,6 +126,79 @@ pub(crate) fn bounded(
     })
 }
 
+/// What `facts` has accepted once, the circuit of `op` cannot be refused: if it is, the operator is at fault.
+pub(crate) fn accepted<T>(op: &'static str, of: Result<T, OpError>) -> Result<T, LowerError> {
+    of.map_err(|source| LowerError::Inconsistent { op, source })
+}
+
+/// The smallest interval that holds all values; of none, that of zero, since there is no element that leaves it.
+pub(crate) fn hull(mut values: impl Iterator<Item = i64>) -> Range {
+    let first = values.next().unwrap_or(0);
+    values.fold(Range::new(first, first), |r, v| r.union(&Range::new(v, v)))
+}
+
+/// Bounds of a sum of products by interval arithmetic, and the magnitude that its parts may reach.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SumBounds {
+    lo: i128,
+    hi: i128,
+    reach: i128,
+}
+
+impl SumBounds {
+    /// A constant.
+    pub(crate) fn of(constant: i64) -> Self {
+        let c = i128::from(constant);
+        Self {
+            lo: c,
+            hi: c,
+            reach: c.abs(),
+        }
+    }
+
+    /// Adds `factor · (x − zero)`; or, if `optional`, that or nothing.
+    pub(crate) fn add(&mut self, factor: i64, x: Range, zero: i64, optional: bool) {
+        let [factor, lo, hi, zero] = [factor, x.lo, x.hi, zero].map(i128::from);
+        let (a, b) = (factor * (lo - zero), factor * (hi - zero));
+        let (least, most) = match optional {
+            true => (a.min(b).min(0), a.max(b).max(0)),
+            false => (a.min(b), a.max(b)),
+        };
+        let widest = lo.abs().max(hi.abs()) + zero.abs();
+        self.lo = self.lo.saturating_add(least);
+        self.hi = self.hi.saturating_add(most);
+        self.reach = self.reach.saturating_add(factor.abs() * widest);
+    }
+
+    /// The smallest bounds that hold both.
+    pub(crate) fn union(self, other: Self) -> Self {
+        Self {
+            lo: self.lo.min(other.lo),
+            hi: self.hi.max(other.hi),
+            reach: self.reach.max(other.reach),
+        }
+    }
+
+    /// The sums as a fact of type `dtype`, if they fit it, and their parts 62 bits.
+    pub(crate) fn fact(
+        self,
+        op: &'static str,
+        dtype: DataType,
+        shape: Vec<usize>,
+    ) -> Result<Fact, OpError> {
+        let fact = bounded(op, dtype, shape, self.lo, self.hi)?;
+        match self.reach > 1 << 62 {
+            true => Err(OpError::Overflow {
+                op,
+                lo: -self.reach,
+                hi: self.reach,
+                dtype: DataType::I64,
+            }),
+            false => Ok(fact),
+        }
+    }
+}
+
 /// Fails if a shape holds more elements than a tensor may.
 pub(crate) fn check_size(op: &'static str, shape: &[usize]) -> Result<(), OpError> {
     match crate::program::elements(shape) {
@@ -139,31 +212,13 @@ pub(crate) fn check_size(op: &'static str, shape: &[usize]) -> Result<(), OpErro
 
 /// Bounds that the circuit enforces on an element.
 pub(crate) fn wire_range(cx: &Lowering, op: &'static str, wire: Wire) -> Result<Range, LowerError> {
-    let (lo, hi) = match wire {
-        Wire::Const(v) => (i128::from(v), i128::from(v)),
-        Wire::Cell(v) => {
-            let range = cx.vars[v.0 as usize].range;
-            (i128::from(range.lo), i128::from(range.hi))
-        }
-        Wire::Sum { map, index } => cx.form_range(map, index),
-    };
-    let max = 1i128 << 62;
-    if lo < -max || hi > max {
-        return Err(LowerError::TooWide {
-            op,
-            reach: hi.max(-lo),
-        });
-    }
-    Ok(Range::new(lo as i64, hi as i64))
+    cx.range_of(op, wire)
 }
 
 /// The smallest interval that holds the bounds which the circuit enforces on all of these elements: the domain of a
 /// step function that is applied to them. `op` is named in the error.
 pub fn reach(cx: &Lowering, op: &'static str, wires: &[Wire]) -> Result<Range, LowerError> {
-    let mut all: Option<Range> = None;
-    for wire in wires {
-        let of = wire_range(cx, op, *wire)?;
-        all = Some(all.map_or(of, |r| r.union(&of)));
-    }
-    Ok(all.unwrap_or(Range::new(0, 0)))
+    let ranges = wires.iter().map(|&wire| wire_range(cx, op, wire));
+    let ranges = ranges.collect::<Result<Vec<_>, _>>()?;
+    Ok(hull(ranges.into_iter().flat_map(|r| [r.lo, r.hi])))
 }

@@ -10,7 +10,7 @@
 
 use std::sync::Arc;
 
-use super::{bounded, check_size, only};
+use super::{bounded, check_size, hull, only};
 use crate::lower::{Explicit, LowerError, Lowering, Wire, Wires};
 use crate::program::{
     DecodeError, Decoder, Encoder, Fact, OpError, OpId, Operator, Tensor, elements,
@@ -66,9 +66,9 @@ impl Operator for Offset {
     fn facts(&self, inputs: &[&Fact]) -> Result<Vec<Fact>, OpError> {
         let x = only(NAME, inputs)?;
         self.check(&x.shape)?;
-        let lo = i128::from(self.constants.iter().copied().min().unwrap_or(0));
-        let hi = i128::from(self.constants.iter().copied().max().unwrap_or(0));
-        let (lo, hi) = (lo + i128::from(x.range.lo), hi + i128::from(x.range.hi));
+        let constants = hull(self.constants.iter().copied());
+        let sum = |a: i64, b: i64| i128::from(a) + i128::from(b);
+        let (lo, hi) = (sum(constants.lo, x.range.lo), sum(constants.hi, x.range.hi));
         Ok(vec![bounded(NAME, x.dtype, x.shape.clone(), lo, hi)?])
     }
 

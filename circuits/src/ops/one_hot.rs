@@ -85,7 +85,7 @@ impl Operator for OneHot {
 
     fn facts(&self, inputs: &[&Fact]) -> Result<Vec<Fact>, OpError> {
         let x = only(NAME, inputs)?;
-        if x.range.hi - x.range.lo >= MAX_WIDTH {
+        if x.range.span() >= MAX_WIDTH as u64 {
             return Err(OpError::Type {
                 op: NAME,
                 got: x.dtype,
@@ -132,8 +132,9 @@ impl Operator for OneHot {
         };
         let range = reach(cx, NAME, &inputs[0])?;
         let forms = cx.linear(NAME, &inputs[0], Arc::new(Differences(places)))?;
+        StepRule::check_enumerable(range)?;
         let domain = Range::new(range.lo - self.depth as i64 + 1, range.hi);
-        let rule = StepRule::table(domain, |difference| self.hit(difference));
+        let rule = StepRule::table(domain, |difference| self.hit(difference))?;
         Ok(vec![cx.steps(&forms, vec![Arc::new(rule)], |_| 0)?])
     }
 }

@@ -14,7 +14,7 @@
 use std::sync::Arc;
 
 use super::weighted_sum::{broadcast, broadcast_places};
-use super::{bounded, check_size, wire_range};
+use super::{accepted, bounded, check_size, reach};
 use crate::lower::{LinearForms, LowerError, Lowering, StepRule, Wire, Wires};
 use crate::program::{
     DataType, DecodeError, Decoder, Encoder, Fact, OpError, OpId, Operator, Range, Tensor, elements,
@@ -174,10 +174,7 @@ impl Operator for Product {
         facts: &[&Fact],
     ) -> Result<Vec<Wires>, LowerError> {
         let shapes: Vec<&[usize]> = facts.iter().map(|x| x.shape.as_slice()).collect();
-        // `facts` has accepted the inputs, so the extents exist.
-        let Ok(extents) = self.extents(&shapes) else {
-            return Err(LowerError::NotRequantized { op: NAME });
-        };
+        let extents = accepted(NAME, self.extents(&shapes))?;
         let pairs = Self::pairs(&extents, shapes[0], shapes[1]);
         let both: Wires = pairs
             .iter()
@@ -212,12 +209,7 @@ impl Operator for Product {
 impl Product {
     /// `⌊x²/4⌋` of each form.
     fn square(&self, cx: &mut Lowering, sums: &[Wire]) -> Result<Wires, LowerError> {
-        let mut domain: Option<Range> = None;
-        for wire in sums {
-            let range = wire_range(cx, NAME, *wire)?;
-            domain = Some(domain.map_or(range, |d| d.union(&range)));
-        }
-        let rule = StepRule::table(domain.unwrap_or(Range::new(0, 0)), |x| x * x / 4);
+        let rule = StepRule::table(reach(cx, NAME, sums)?, |x| x * x / 4)?;
         cx.steps(sums, vec![Arc::new(rule)], |_| 0)
     }
 }

@@ -17,8 +17,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Lanes, ScaleRule, only, wire_range};
-use crate::lower::{LowerError, Lowering, StepRule, Wires};
+use super::{Lanes, ScaleRule, hull, only, wire_range};
+use crate::lower::{LowerError, Lowering, StepError, StepRule, Wires};
 use crate::program::{
     DataType, DecodeError, Decoder, Encoder, Fact, OpError, OpId, Operator, Range, Tensor,
 };
@@ -65,12 +65,15 @@ impl Steps {
 
     /// The steps of any function on a range small enough to enumerate.
     pub fn enumerate(range: Range, f: impl Fn(i64) -> i64) -> Self {
-        let rule = StepRule::table(range, f);
-        let pieces = rule.pieces();
-        Self {
-            first: pieces[0].1,
-            steps: pieces[1..].to_vec(),
+        let first = f(range.lo);
+        let mut steps: Vec<(i64, i64)> = Vec::new();
+        for x in range.lo..=range.hi {
+            let y = f(x);
+            if steps.last().map_or(first, |&(_, last)| last) != y {
+                steps.push((x, y));
+            }
         }
+        Self { first, steps }
     }
 
     /// The value at `x`.
@@ -82,7 +85,7 @@ impl Steps {
     }
 
     /// The part of the function on `domain`.
-    pub(super) fn on(&self, domain: Range) -> StepRule {
+    pub(super) fn on(&self, domain: Range) -> Result<StepRule, StepError> {
         let inside = |&&(start, _): &&(i64, i64)| domain.lo < start && start <= domain.hi;
         let first = std::iter::once((domain.lo, self.eval(domain.lo)));
         let pieces = first.chain(self.steps.iter().filter(inside).copied());
@@ -124,11 +127,7 @@ impl Steps {
             .iter()
             .filter(|&&(start, _)| range.contains(start))
             .map(|&(_, value)| value);
-        let values: Vec<i64> = ends.into_iter().chain(inside).collect();
-        Range::new(
-            values.iter().copied().min().unwrap_or(0),
-            values.iter().copied().max().unwrap_or(0),
-        )
+        hull(ends.into_iter().chain(inside))
     }
 }
 
@@ -157,9 +156,12 @@ impl Rule {
         }
     }
 
-    fn on(&self, domain: Range) -> StepRule {
+    fn on(&self, domain: Range) -> Result<StepRule, StepError> {
         match self {
-            Self::Scale(rule) => StepRule::monotone(domain, Some(rule.scale()), |x| rule.eval(x)),
+            Self::Scale(rule) => {
+                let scale = Some(rule.scale());
+                Ok(StepRule::monotone(domain, scale, |x| rule.eval(x)))
+            }
             Self::Steps(rule) => rule.on(domain),
         }
     }
@@ -232,9 +234,7 @@ impl Operator for Requantize {
         let x = only(NAME, inputs)?;
         self.lanes.check_shape(NAME, &x.shape)?;
         let ranges = self.rules.iter().map(|rule| rule.outputs(x.range));
-        let range = ranges
-            .reduce(|a, b| a.union(&b))
-            .unwrap_or(Range::new(0, 0));
+        let range = hull(ranges.flat_map(|r| [r.lo, r.hi]));
         Ok(vec![Fact {
             dtype: self.dtype,
             shape: x.shape.clone(),
@@ -314,8 +314,8 @@ impl Operator for Requantize {
             .collect();
         let rules = domains
             .iter()
-            .map(|(&rule, &domain)| Arc::new(self.rules[rule].on(domain)))
-            .collect();
+            .map(|(&rule, &domain)| self.rules[rule].on(domain).map(Arc::new))
+            .collect::<Result<_, _>>()?;
         Ok(vec![cx.steps(&inputs[0], rules, |i| numbers[&rule_of(i)])?])
     }
 }

@@ -14,7 +14,7 @@
 use std::sync::Arc;
 
 use super::weighted_sum::{broadcast, broadcast_places};
-use super::{check_size, wire_range};
+use super::{accepted, check_size, reach};
 use crate::lower::{LinearForms, LowerError, Lowering, StepRule, Wire, Wires};
 use crate::program::{
     DataType, DecodeError, Decoder, Encoder, Fact, OpError, OpId, Operator, Range, Tensor, elements,
@@ -24,7 +24,7 @@ pub(super) const ID: OpId = super::id("select");
 const NAME: &str = ID.name;
 
 /// Widest range of the values.
-const MAX_WIDTH: i64 = 1 << 16;
+const MAX_WIDTH: u64 = 1 << 16;
 
 /// Chooses between two tensors; inputs are the boolean, the value where it is true, the value where it is false.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,7 +85,7 @@ impl Operator for Select {
             });
         }
         let range = a.range.union(&b.range);
-        if range.hi - range.lo >= MAX_WIDTH {
+        if range.span() >= MAX_WIDTH {
             return Err(OpError::Type {
                 op: NAME,
                 got: a.dtype,
@@ -125,14 +125,9 @@ impl Operator for Select {
         facts: &[&Fact],
     ) -> Result<Vec<Wires>, LowerError> {
         let shapes: Vec<&[usize]> = facts.iter().map(|x| x.shape.as_slice()).collect();
-        // `facts` has accepted the inputs, so the shape exists.
-        let shape = common(&shapes).unwrap_or_default();
-        let mut range: Option<Range> = None;
-        for wire in inputs[1].iter().chain(&inputs[2]) {
-            let of = wire_range(cx, NAME, *wire)?;
-            range = Some(range.map_or(of, |r| r.union(&of)));
-        }
-        let range = range.unwrap_or(Range::new(0, 0));
+        let shape = accepted(NAME, common(&shapes))?;
+        let range = reach(cx, NAME, &[inputs[1].as_slice(), &inputs[2]].concat())?;
+        StepRule::check_enumerable(range)?;
         let width = range.hi - range.lo + 1;
         let conditions = broadcast_places(&shape, shapes[0]);
         let mut chosen = Vec::with_capacity(2);
@@ -151,7 +146,7 @@ impl Operator for Select {
             let sums = cx.linear(NAME, &pairs, Arc::new(forms))?;
             let domain = Range::new(range.lo, range.hi + width);
             let keep = |p: i64| if p <= range.hi { p - range.lo } else { 0 };
-            let rule = Arc::new(StepRule::table(domain, keep));
+            let rule = Arc::new(StepRule::table(domain, keep)?);
             chosen.push(cx.steps(&sums, vec![rule], |_| 0)?);
         }
         let both: Wires = chosen[0]
@@ -166,7 +161,7 @@ impl Operator for Select {
         };
         let sums: Vec<Wire> = cx.linear(NAME, &both, Arc::new(forms))?;
         let domain = Range::new(range.lo, range.lo + 2 * (width - 1));
-        let rule = Arc::new(StepRule::table(domain, |y| y.min(range.hi)));
+        let rule = Arc::new(StepRule::table(domain, |y| y.min(range.hi))?);
         Ok(vec![cx.steps(&sums, vec![rule], |_| 0)?])
     }
 }

@@ -40,7 +40,7 @@ use std::sync::Arc;
 use super::arg_max::Lines;
 use super::requantize::Steps;
 use super::wide::{self, Combo};
-use super::{only, reach};
+use super::{accepted, hull, only, reach};
 use crate::lower::{LowerError, Lowering, StepRule, Wire, Wires};
 use crate::program::{
     DataType, DecodeError, Decoder, Encoder, Fact, OpError, OpId, Operator, Range, Tensor,
@@ -202,13 +202,14 @@ impl Softmax {
             op: NAME,
             parameter: "the logarithm, for an axis of this length",
         };
-        let span = x.hi - x.lo;
-        let place = usize::try_from(span).ok();
-        let least = place.and_then(|d| self.exps.get(d)).ok_or(OpError::Value {
+        let far = |value| OpError::Value {
             op: NAME,
-            value: span,
+            value,
             range: Range::new(0, self.exps.len() as i64 - 1),
-        })?;
+        };
+        let span = i64::try_from(x.span()).map_err(|_| far(i64::MAX))?;
+        let place = usize::try_from(span).ok();
+        let least = place.and_then(|d| self.exps.get(d)).ok_or(far(span))?;
         let extent = extent as i64;
         let sum = Range::new(self.exps[0] + (extent - 1) * least, extent * self.exps[0]);
         let (mut rest, mut product, mut hi) = (0, 0i128, 0);
@@ -252,7 +253,7 @@ impl Softmax {
     }
 
     fn line(&self, x: &[i64]) -> Result<Vec<i64>, OpError> {
-        let largest = x.iter().copied().max().unwrap_or(0);
+        let largest = hull(x.iter().copied()).hi;
         let exp = |v: &i64| {
             let place = usize::try_from(largest - v).ok();
             let exp = place.and_then(|d| self.exps.get(d)).copied();
@@ -332,14 +333,11 @@ impl Operator for Softmax {
         facts: &[&Fact],
     ) -> Result<Vec<Wires>, LowerError> {
         let range = reach(cx, NAME, &inputs[0])?;
-        // `facts` has accepted axis and range; the circuit may only know wider bounds.
-        let accepted = self.lines(&facts[0].shape);
-        let Some((lines, bounds)) = accepted
-            .and_then(|l| Ok((l, self.bounds(l.extent, range)?)))
-            .ok()
-        else {
-            return Err(LowerError::NotRequantized { op: NAME });
-        };
+        let lines = accepted(NAME, self.lines(&facts[0].shape))?;
+        // `facts` has accepted the range of the type; the circuit may only know wider bounds.
+        let bounds = self
+            .bounds(lines.extent, range)
+            .map_err(LowerError::Bounds)?;
         let places: Vec<Vec<usize>> = lines.places().collect();
         let wires: Vec<Wires> = places
             .iter()
@@ -359,8 +357,9 @@ impl Operator for Softmax {
                 results.push(combo);
             }
         }
-        let rule = self.out.on(bounds.result);
-        let results = wide::step(cx, NAME, &results, lines.extent, rule)?;
+        let rule = self.out.on(bounds.result)?;
+        let reason = "the logarithm of a sum lies between the bounds of its pieces";
+        let results = wide::step(cx, NAME, &results, lines.extent, (rule, reason))?;
         let mut out = vec![Wire::Const(0); inputs[0].len()];
         for (place, wire) in places.into_iter().flatten().zip(results) {
             out[place] = wire;
@@ -388,8 +387,9 @@ impl Softmax {
         }
         let extent = lines.first().map_or(1, Vec::len);
         let exp = |d: i64| self.exps[d as usize];
-        let rule = StepRule::table(Range::new(0, bounds.span), exp);
-        let exps = wide::step(cx, NAME, &below, extent, rule)?;
+        let rule = StepRule::table(Range::new(0, bounds.span), exp)?;
+        let reason = "no element exceeds the maximum";
+        let exps = wide::step(cx, NAME, &below, extent, (rule, reason))?;
         let sum = |line: &[Wire]| {
             let mut combo = Combo::default();
             line.iter().for_each(|&e| combo.add(e, 1));
@@ -406,19 +406,20 @@ impl Softmax {
         bounds: &Bounds,
     ) -> Result<Vec<Combo>, LowerError> {
         let rule = StepRule::monotone(bounds.sum, None, |s| self.piece(s) as i64);
-        let pieces = wide::step(cx, NAME, sums, 1, rule)?;
+        let reason = "one exponential is that of the maximum";
+        let pieces = wide::step(cx, NAME, sums, 1, (rule, reason))?;
         let numbers = Range::new(
             self.piece(bounds.sum.lo) as i64,
             self.piece(bounds.sum.hi) as i64,
         );
         let table = |cx: &mut Lowering, f: &dyn Fn(&Piece) -> i64| {
-            let rule = StepRule::table(numbers, |j| f(&self.log.pieces[j as usize]));
+            let rule = StepRule::table(numbers, |j| f(&self.log.pieces[j as usize]))?;
             cx.steps(&pieces, vec![Arc::new(rule)], |_| 0)
         };
         let starts = table(cx, &|p| p.start)?;
         let logs = table(cx, &|p| p.log)?;
         let reached = &self.log.pieces[numbers.lo as usize..=numbers.hi as usize];
-        let steepest = reached.iter().map(|p| p.slope).max().unwrap_or(0);
+        let steepest = hull(reached.iter().map(|p| p.slope)).hi;
         let slopes = (0..wide::digit_count(steepest))
             .map(|i| table(cx, &|p| wide::digit(p.slope, i)))
             .collect::<Result<Vec<_>, _>>()?;
@@ -426,10 +427,13 @@ impl Softmax {
         for (rest, &start) in rests.iter_mut().zip(&starts) {
             rest.add(start, -1);
         }
-        let rests = wide::digits(cx, NAME, &rests, bounds.rest)?;
+        let reason = "a sum lies in its piece";
+        let rests = wide::digits(cx, NAME, &rests, (bounds.rest, reason))?;
         let distances = wide::product(cx, NAME, (&rests, &slopes), bounds.product, self.log.shift)?;
-        let bend = self.log.bend.on(Range::new(0, bounds.distance));
-        let bends = wide::step(cx, NAME, &distances, 1, bend)?;
+        let bend = self.log.bend.on(Range::new(0, bounds.distance))?;
+        let reason =
+            "the product of a place in a piece and its slope is bounded by the longest piece";
+        let bends = wide::step(cx, NAME, &distances, 1, (bend, reason))?;
         let mut out = distances;
         for ((sum, &log), &bend) in out.iter_mut().zip(&logs).zip(&bends) {
             sum.add(log, 1);

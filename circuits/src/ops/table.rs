@@ -11,7 +11,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Lanes, only, wire_range};
+use super::{Lanes, hull, only, wire_range};
 use crate::lower::{LowerError, Lowering, StepError, StepRule, Wires};
 use crate::program::{
     DataType, DecodeError, Decoder, Encoder, Fact, OpError, OpId, Operator, Range, Tensor,
@@ -82,12 +82,11 @@ impl Table {
         Range::of(self.input).lo
     }
 
-    /// The entries for the values of a range.
-    fn entries(&self, table: usize, range: Range) -> &[i64] {
-        let of = Range::of(self.input);
-        let lo = (range.lo.clamp(of.lo, of.hi) - of.lo) as usize;
-        let hi = (range.hi.clamp(of.lo, of.hi) - of.lo) as usize;
-        self.tables[table].get(lo..=hi).unwrap_or_default()
+    /// The entries for the values of a range, as far as there are entries.
+    fn entries(&self, table: usize, range: Range) -> impl Iterator<Item = i64> + '_ {
+        let places = self.tables[table].iter().zip(self.lowest()..);
+        let within = places.filter(move |&(_, place)| range.contains(place));
+        within.map(|(&entry, _)| entry)
     }
 }
 
@@ -105,8 +104,7 @@ impl Operator for Table {
             });
         }
         self.lanes.check_shape(NAME, &x.shape)?;
-        let all = || (0..self.tables.len()).flat_map(|t| self.entries(t, x.range).iter().copied());
-        let range = Range::new(all().min().unwrap_or(0), all().max().unwrap_or(0));
+        let range = hull((0..self.tables.len()).flat_map(|t| self.entries(t, x.range)));
         Ok(vec![Fact {
             dtype: self.output,
             shape: x.shape.clone(),
@@ -187,11 +185,9 @@ impl Operator for Table {
             .map(|(new, &old)| (old, new))
             .collect();
         let rule = |(&table, &domain): (&usize, &Range)| {
-            Arc::new(StepRule::table(domain, |x| {
-                self.tables[table][(x - of.lo) as usize]
-            }))
+            StepRule::table(domain, |x| self.tables[table][(x - of.lo) as usize]).map(Arc::new)
         };
-        let rules = domains.iter().map(rule).collect();
+        let rules = domains.iter().map(rule).collect::<Result<_, _>>()?;
         Ok(vec![cx.steps(&inputs[0], rules, |i| numbers[&rule_of(i)])?])
     }
 }

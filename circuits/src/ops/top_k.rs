@@ -25,7 +25,7 @@
 use std::sync::Arc;
 
 use super::arg_max::{Differences, Leaders, Lines, check_narrow, leaders, places_of, resized};
-use super::{only, reach};
+use super::{accepted, only, reach};
 use crate::lower::{LowerError, Lowering, StepRule, Wire, Wires};
 use crate::program::{
     DataType, DecodeError, Decoder, Encoder, Fact, OpError, OpId, Operator, Range, Tensor, elements,
@@ -104,7 +104,7 @@ fn without(
     let sums = cx.linear(NAME, &pairs, Arc::new(forms))?;
     let domain = reach(cx, NAME, &sums)?;
     let keep = |p: i64| (p - width).max(range.lo - 1);
-    let rule = Arc::new(StepRule::table(domain, keep));
+    let rule = Arc::new(StepRule::table(domain, keep)?);
     let next = cx.steps(&sums, vec![rule], |_| 0)?;
     Ok(next.chunks(extent).map(<[Wire]>::to_vec).collect())
 }
@@ -172,10 +172,7 @@ impl Operator for TopK {
         inputs: &[Wires],
         facts: &[&Fact],
     ) -> Result<Vec<Wires>, LowerError> {
-        // `facts` has accepted axis and `k`.
-        let Ok(lines) = self.lines(&facts[0].shape) else {
-            return Ok(vec![Wires::new(); 2]);
-        };
+        let lines = accepted(NAME, self.lines(&facts[0].shape))?;
         if lines.extent == 1 {
             let zeros = vec![Wire::Const(0); inputs[0].len()];
             return Ok(vec![inputs[0].clone(), zeros]);
@@ -193,9 +190,9 @@ impl Operator for TopK {
         };
         let targets: Vec<Vec<usize>> = targets.places().collect();
         // Later maxima are bounded by `lo − 1` only, which the type need not hold.
-        let clamped = Arc::new(StepRule::table(Range::new(range.lo - 1, range.hi), |m| {
-            m.max(range.lo)
-        }));
+        StepRule::check_enumerable(range)?;
+        let clamped = Range::new(range.lo - 1, range.hi);
+        let clamped = Arc::new(StepRule::table(clamped, |m| m.max(range.lo))?);
         for r in 0..self.k {
             let round = leaders(cx, NAME, &left, false)?;
             let largest = match r {

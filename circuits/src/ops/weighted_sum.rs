@@ -11,7 +11,7 @@
 
 use std::sync::Arc;
 
-use super::{bounded, check_size};
+use super::{SumBounds, accepted, check_size};
 use crate::lower::{LinearForms, LowerError, Lowering, Wires};
 use crate::program::{
     DataType, DecodeError, Decoder, Encoder, Fact, OpError, OpId, Operator, Tensor, elements,
@@ -118,16 +118,11 @@ impl Operator for WeightedSum {
     fn facts(&self, inputs: &[&Fact]) -> Result<Vec<Fact>, OpError> {
         let shapes: Vec<&[usize]> = inputs.iter().map(|x| x.shape.as_slice()).collect();
         let shape = self.shape(&shapes)?;
-        let (mut lo, mut hi) = (i128::from(self.constant), i128::from(self.constant));
+        let mut sum = SumBounds::of(self.constant);
         for (m, x) in self.coefficients.iter().zip(inputs) {
-            let (a, b) = (
-                i128::from(*m) * i128::from(x.range.lo),
-                i128::from(*m) * i128::from(x.range.hi),
-            );
-            lo += a.min(b);
-            hi += a.max(b);
+            sum.add(*m, x.range, 0, false);
         }
-        Ok(vec![bounded(NAME, DataType::I64, shape, lo, hi)?])
+        Ok(vec![sum.fact(NAME, DataType::I64, shape)?])
     }
 
     fn eval(&self, inputs: &[&Tensor]) -> Result<Vec<Tensor>, OpError> {
@@ -161,8 +156,7 @@ impl Operator for WeightedSum {
         facts: &[&Fact],
     ) -> Result<Vec<Wires>, LowerError> {
         let shapes: Vec<&[usize]> = facts.iter().map(|x| x.shape.as_slice()).collect();
-        // `facts` has accepted the inputs, so the shape exists.
-        let shape = self.shape(&shapes).unwrap_or_default();
+        let shape = accepted(NAME, self.shape(&shapes))?;
         let mut start = 0;
         let mut places = Vec::with_capacity(inputs.len());
         for (wires, fact) in inputs.iter().zip(facts) {

@@ -7,7 +7,7 @@
 //! `v` in `0..=hi` has the digits `v = Σ_i 2^{7i}·v_i`. From the highest on, `v_i = ⌊rest / 2^{7i}⌋` is a step of the
 //! linear form `rest = v − Σ_{j>i} 2^{7j}·v_j`. **Assumes** that `v` lies in `0..=hi`. **Guarantees** one list of
 //! digits, each in `0..128`: once `v_j` is forced to be the quotient, the next rest is the remainder, which lies in
-//! `0..2^{7j}`. That is the bound it is declared with ([`Lowering::linear_within`]): interval arithmetic would not see
+//! `0..2^{7j}`. That is the bound it is declared with ([`Lowering::assume_within`]): interval arithmetic would not see
 //! it, and the table would have to cover values that cannot occur.
 //!
 //! # Products
@@ -76,14 +76,14 @@ impl Combo {
     }
 }
 
-/// The sums as linear forms whose values lie in `range`, which the caller argues; see [`Lowering::linear_within`].
+/// The sums as linear forms whose values lie in `range`, for a reason; see [`Lowering::assume_within`].
 /// `row` neighbours share inputs. Sums of constants become constants.
 pub(super) fn forms(
     cx: &mut Lowering,
     op: &'static str,
     combos: &[Combo],
     row: usize,
-    range: Range,
+    (range, reason): (Range, &'static str),
 ) -> Result<Wires, LowerError> {
     let mut inputs = Wires::new();
     let mut places: HashMap<Wire, usize> = HashMap::new();
@@ -120,7 +120,7 @@ pub(super) fn forms(
         grid,
         forms: explicit,
     });
-    let made = cx.linear_within(op, &inputs, forms, range)?;
+    let made = cx.assume_within(op, &inputs, forms, range, reason)?;
     let wire = |w| match w {
         Wire::Sum { index, .. } => made[index as usize],
         other => other,
@@ -128,15 +128,15 @@ pub(super) fn forms(
     Ok(out.into_iter().map(wire).collect())
 }
 
-/// A step of each sum. The sums lie in the rule's domain, which the caller argues.
+/// A step of each sum. The sums lie in the rule's domain, for a reason.
 pub(super) fn step(
     cx: &mut Lowering,
     op: &'static str,
     combos: &[Combo],
     row: usize,
-    rule: StepRule,
+    (rule, reason): (StepRule, &'static str),
 ) -> Result<Wires, LowerError> {
-    let sums = forms(cx, op, combos, row, rule.domain())?;
+    let sums = forms(cx, op, combos, row, (rule.domain(), reason))?;
     cx.steps(&sums, vec![Arc::new(rule)], |_| 0)
 }
 
@@ -151,12 +151,19 @@ pub(super) fn digit(value: i64, i: usize) -> i64 {
     (value >> (DIGIT_BITS * i as u32).min(63)) & DIGIT
 }
 
+/// Why what is left of an integer without its higher digits is small.
+const REMAINDER: &str = "a remainder is not negative and below its divisor";
+/// Why sums of products are not negative.
+const NOT_NEGATIVE: &str = "sums of products of digits are not negative, and digits are below 128";
+/// Why sums and differences of digits stay small.
+const DIGITS: &str = "digits are not negative and below 128";
+
 /// The digits of each value of `0..=hi`, low ones first: for each place, a cell for each value.
 pub(super) fn digits(
     cx: &mut Lowering,
     op: &'static str,
     values: &[Combo],
-    hi: i64,
+    (hi, reason): (i64, &'static str),
 ) -> Result<Vec<Wires>, LowerError> {
     let mut rest = values.to_vec();
     let mut top = hi;
@@ -164,7 +171,8 @@ pub(super) fn digits(
     for i in (0..digit_count(hi)).rev() {
         let shift = DIGIT_BITS * i as u32;
         let rule = StepRule::monotone(Range::new(0, top), None, |v| v >> shift);
-        let digits = step(cx, op, &rest, 1, rule)?;
+        let reason = if top == hi { reason } else { REMAINDER };
+        let digits = step(cx, op, &rest, 1, (rule, reason))?;
         for (rest, &digit) in rest.iter_mut().zip(&digits) {
             rest.add(digit, -(1 << shift));
         }
@@ -225,7 +233,7 @@ pub(super) fn product(
         }
         let shift = DIGIT_BITS as usize * pair.len();
         let rule = StepRule::monotone(Range::new(0, sum.hi), None, |v| v >> shift);
-        let carries = step(cx, op, &sum.sums, 1, rule)?;
+        let carries = step(cx, op, &sum.sums, 1, (rule, NOT_NEGATIVE))?;
         carry = Diagonal {
             sums: carries.into_iter().map(Combo::of).collect(),
             hi: sum.hi >> shift,
@@ -245,7 +253,7 @@ fn multiply(
     sums: &mut [Combo],
 ) -> Result<(), LowerError> {
     // One table for all pairs.
-    let quarter = || StepRule::table(Range::new(-DIGIT, 2 * DIGIT), |v| v * v / 4);
+    let quarter = StepRule::table(Range::new(-DIGIT, 2 * DIGIT), |v| v * v / 4)?;
     for sign in [1, -1] {
         let combos: Vec<Combo> = x
             .iter()
@@ -256,7 +264,7 @@ fn multiply(
                 combo
             })
             .collect();
-        let squares = step(cx, op, &combos, 1, quarter())?;
+        let squares = step(cx, op, &combos, 1, (quarter.clone(), DIGITS))?;
         for (sum, &square) in sums.iter_mut().zip(&squares) {
             sum.add(square, sign);
         }
@@ -267,6 +275,7 @@ fn multiply(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lower::Collector;
 
     #[test]
     fn accepts_the_digits_of_an_integer() {
@@ -281,21 +290,24 @@ mod tests {
 
     #[test]
     fn accepts_sums_that_cancel_as_constants() {
-        let mut cx = Lowering::default();
-        let x = cx.inputs(2, Range::new(0, 9));
+        let mut collector = Collector::new();
+        let x = collector.inputs(0, 2, Range::new(0, 9)).unwrap();
+        let cx = collector.node(0);
         let mut gone = Combo::of(x[0]);
         gone.add(x[0], -1);
         gone.add(Wire::Const(4), 3);
         let mut left = Combo::of(x[1]);
         left.add(x[1], 2);
-        let made = forms(&mut cx, "test", &[gone, left], 1, Range::new(0, 27)).unwrap();
+        let range = (Range::new(0, 27), "it is its range");
+        let made = forms(cx, "test", &[gone, left], 1, range).unwrap();
         assert_eq!(made[0], Wire::Const(12));
         let Wire::Sum { map, index } = made[1] else {
             panic!("{made:?}");
         };
-        assert_eq!(cx.form_range(map, index), (0, 27));
+        assert_eq!(cx.form_range(map, index), Range::new(0, 27));
+        assert_eq!(cx.assumptions().count(), 0, "intervals say the same");
         let mut seen = Vec::new();
-        cx.maps[map as usize]
+        cx.maps()[map as usize]
             .forms
             .terms(index as usize, &mut |j, c| seen.push((j, c)));
         assert_eq!(seen, [(0, 3)]);
@@ -303,13 +315,15 @@ mod tests {
 
     #[test]
     fn accepts_tighter_bounds_than_those_of_intervals() {
-        let mut cx = Lowering::default();
-        let x = cx.inputs(1, Range::new(0, 1000));
-        let found = digits(&mut cx, "test", &[Combo::of(x[0])], 1000).unwrap();
+        let mut collector = Collector::new();
+        let x = collector.inputs(0, 1, Range::new(0, 1000)).unwrap();
+        let cx = collector.node(5);
+        let value = [Combo::of(x[0])];
+        let found = digits(cx, "test", &value, (1000, "it is its range")).unwrap();
         assert_eq!(found.len(), 2);
         // The low digit's table covers 128 values, not the 2,000 that the difference might have.
         let domains: Vec<Range> = cx
-            .blocks
+            .blocks()
             .iter()
             .filter_map(|block| match block {
                 crate::lower::Block::Step { rules, .. } => Some(rules[0].domain()),
@@ -317,5 +331,10 @@ mod tests {
             })
             .collect();
         assert_eq!(domains, [Range::new(0, 1000), Range::new(0, 127)]);
+        let assumed: Vec<_> = cx
+            .assumptions()
+            .map(|a| (a.node, a.range, a.reason))
+            .collect();
+        assert_eq!(assumed, [(5, Range::new(0, 127), REMAINDER)]);
     }
 }

@@ -12,7 +12,7 @@
 use std::sync::Arc;
 
 use super::window::Taps;
-use super::{Window, bounded, check_size, only};
+use super::{Window, accepted, bounded, check_size, hull, only};
 use crate::lower::{LinearForms, LowerError, Lowering, Wires};
 use crate::program::{
     DataType, DecodeError, Decoder, Encoder, Fact, OpError, OpId, Operator, Range, Tensor, elements,
@@ -84,12 +84,10 @@ impl Operator for WindowSum {
         let x = only(NAME, inputs)?;
         let shape = self.shape(&x.shape)?;
         let taps = self.window.taps(NAME, &x.shape[2..])?;
-        let counts = || (0..taps.len()).map(|position| taps.of(position).len() as i128);
-        let (few, many) = (counts().min().unwrap_or(0), counts().max().unwrap_or(0));
-        let (a, b) = (
-            i128::from(x.range.lo - self.x_zero),
-            i128::from(x.range.hi - self.x_zero),
-        );
+        let counts = hull((0..taps.len()).map(|position| taps.of(position).len() as i64));
+        let [few, many, lo, hi, zero] =
+            [counts.lo, counts.hi, x.range.lo, x.range.hi, self.x_zero].map(i128::from);
+        let (a, b) = (lo - zero, hi - zero);
         let lo = (a * few).min(a * many);
         let hi = (b * few).max(b * many);
         Ok(vec![bounded(NAME, DataType::I32, shape, lo, hi)?])
@@ -130,11 +128,8 @@ impl Operator for WindowSum {
         facts: &[&Fact],
     ) -> Result<Vec<Wires>, LowerError> {
         let shape = &facts[0].shape;
-        // `facts` has accepted the input, so the taps exist.
-        let Ok(taps) = self.window.taps(NAME, &shape[2..]) else {
-            return Err(LowerError::NotRequantized { op: NAME });
-        };
-        let spatial = self.window.output(&shape[2..]).unwrap_or_default();
+        let spatial = accepted(NAME, self.shape(shape))?.split_off(2);
+        let taps = accepted(NAME, self.window.taps(NAME, &shape[2..]))?;
         let (planes, plane) = (shape[0] * shape[1], elements(&shape[2..]));
         let forms = SumForms {
             x_zero: self.x_zero,

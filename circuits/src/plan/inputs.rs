@@ -10,7 +10,7 @@ impl Placer<'_> {
     /// Gives each input a place that has none yet: bytes go to byte columns, others to units that are free, in the
     /// rows there are or in new ones. Must come last.
     pub(crate) fn inputs(&mut self, block: u32, table: Option<u32>) -> Result<(), PlanError> {
-        let Block::Input { cells, node, .. } = &self.lowering.blocks[block as usize] else {
+        let Block::Input { cells, node, .. } = &self.lowering.blocks()[block as usize] else {
             return Err(PlanError::WrongBlock { block });
         };
         match table {
@@ -39,9 +39,7 @@ impl Placer<'_> {
                 free.extend(bytes.filter(|l| !taken.contains(l)).map(|l| (row, l)));
                 row += 1;
             }
-            let Some((row, column)) = free.pop() else {
-                continue;
-            };
+            let (row, column) = free.pop().ok_or(PlanError::NoByte { node })?;
             self.rows[row].hosts.push((column, Host::Var(var)));
             self.homes[var.0 as usize] = Cell {
                 column,
@@ -75,9 +73,7 @@ impl Placer<'_> {
                 free.extend(own.filter(|&u| self.is_free(row, u)).map(|u| (row, u)));
                 row += 1;
             }
-            let Some((row, unit)) = free.pop() else {
-                continue;
-            };
+            let (row, unit) = free.pop().ok_or(PlanError::NoUnit { bank })?;
             let id = self.layout_steps.len() as u32;
             self.layout_steps.push(StepUse {
                 block,

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 
 use crate::chips::{BYTE_BITS, MAX_FAN_IN, Shape};
-use crate::lower::{Block, Lowering, Wire};
+use crate::lower::{Block, Lowering, Operand};
 use crate::program::Range;
 
 use super::estimate::{capacity, class_capacity};
@@ -93,7 +93,7 @@ impl<'a> Jobs<'a> {
             chosen: RefCell::default(),
         };
         let mut numbers: HashMap<StepTable, usize> = HashMap::new();
-        for (i, block) in lowering.blocks.iter().enumerate() {
+        for (i, block) in lowering.blocks().iter().enumerate() {
             match block {
                 Block::Input { cells, range, .. } => {
                     let table =
@@ -149,11 +149,15 @@ impl<'a> Jobs<'a> {
 
     /// Bits of the widest value that a maximum is taken over, counted from the offset of the result: a limb holds it.
     pub(super) fn widest_maximum(&self) -> u32 {
-        let vars = &self.lowering.vars;
-        let windows = self.lowering.blocks.iter().filter_map(|block| match block {
-            Block::Max { windows, .. } => Some(windows),
-            _ => None,
-        });
+        let vars = self.lowering.vars();
+        let windows = self
+            .lowering
+            .blocks()
+            .iter()
+            .filter_map(|block| match block {
+                Block::Max { windows, .. } => Some(windows),
+                _ => None,
+            });
         let spans = windows.flatten().flat_map(|(inputs, out)| {
             let offset = vars[out.0 as usize].offset;
             inputs
@@ -306,7 +310,7 @@ impl<'a> Jobs<'a> {
     /// The node whose steps have most to prove.
     pub(super) fn largest_node(&self) -> Option<u32> {
         let largest = self.steps.iter().max_by_key(|job| job.lanes)?;
-        match &self.lowering.blocks[largest.block as usize] {
+        match &self.lowering.blocks()[largest.block as usize] {
             Block::Step { node, .. } => Some(*node),
             _ => None,
         }
@@ -335,7 +339,7 @@ impl<'a> Jobs<'a> {
         let place_of: HashMap<usize, u32> = tables.placed.iter().copied().zip(0..).collect();
         let mut placer = Placer::new(shape, self.lowering, placed);
         let mut step = 0;
-        for (i, block) in self.lowering.blocks.iter().enumerate() {
+        for (i, block) in self.lowering.blocks().iter().enumerate() {
             match block {
                 Block::Input { .. } => {}
                 Block::Step { .. } => {
@@ -369,7 +373,7 @@ impl<'a> Jobs<'a> {
     ) -> Result<(), PlanError> {
         let job = &self.steps[step];
         let form = chosen.forms[step];
-        let Block::Step { lanes, .. } = &self.lowering.blocks[job.block as usize] else {
+        let Block::Step { lanes, .. } = &self.lowering.blocks()[job.block as usize] else {
             return Err(PlanError::WrongBlock { block: job.block });
         };
         let extents = self.best_box(shape, step, chosen);
@@ -409,7 +413,7 @@ fn step_job(lowering: &Lowering, block: usize) -> Result<StepJob<'_>, PlanError>
         rules,
         lanes,
         node,
-    } = &lowering.blocks[block]
+    } = &lowering.blocks()[block]
     else {
         return Err(PlanError::WrongBlock {
             block: block as u32,
@@ -420,9 +424,7 @@ fn step_job(lowering: &Lowering, block: usize) -> Result<StepJob<'_>, PlanError>
         lane.forms()
             .try_for_each(|form| check_domain(lowering, *map, form, domain, *node))?;
     }
-    let y_offset = lanes
-        .first()
-        .map_or(0, |l| lowering.vars[l.out.0 as usize].offset);
+    let y_offset = lanes.first().map_or(0, |l| lowering.var(l.out).offset);
     let forms = forms(rules, y_offset);
     if let Some(bits) = forms
         .iter()
@@ -435,10 +437,10 @@ fn step_job(lowering: &Lowering, block: usize) -> Result<StepJob<'_>, PlanError>
             max: CAPACITY_BITS,
         });
     }
-    let map = &lowering.maps[*map as usize];
+    let map = &lowering.maps()[*map as usize];
     let wide = map.inputs.iter().any(|input| match input {
-        Wire::Cell(v) => {
-            let info = &lowering.vars[v.0 as usize];
+        Operand::Cell(v) => {
+            let info = lowering.var(*v);
             info.range.hi - info.offset >= 1 << BYTE_BITS
         }
         _ => false,
@@ -466,8 +468,8 @@ fn check_domain(
     domain: Range,
     node: u32,
 ) -> Result<(), PlanError> {
-    let (lo, hi) = lowering.form_range(map, form);
-    for reach in [lo, hi] {
+    let Range { lo, hi } = lowering.form_range(map, form);
+    for reach in [lo, hi].map(i128::from) {
         if reach < i128::from(domain.lo) || reach > i128::from(domain.hi) {
             return Err(PlanError::Domain {
                 node,

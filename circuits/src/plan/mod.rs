@@ -126,7 +126,7 @@ pub enum PlanError {
         /// Bits of a limb.
         bits: u32,
     },
-    /// A linear form may leave the domain of its step function.
+    /// A linear form may leave the domain of its step function, which lowering has excluded.
     #[error(
         "an accumulator may reach {reach}, outside the domain {lo} to {hi} of its step function"
     )]
@@ -191,6 +191,20 @@ pub enum PlanError {
 }
 
 impl PlanError {
+    /// Whether it tells of a defect of the planner, which no model should meet.
+    pub fn is_internal(&self) -> bool {
+        matches!(
+            self,
+            Self::TooManyLanes { .. }
+                | Self::Domain { .. }
+                | Self::NoUnit { .. }
+                | Self::WrongBlock { .. }
+                | Self::NoRoom { .. }
+                | Self::NoWeight { .. }
+                | Self::NoByte { .. }
+        )
+    }
+
     /// The node that the error is about.
     pub fn node(&self) -> Option<u32> {
         match self {

@@ -37,7 +37,7 @@ use ff::{Field, PrimeField};
 use pasta_curves::Fp;
 
 use crate::chips::{BYTE_BITS, MAX_FAN_IN, Shape, power_of_two};
-use crate::lower::{Block, Lowering, VarId, Wire};
+use crate::lower::{Block, Lowering, Operand, VarId, Wire};
 
 use super::layout::{Cell, Group, Host, Layout, MaxUse, PlacedTable, Row, StepUse};
 use super::pack::{LanePlace, positions, window_bits};
@@ -93,8 +93,8 @@ pub(crate) fn field(v: i128) -> Fp {
 
 impl<'a> Placer<'a> {
     pub(crate) fn new(shape: &'a Shape, lowering: &'a Lowering, tables: Vec<PlacedTable>) -> Self {
-        let mut is_byte_input = vec![false; lowering.vars.len()];
-        for block in &lowering.blocks {
+        let mut is_byte_input = vec![false; lowering.vars().len()];
+        for block in lowering.blocks() {
             if let Block::Input { cells, range, .. } = block {
                 let byte = range.hi - range.lo == (1 << BYTE_BITS) - 1;
                 cells
@@ -115,7 +115,7 @@ impl<'a> Placer<'a> {
                 ..Row::default()
             }],
             groups: Vec::new(),
-            homes: vec![UNPLACED; lowering.vars.len()],
+            homes: vec![UNPLACED; lowering.vars().len()],
             powers: (0..super::pack::CAPACITY_BITS).map(power_of_two).collect(),
         }
     }
@@ -153,17 +153,17 @@ impl<'a> Placer<'a> {
             lanes: all,
             node,
             ..
-        } = &lowering.blocks[block as usize]
+        } = &lowering.blocks()[block as usize]
         else {
             return Err(PlanError::WrongBlock { block });
         };
-        let map = &lowering.maps[*map as usize];
+        let map = &lowering.maps()[*map as usize];
         let mut cells: HashMap<VarId, usize> = HashMap::new();
         let mut order = Vec::new();
         for &(lane, _, _) in lanes {
             for form in all[lane as usize].forms() {
                 map.forms.terms(form as usize, &mut |j, _| {
-                    if let Wire::Cell(v) = map.inputs[j] {
+                    if let Operand::Cell(v) = map.inputs[j] {
                         cells.entry(v).or_insert_with(|| {
                             order.push(v);
                             order.len() - 1
@@ -214,14 +214,12 @@ impl<'a> Placer<'a> {
                 let mut constant = i128::from(map.forms.constant(form as usize));
                 map.forms
                     .terms(form as usize, &mut |j, c| match map.inputs[j] {
-                        Wire::Cell(v) => {
+                        Operand::Cell(v) => {
                             let weight = i128::from(c) * i128::from(multiplier);
                             weights.add(cells[&v], equation, field(weight) * shift);
-                            constant +=
-                                i128::from(c) * i128::from(lowering.vars[v.0 as usize].offset);
+                            constant += i128::from(c) * i128::from(lowering.var(v).offset);
                         }
-                        Wire::Const(value) => constant += i128::from(c) * i128::from(value),
-                        Wire::Sum { .. } => {}
+                        Operand::Const(value) => constant += i128::from(c) * i128::from(value),
                     });
                 weights.constants[equation] +=
                     field(constant * i128::from(multiplier) - lo) * shift;
@@ -274,7 +272,7 @@ impl<'a> Placer<'a> {
     /// A chain that proves maxima.
     pub(crate) fn max_group(&mut self, block: u32, windows: &[u32]) -> Result<(), PlanError> {
         let lowering = self.lowering;
-        let Block::Max { windows: all, node } = &lowering.blocks[block as usize] else {
+        let Block::Max { windows: all, node } = &lowering.blocks()[block as usize] else {
             return Err(PlanError::WrongBlock { block });
         };
         let mut cells: HashMap<VarId, usize> = HashMap::new();
@@ -314,10 +312,10 @@ impl<'a> Placer<'a> {
                 column: top as u32,
                 row: row as u32,
             };
-            let out_offset = lowering.vars[out.0 as usize].offset;
+            let out_offset = lowering.var(*out).offset;
             for j in 0..MAX_FAN_IN {
                 let input = inputs[j.min(inputs.len() - 1)];
-                let info = &lowering.vars[input.0 as usize];
+                let info = lowering.var(input);
                 let limit = 1i64 << self.shape.range_bits;
                 if info.range.hi - out_offset >= limit {
                     return Err(PlanError::WideMaximum {
@@ -364,20 +362,21 @@ impl<'a> Placer<'a> {
                         hosts.push(Host::Var(v));
                         hosts.len() - 1
                     });
-                    *constant += i128::from(c) * i128::from(lowering.vars[v.0 as usize].offset);
+                    *constant += i128::from(c) * i128::from(lowering.var(v).offset);
                     terms.push((at, equation, field(i128::from(c)) * shift));
                 };
                 match wire {
                     Wire::Cell(v) => cell(v, 1, &mut constant),
                     Wire::Const(value) => constant += i128::from(value),
                     Wire::Sum { map, index } => {
-                        let map = &lowering.maps[map as usize];
+                        let map = &lowering.maps()[map as usize];
                         constant += i128::from(map.forms.constant(index as usize));
                         map.forms
                             .terms(index as usize, &mut |j, c| match map.inputs[j] {
-                                Wire::Cell(v) => cell(v, c, &mut constant),
-                                Wire::Const(value) => constant += i128::from(c) * i128::from(value),
-                                Wire::Sum { .. } => {}
+                                Operand::Cell(v) => cell(v, c, &mut constant),
+                                Operand::Const(value) => {
+                                    constant += i128::from(c) * i128::from(value)
+                                }
                             });
                     }
                 }

@@ -92,7 +92,7 @@ impl Placer<'_> {
     fn is_wide(&self, host: &Host) -> bool {
         match host {
             Host::Var(v) => {
-                let info = &self.lowering.vars[v.0 as usize];
+                let info = self.lowering.var(*v);
                 info.range.hi - info.offset >= 1 << BYTE_BITS
             }
             Host::Public(_) => true,
@@ -243,11 +243,11 @@ pub(super) fn dealt_rows(lanes: &[usize], members: usize, classes: usize) -> usi
     }
     if members <= classes {
         let of = |rank: usize| lanes.iter().skip(rank).step_by(members).sum();
-        return (0..members).map(of).max().unwrap_or(0);
+        return (0..members).map(of).fold(0, usize::max);
     }
     let share = |c: usize| members / classes + usize::from(c < members % classes);
     let rows = lanes.iter().enumerate().map(|(c, &n)| n.div_ceil(share(c)));
-    rows.max().unwrap_or(0)
+    rows.fold(0, usize::max)
 }
 
 /// A unit of the right bank and class for each step, and the rows that this takes.
@@ -263,10 +263,8 @@ fn deal_units(
         let units: Vec<usize> = (0..shape.units())
             .filter(|&u| shape.unit_banks[u] == bank)
             .collect();
-        if units.is_empty() && !lanes.is_empty() {
-            return Err(PlanError::NoUnit { bank });
-        }
-        rows = rows.max(deal(&lanes, &units, shape.classes(), &mut out));
+        let dealt = deal(&lanes, &units, shape.classes(), &mut out);
+        rows = rows.max(dealt.ok_or(PlanError::NoUnit { bank })?);
     }
     Ok((out, rows))
 }
@@ -277,35 +275,33 @@ fn deal_slots(
     windows: &[usize],
     node: u32,
 ) -> Result<(Vec<(usize, usize)>, usize), PlanError> {
-    if shape.maxima == 0 && !windows.is_empty() {
+    if (shape.maxima == 0 || shape.max_limbs == 0) && !windows.is_empty() {
         return Err(PlanError::NoSlot { node });
     }
     let mut out = vec![(0, 0); windows.len()];
     let lanes: Vec<(usize, usize)> = windows.iter().copied().enumerate().collect();
     let slots: Vec<usize> = (0..shape.maxima).collect();
     let rows = deal(&lanes, &slots, shape.classes(), &mut out);
-    Ok((out, rows))
+    Ok((out, rows.ok_or(PlanError::NoSlot { node })?))
 }
 
 /// For each lane (number and class) a row and one of the members that serve its class: in each class the members take
-/// turns, row by row.
+/// turns, row by row. `None` if no member serves a class.
 fn deal(
     lanes: &[(usize, usize)],
     members: &[usize],
     classes: usize,
     out: &mut [(usize, usize)],
-) -> usize {
+) -> Option<usize> {
     let mut used = vec![0; members.len()];
     for &(lane, class) in lanes {
         let serving =
             (0..members.len()).filter(|&rank| serves(rank, members.len(), classes, class));
-        let Some(rank) = serving.min_by_key(|&rank| (used[rank], rank)) else {
-            continue;
-        };
+        let rank = serving.min_by_key(|&rank| (used[rank], rank))?;
         out[lane] = (used[rank], members[rank]);
         used[rank] += 1;
     }
-    used.into_iter().max().unwrap_or(0)
+    Some(used.into_iter().fold(0, usize::max))
 }
 
 #[cfg(test)]
@@ -324,6 +320,7 @@ mod tests {
                     let slots: Vec<usize> = (0..members).collect();
                     let mut out = vec![(0, 0); n];
                     let rows = deal(&lanes, &slots, classes, &mut out);
+                    let rows = rows.expect("there are members of each class");
                     assert_eq!(rows, dealt_rows(&shares, members, classes));
                     let mut taken = out.clone();
                     taken.sort_unstable();

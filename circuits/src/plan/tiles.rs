@@ -9,7 +9,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
-use crate::lower::{LinearMap, StepLane, Wire};
+use crate::lower::{LinearMap, Operand, StepLane};
 
 /// Box sizes along one axis that are tried.
 const SIZES: [usize; 17] = [1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 48];
@@ -250,7 +250,7 @@ impl<'a> Tiling<'a> {
             let lane = self.at[place].map(|lane| &self.lanes[lane]);
             for form in lane.into_iter().flat_map(StepLane::forms) {
                 self.map.forms.terms(form as usize, &mut |j, _| {
-                    if !seen[j] && matches!(self.map.inputs[j], Wire::Cell(_)) {
+                    if !seen[j] && matches!(self.map.inputs[j], Operand::Cell(_)) {
                         seen[j] = true;
                         count += 1;
                     }
@@ -289,7 +289,8 @@ impl<'a> Tiling<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lower::LinearForms;
+    use crate::lower::{Collector, LinearForms};
+    use crate::program::Range;
     use std::sync::Arc;
 
     /// A one-dimensional convolution of width 3 with two output channels, channel first.
@@ -310,14 +311,11 @@ mod tests {
 
     #[test]
     fn boxes_share_inputs() {
-        let inputs = (0..12)
-            .map(|i| Wire::Cell(crate::lower::VarId(i)))
-            .collect();
-        let map = LinearMap {
-            inputs,
-            forms: Arc::new(Window(10)),
-            node: 0,
-        };
+        let mut collector = Collector::new();
+        let inputs = collector.inputs(0, 12, Range::new(0, 1)).unwrap();
+        let cx = collector.node(0);
+        cx.linear("test", &inputs, Arc::new(Window(10))).unwrap();
+        let map = &cx.maps()[0];
         let lane = |index| StepLane {
             index,
             others: None,
@@ -325,7 +323,7 @@ mod tests {
             out: crate::lower::VarId(0),
         };
         let lanes: Vec<_> = (0..20).map(lane).collect();
-        let tiling = Tiling::new(&map, &lanes);
+        let tiling = Tiling::new(map, &lanes);
         assert_eq!(tiling.reads(&[1, 1]), 3);
         assert_eq!(tiling.reads(&[2, 5]), 7);
         assert_eq!(tiling.boxes(&[2, 4]), 3);

@@ -29,6 +29,11 @@ impl Range {
         }
     }
 
+    /// How far the ends are apart, which no signed integer of 64 bits need hold.
+    pub fn span(&self) -> u64 {
+        self.hi.abs_diff(self.lo)
+    }
+
     /// Whether `value` lies in the interval.
     pub fn contains(&self, value: i64) -> bool {
         self.lo <= value && value <= self.hi

@@ -3,6 +3,11 @@
 //! MockProver checks a whole circuit, which takes about a second on a wide one; a mutation run asks a thousand times
 //! what one changed cell breaks. The checker reads the same constraint system and the same assembly; tests compare
 //! its verdicts with MockProver's.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a constraint system that is malformed is a bug, where the test that reads it stands"
+)]
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -190,7 +195,7 @@ impl<'a> Checker<'a> {
         let cs = &self.assembly.chips.cs;
         let mut stack: Vec<Fp> = Vec::new();
         for node in &expression.nodes {
-            let mut pop = || stack.pop().unwrap_or(Fp::ZERO);
+            let mut pop = || stack.pop().expect("an operation has its operands");
             let value = match *node {
                 Node::Constant(c) => c,
                 Node::Fixed(i) => {
@@ -212,7 +217,7 @@ impl<'a> Checker<'a> {
             };
             stack.push(value);
         }
-        stack.pop().unwrap_or(Fp::ZERO)
+        stack.pop().expect("a polynomial has a value")
     }
 }
 
@@ -227,9 +232,9 @@ fn table_rows(assembly: &Assembly, tables: &[Expression]) -> HashSet<Key> {
     let cs = &assembly.chips.cs;
     let columns: Vec<_> = tables
         .iter()
-        .filter_map(|e| match e.nodes.first() {
-            Some(Node::Fixed(i)) => Some(cs.fixed_queries[*i as usize].column),
-            _ => None,
+        .map(|e| match e.nodes.as_slice() {
+            [Node::Fixed(i)] => cs.fixed_queries[*i as usize].column,
+            other => panic!("{other:?} is no table column"),
         })
         .inspect(|c| debug_assert_eq!(c.kind, ColumnKind::Fixed))
         .map(|c| &assembly.fixed[c.index as usize])

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::circuit::{Assembly, Places};
-use crate::lower::{Block, Lowering, VarId, Wire};
+use crate::lower::{Block, Lowering, Operand, VarId};
 use crate::plan::{Host, Layout};
 
 /// Lists of numbers, by number.
@@ -103,7 +103,7 @@ impl Map {
             }
             segment_of_row.push(segments.len() as u32 - 1);
         }
-        let vars = lowering.vars.len();
+        let vars = lowering.vars().len();
         let at = |row: usize| segment_of_row[row];
         let home = |v: u32| at(layout.homes[v as usize].row as usize);
         let numbered = || layout.rows.iter().enumerate();
@@ -182,8 +182,8 @@ fn definitions(
     places: &Places,
 ) -> Vec<(u32, Definition)> {
     let layout = &assembly.layout;
-    let mut out = vec![(0, Definition::Input(None)); lowering.vars.len()];
-    for (block, b) in lowering.blocks.iter().zip(0u32..) {
+    let mut out = vec![(0, Definition::Input(None)); lowering.vars().len()];
+    for (block, b) in lowering.blocks().iter().zip(0u32..) {
         let mut define = |v: VarId, what| out[v.0 as usize] = (b, what);
         let steps = &places.steps[b as usize];
         match block {
@@ -219,16 +219,16 @@ fn steps_reading(
     places: &Places,
     f: &mut dyn FnMut(u32, u32),
 ) {
-    for (block, steps) in lowering.blocks.iter().zip(&places.steps) {
+    for (block, steps) in lowering.blocks().iter().zip(&places.steps) {
         let Block::Step { map, lanes, .. } = block else {
             continue;
         };
-        let map = &lowering.maps[*map as usize];
+        let map = &lowering.maps()[*map as usize];
         for &id in steps {
             let lane = lanes[layout.steps[id as usize].lane as usize];
             for form in lane.forms() {
                 map.forms.terms(form as usize, &mut |j, _| {
-                    if let Wire::Cell(v) = map.inputs[j] {
+                    if let Operand::Cell(v) = map.inputs[j] {
                         f(v.0, id);
                     }
                 });
@@ -243,7 +243,7 @@ fn windows_reading(
     places: &Places,
     f: &mut dyn FnMut(u32, u32),
 ) {
-    for (block, ids) in lowering.blocks.iter().zip(&places.windows) {
+    for (block, ids) in lowering.blocks().iter().zip(&places.windows) {
         let Block::Max { windows, .. } = block else {
             continue;
         };

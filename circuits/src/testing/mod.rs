@@ -3,6 +3,8 @@
 //! They are public, so that an operator of another crate is tested the way the operators here are.
 
 mod checker;
+mod cone;
+mod extremes;
 mod map;
 mod mutants;
 mod mutate;
@@ -10,6 +12,7 @@ mod operator;
 mod session;
 
 pub use checker::Checker;
+pub use extremes::{Extremes, Falsified, extremes};
 pub use mutants::Mutant;
 pub use mutate::{Mutator, Score, Told};
 pub use operator::{Rng, check_operator, mutate_operator};

@@ -71,7 +71,7 @@ impl Mutator<'_> {
 
     fn candidates(&self) -> impl Iterator<Item = (Stratum, Mutant)> + '_ {
         let cells = self.assembly.assigned.iter();
-        let vars = (0..self.lowering.vars.len() as u32).flat_map(|v| self.about_var(VarId(v)));
+        let vars = (0..self.lowering.vars().len() as u32).flat_map(|v| self.about_var(VarId(v)));
         cells
             .flat_map(|&cell| self.about_cell(cell))
             .chain(vars)
@@ -118,7 +118,7 @@ impl Mutator<'_> {
     }
 
     fn about_var(&self, var: VarId) -> Vec<(Stratum, Mutant)> {
-        let info = self.lowering.vars[var.0 as usize];
+        let info = self.lowering.var(var);
         let mut out = Vec::new();
         if self.free.contains(&var) {
             // Another input is another inference, and a true one, unless it leaves its range.
@@ -194,7 +194,7 @@ impl Mutator<'_> {
         let steps = self.assembly.layout.steps.iter().zip(0..);
         // The range check of an input has no argument but the input.
         let steps = steps.filter(|(s, _)| {
-            let block = &self.lowering.blocks[s.block as usize];
+            let block = &self.lowering.blocks()[s.block as usize];
             matches!(block, Block::Step { .. })
         });
         steps.flat_map(|(step, id)| {

@@ -109,7 +109,7 @@ impl<'a> Mutator<'a> {
                 vec![]
             }
         };
-        let public_inputs: HashSet<VarId> = lowering.blocks.iter().flat_map(inputs_of).collect();
+        let public_inputs: HashSet<VarId> = lowering.blocks().iter().flat_map(inputs_of).collect();
         let mut free = public_inputs.clone();
         let layout = &assembly.layout;
         let mut outputs = HashSet::new();
@@ -280,7 +280,7 @@ impl<'a> Mutator<'a> {
     /// The variable that a step or a window defines.
     pub(super) fn output_of(&self, (block, window, id): (u32, bool, u32)) -> VarId {
         let layout = &self.assembly.layout;
-        match &self.lowering.blocks[block as usize] {
+        match &self.lowering.blocks()[block as usize] {
             Block::Max { windows, .. } if window => {
                 windows[layout.windows[id as usize].window as usize].1
             }

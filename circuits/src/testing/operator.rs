@@ -9,9 +9,10 @@ use std::sync::Arc;
 
 use zkonnx_verifier::InputVisibility;
 
+use super::extremes::extremes;
 use super::mutate::{Mutator, Score};
 use crate::compile::compile;
-use crate::lower::{Block, LinearMap, Lowering, Wire};
+use crate::lower::{Block, Collector, LinearMap, Lowering, Operand, Wire};
 use crate::plan::PlanOptions;
 use crate::program::{Builder, DecodeOperator, Decoder, Encoder, Fact, Operator, Port, Tensor};
 
@@ -33,7 +34,11 @@ impl Rng {
 
     /// A number of `lo..=hi`.
     pub fn within(&mut self, lo: i64, hi: i64) -> i64 {
-        lo + (self.next() % ((hi - lo) as u64 + 1)) as i64
+        let drawn = match hi.abs_diff(lo).checked_add(1) {
+            Some(n) => self.next() % n,
+            None => self.next(),
+        };
+        lo.wrapping_add_unsigned(drawn)
     }
 }
 
@@ -58,9 +63,9 @@ fn sample(facts: &[Fact], round: usize, rng: &mut Rng) -> Vec<Tensor> {
 
 /// The values of all cells of a lowering, from those of the graph inputs, in the order of the blocks.
 fn witness(cx: &Lowering, inputs: &[Tensor]) -> Vec<i64> {
-    let mut values = vec![0; cx.vars.len()];
+    let mut values = vec![0; cx.vars().len()];
     let mut data = inputs.iter().flat_map(|t| t.data.iter().copied());
-    for block in &cx.blocks {
+    for block in cx.blocks() {
         match block {
             Block::Input { cells, .. } => {
                 for cell in cells {
@@ -71,7 +76,7 @@ fn witness(cx: &Lowering, inputs: &[Tensor]) -> Vec<i64> {
                 map, rules, lanes, ..
             } => {
                 for lane in lanes {
-                    let x = form(&cx.maps[*map as usize], lane.index, &values);
+                    let x = form(&cx.maps()[*map as usize], lane.index, &values);
                     values[lane.out.0 as usize] = rules[lane.rule as usize]
                         .eval(x)
                         .expect("within the domain");
@@ -83,11 +88,9 @@ fn witness(cx: &Lowering, inputs: &[Tensor]) -> Vec<i64> {
                     values[out.0 as usize] = largest.expect("a window is not empty");
                 }
             }
-            #[allow(unreachable_patterns)]
-            other => panic!("{other:?} is not covered by this harness"),
         }
     }
-    for (value, info) in values.iter().zip(&cx.vars) {
+    for (value, info) in values.iter().zip(cx.vars()) {
         assert!(
             info.range.contains(*value),
             "{value} outside {:?}",
@@ -102,7 +105,7 @@ fn read(cx: &Lowering, wire: Wire, values: &[i64]) -> i64 {
     match wire {
         Wire::Const(v) => v,
         Wire::Cell(v) => values[v.0 as usize],
-        Wire::Sum { map, index } => form(&cx.maps[map as usize], index, values),
+        Wire::Sum { map, index } => form(&cx.maps()[map as usize], index, values),
     }
 }
 
@@ -111,20 +114,43 @@ fn form(map: &LinearMap, index: u32, values: &[i64]) -> i64 {
     map.forms.terms(index as usize, &mut |j, c| {
         assert_ne!(c, 0, "a zero coefficient");
         sum += c * match map.inputs[j] {
-            Wire::Const(v) => v,
-            Wire::Cell(v) => values[v.0 as usize],
-            Wire::Sum { .. } => panic!("maps hold cells and constants only"),
+            Operand::Const(v) => v,
+            Operand::Cell(v) => values[v.0 as usize],
         };
     });
     sum
 }
 
-/// Checks on random inputs that the outputs keep their facts, that the operator survives its own bytes, and that its
+/// Inputs at which the equations come close to their bounds.
+///
+/// # Panics
+///
+/// If there is an input at which something that the equations assume does not hold.
+#[track_caller]
+fn drive(cx: &Lowering) -> Vec<Vec<i64>> {
+    let found = extremes(cx, 11);
+    if let Some(falsified) = found.falsified.first() {
+        panic!("false assumption: {falsified}");
+    }
+    found.inputs
+}
+
+/// The values of all inputs as tensors.
+fn split(facts: &[Fact], mut values: &[i64]) -> Vec<Tensor> {
+    let take = |fact: &Fact| {
+        let (own, rest) = values.split_at(fact.len());
+        values = rest;
+        Tensor::new(fact.dtype, fact.shape.clone(), own.to_vec())
+    };
+    facts.iter().map(take).collect()
+}
+
+/// Checks on random inputs, and on inputs that drive its equations to their bounds ([`extremes`]), that the outputs keep their facts, that the operator survives its own bytes, and that its
 /// circuit computes what `eval` computes. The first two rounds take the ends of the ranges.
 ///
 /// # Panics
 ///
-/// If any of these is not so.
+/// If any of these is not so, or if an input falsifies what the circuit assumes.
 #[track_caller]
 pub fn check_operator(op: &dyn Operator, facts: &[Fact], decode: DecodeOperator, rounds: usize) {
     let references: Vec<&Fact> = facts.iter().collect();
@@ -147,30 +173,37 @@ pub fn check_operator(op: &dyn Operator, facts: &[Fact], decode: DecodeOperator,
         );
     }
 
-    let mut cx = Lowering::default();
+    let mut collector = Collector::new();
+    let mut input = |fact: &Fact| collector.inputs(0, fact.len(), fact.range);
     let wires: Vec<_> = facts
         .iter()
-        .map(|fact| cx.inputs(fact.len(), fact.range))
+        .map(|fact| input(fact).expect("inputs are narrow"))
         .collect();
     let lowered = again
-        .lower(&mut cx, &wires, &references)
+        .lower(collector.node(0), &wires, &references)
         .expect("the operator has a circuit");
-    assert_eq!(lowered.len(), outputs.len());
+    let promised: Vec<usize> = outputs.iter().map(Fact::len).collect();
+    collector
+        .check(op.id().name, &lowered, &promised)
+        .expect("the operator keeps its promises");
+    let cx = collector.lowering();
+    let driven = drive(cx);
 
     let mut rng = Rng(7);
-    for round in 0..rounds {
-        let inputs = sample(facts, round, &mut rng);
+    let drawn = (0..rounds).map(|round| sample(facts, round, &mut rng));
+    let driven = driven.iter().map(|values| split(facts, values));
+    for inputs in drawn.chain(driven) {
         let results = op
             .eval(&inputs.iter().collect::<Vec<_>>())
             .expect("the inputs are accepted");
-        let values = witness(&cx, &inputs);
+        let values = witness(cx, &inputs);
         for ((result, fact), wires) in results.iter().zip(&outputs).zip(&lowered) {
             assert_eq!((result.dtype, &result.shape), (fact.dtype, &fact.shape));
             assert!(
                 result.data.iter().all(|v| fact.range.contains(*v)),
                 "{result:?} outside {fact:?}"
             );
-            let proved: Vec<i64> = wires.iter().map(|w| read(&cx, *w, &values)).collect();
+            let proved: Vec<i64> = wires.iter().map(|w| read(cx, *w, &values)).collect();
             assert_eq!(proved, result.data);
         }
     }
@@ -181,7 +214,7 @@ pub fn check_operator(op: &dyn Operator, facts: &[Fact], decode: DecodeOperator,
 ///
 /// # Panics
 ///
-/// If the operator has no circuit, or its circuit rejects the honest witness.
+/// If the operator has no circuit, assumes what does not hold, or its circuit rejects the honest witness.
 #[track_caller]
 pub fn mutate_operator(op: Arc<dyn Operator>, facts: &[Fact], seed: u64) -> Score {
     let mut builder = Builder::new();
@@ -206,6 +239,7 @@ pub fn mutate_operator(op: Arc<dyn Operator>, facts: &[Fact], seed: u64) -> Scor
         &PlanOptions::default(),
     )
     .expect("the operator has a circuit");
+    drive(&compiled.lowering);
     let inputs = sample(facts, 2, &mut Rng(seed));
     let inference = compiled
         .infer(&inputs, [0; 32])

@@ -11,7 +11,7 @@ use std::collections::{BTreeSet, BinaryHeap, HashSet};
 use pasta_curves::Fp;
 
 use crate::chips::ConstraintName;
-use crate::circuit::{Advice, Lies, Solver, Witness, small};
+use crate::circuit::{Advice, Lies, Solver, Witness, WitnessError, small};
 use crate::lower::VarId;
 use crate::plan::{Cell, Host};
 
@@ -246,6 +246,16 @@ impl<'m, 'a> Session<'m, 'a> {
         }
     }
 
+    /// Evaluates for a liar, whose values are never refused: they only fit no table.
+    fn told(
+        &mut self,
+        evaluate: impl FnOnce(&mut Solver<'_>) -> Result<(), WitnessError>,
+        lies: &Lies,
+    ) {
+        let told = evaluate(&mut self.solver(lies));
+        debug_assert_eq!(told, Ok(()), "a liar is not refused");
+    }
+
     fn change_input(
         &mut self,
         lies: &Lies,
@@ -261,7 +271,7 @@ impl<'m, 'a> Session<'m, 'a> {
         if let Some(id) = check {
             self.steps.push(id);
             dirty.extend(map.segments_of_step.of(id));
-            self.solver(lies).input_step(id);
+            self.told(|solver| solver.input_step(id), lies);
         }
     }
 
@@ -275,7 +285,7 @@ impl<'m, 'a> Session<'m, 'a> {
         if window {
             self.windows.push(id);
             dirty.extend(map.segments_of_window.of(id));
-            self.solver(lies).window(id);
+            self.told(|solver| solver.window(id), lies);
         } else {
             self.steps.push(id);
             dirty.extend(map.segments_of_step.of(id));
@@ -283,8 +293,7 @@ impl<'m, 'a> Session<'m, 'a> {
                 self.windows.push(distances);
                 dirty.extend(map.segments_of_window.of(distances));
             }
-            // A liar's values are never refused, they only fit no table.
-            let _ = self.solver(lies).step(id);
+            self.told(|solver| solver.step(id), lies);
         }
         let changed = self.witness.vars[out.0 as usize] != before;
         if changed {

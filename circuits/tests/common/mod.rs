@@ -15,7 +15,7 @@ use ff::Field;
 use halo2_proofs::dev::MockProver;
 use pasta_curves::Fp;
 use zkonnx_circuits::circuit::{Advice, Assembly, ModelCircuit, Witness, with_chips};
-use zkonnx_circuits::lower::{LinearForms, Lowering, StepRule, Wire, Wires};
+use zkonnx_circuits::lower::{Collector, LinearForms, Lowering, StepRule, Wire, Wires};
 use zkonnx_circuits::plan::{Layout, PublicElement};
 use zkonnx_circuits::program::Range;
 
@@ -69,7 +69,7 @@ pub struct Model {
 }
 
 pub struct Stack {
-    lowering: Lowering,
+    collector: Collector,
     input: Wires,
     wires: Wires,
     input_range: Range,
@@ -78,11 +78,10 @@ pub struct Stack {
 
 impl Stack {
     pub fn new(inputs: usize, input_range: Range) -> Self {
-        let mut lowering = Lowering::default();
-        lowering.enter_node(u32::MAX);
-        let input = lowering.inputs(inputs, input_range);
+        let mut collector = Collector::new();
+        let input = collector.inputs(u32::MAX, inputs, input_range).unwrap();
         Self {
-            lowering,
+            collector,
             wires: input.clone(),
             input,
             input_range,
@@ -90,9 +89,9 @@ impl Stack {
         }
     }
 
-    fn node(&mut self) {
-        self.lowering.enter_node(self.nodes);
+    fn node(&mut self) -> &mut Lowering {
         self.nodes += 1;
+        self.collector.node(self.nodes - 1)
     }
 
     /// A linear map with a requantization that gives values in `[lo, hi]`; a rule for each channel, or one for all.
@@ -104,20 +103,17 @@ impl Stack {
         lo: i64,
         hi: i64,
     ) {
-        self.node();
         let wires = std::mem::take(&mut self.wires);
-        let forms = self
-            .lowering
-            .linear("test", &wires, Arc::new(matrix))
-            .unwrap();
+        let cx = self.node();
+        let forms = cx.linear("test", &wires, Arc::new(matrix)).unwrap();
         let reach: Vec<(i64, i64)> = forms
             .iter()
             .map(|w| {
                 let &Wire::Sum { map, index } = w else {
                     panic!("forms are sums")
                 };
-                let (lo, hi) = self.lowering.form_range(map, index);
-                (lo as i64, hi as i64)
+                let range = cx.form_range(map, index);
+                (range.lo, range.hi)
             })
             .collect();
         let channels = per_channel.unwrap_or(1);
@@ -147,8 +143,7 @@ impl Stack {
                 ))
             })
             .collect();
-        self.wires = self
-            .lowering
+        self.wires = cx
             .steps(&forms, rules, |i| {
                 if per_channel.is_some() { i / per } else { 0 }
             })
@@ -207,39 +202,37 @@ impl Stack {
 
     /// Maxima of consecutive elements.
     pub fn max(&mut self, window: usize) {
-        self.node();
         let windows = self.wires.chunks(window).map(<[Wire]>::to_vec).collect();
-        self.wires = self.lowering.max("test", windows).unwrap();
+        self.wires = self.node().max("test", windows).unwrap();
     }
 
     /// Maxima of overlapping neighbours, which cannot be moved before the steps.
     pub fn overlapping_max(&mut self, window: usize) {
-        self.node();
         let windows = self.wires.windows(window).map(<[Wire]>::to_vec).collect();
-        self.wires = self.lowering.max("test", windows).unwrap();
+        self.wires = self.node().max("test", windows).unwrap();
     }
 
     /// A table that is not monotone.
     pub fn table(&mut self, r: &mut Random) {
-        self.node();
         let entries: Vec<i64> = (0..256).map(|_| r.between(-128, 127)).collect();
-        let rule = Arc::new(StepRule::table(Range::new(-128, 255), |x| {
-            entries[(x & 0xff) as usize]
-        }));
+        let domain = Range::new(-128, 255);
+        let rule = StepRule::table(domain, |x| entries[(x & 0xff) as usize]);
+        let rule = Arc::new(rule.unwrap());
+
         let wires = std::mem::take(&mut self.wires);
-        self.wires = self.lowering.steps(&wires, vec![rule], |_| 0).unwrap();
+        self.wires = self.node().steps(&wires, vec![rule], |_| 0).unwrap();
     }
 
-    pub fn finish(mut self) -> Model {
+    pub fn finish(self) -> Model {
         let outputs = self.wires.clone();
-        self.lowering.pool_before_steps(outputs.iter());
+        let lowering = self.collector.finish(outputs.iter()).unwrap();
         let mut public = Vec::new();
         let mut row = 2;
         for wires in [&self.input, &outputs] {
             for values in wires.chunks(31) {
                 let values = values
                     .iter()
-                    .map(|&w| self.lowering.renumbered(w))
+                    .map(|&w| lowering.renumbered(w).unwrap())
                     .collect();
                 public.push(PublicElement {
                     row,
@@ -255,7 +248,7 @@ impl Stack {
             let lowest = element
                 .values
                 .iter()
-                .map(|&w| self.lowering_range(w).lo)
+                .map(|&w| lowering.range_of("test", w).unwrap().lo)
                 .min()
                 .unwrap_or(0);
             element.offset = if lowest < 0 { 128 } else { 0 };
@@ -265,15 +258,7 @@ impl Stack {
             input_range: self.input_range,
             elements: 2 + public.len(),
             public,
-            lowering: self.lowering,
-        }
-    }
-
-    fn lowering_range(&self, wire: Wire) -> Range {
-        match wire {
-            Wire::Cell(v) => self.lowering.vars[v.0 as usize].range,
-            Wire::Const(c) => Range::new(c, c),
-            Wire::Sum { .. } => panic!("outputs are cells"),
+            lowering,
         }
     }
 }
@@ -299,9 +284,7 @@ impl Model {
             let mut sum = Fp::ZERO;
             for (j, &wire) in element.values.iter().enumerate() {
                 let value = match wire {
-                    Wire::Cell(v) => {
-                        witness.vars[v.0 as usize] + self.lowering.vars[v.0 as usize].offset
-                    }
+                    Wire::Cell(v) => witness.vars[v.0 as usize] + self.lowering.var(v).offset,
                     Wire::Const(c) => c,
                     Wire::Sum { .. } => panic!("outputs are cells"),
                 };

@@ -9,6 +9,7 @@ use zkonnx_engine::Memory;
 use super::Session;
 use super::answer::{Answer, error_json};
 use super::args::CheckArgs;
+use super::assumed::{assumed_json, assumed_text};
 use super::style::{Style, bytes, plain, seconds, table};
 use super::values::{load_model_to_plan, tail_json, tail_text};
 use crate::artifact::hex;
@@ -50,6 +51,8 @@ pub(super) fn check(args: &CheckArgs, session: &Session) -> Result<Answer, Error
     }
     let mut text = nodes_text(report, session.style);
     text.push_str(&tail_text(&model));
+    let assumed = || compiled.lowering.assumptions();
+    text.push_str(&assumed_text(&compiled.program, assumed()));
     let memory = predicted_memory(&compiled)?;
     text.push_str(&circuit_text(&compiled, &memory, session.style));
     let json = json!({
@@ -58,6 +61,7 @@ pub(super) fn check(args: &CheckArgs, session: &Session) -> Result<Answer, Error
         "visibility": visibility_name(args.visibility.visibility()),
         "nodes": report.iter().map(node_json).collect::<Vec<_>>(),
         "not_proved": tail_json(&model),
+        "assumptions": assumed_json(&compiled.program, assumed()),
         "circuit": circuit_json(&compiled),
         "predicted": predicted_json(&compiled, &memory),
     });

@@ -8,6 +8,7 @@ use zkonnx_verifier::{Claim, Params, PortSpec, Receipt, VerifyingKey, cost};
 use super::Session;
 use super::answer::Answer;
 use super::args::InspectArgs;
+use super::assumed;
 use super::style::bytes;
 use super::values::{
     claim_json, claim_text, nodes_json, nodes_text, quantization_json, tail_json, tail_text,
@@ -160,13 +161,15 @@ fn program(program: &zkonnx_circuits::program::Program) -> (Value, String) {
             "quantization": quantization_json(port.quantization.as_ref()),
         })
     };
-    let listing = program.to_string();
+    let (assumptions, assumed) = assumed::of_program(program);
+    let listing = format!("{program}{assumed}");
     let json = json!({
+        "assumptions": assumptions,
         "program_id": hex(&program.id()),
         "inputs": program.inputs().iter().map(port).collect::<Vec<_>>(),
         "outputs": program.outputs().iter().map(port).collect::<Vec<_>>(),
         "node_count": program.nodes().len(),
-        "listing": listing,
+        "listing": program.to_string(),
     });
     (json, listing)
 }
@@ -193,8 +196,11 @@ fn folder(path: &Path) -> Result<Answer, Error> {
         bytes(manifest.pk_bytes),
         bytes(manifest.vk_bytes),
     );
+    let (assumptions, assumed) = assumed::of_program(&program);
+    text.push_str(&assumed);
     text.push_str(&nodes_text(&manifest.not_proved()));
     let mut json = manifest_json(&manifest);
+    json["assumptions"] = assumptions;
     json["kind"] = json!("keys");
     Ok(Answer::yes(json, text))
 }

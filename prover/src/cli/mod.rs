@@ -7,6 +7,7 @@
 
 mod answer;
 mod args;
+mod assumed;
 mod check;
 mod demo;
 mod inspect;

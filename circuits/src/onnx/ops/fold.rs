@@ -31,7 +31,7 @@ pub(crate) fn places(of: &[usize], shape: &[usize]) -> Result<Vec<usize>, NodeEr
             0
         }
     };
-    Ok(expand.sources(&[of]).into_iter().map(place).collect())
+    Ok(expand.sources(&[of])?.into_iter().map(place).collect())
 }
 
 /// A function of two constants.

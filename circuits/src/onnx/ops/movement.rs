@@ -100,7 +100,7 @@ fn is_identity<M: Movement>(movement: &M, shape: &[usize]) -> Result<bool, NodeE
     }
     let still = |(i, source): (usize, Source)| source == Source::Element { input: 0, index: i };
     Ok(movement
-        .sources(&[shape])
+        .sources(&[shape])?
         .into_iter()
         .enumerate()
         .all(still))
@@ -119,7 +119,7 @@ fn pick<M: Movement>(constant: &Constant, movement: &M) -> Result<Constant, Node
         Source::Constant(_) => Err(NodeError::Unknown),
     };
     let places = movement
-        .sources(&[&constant.shape])
+        .sources(&[&constant.shape])?
         .into_iter()
         .map(place)
         .collect::<Result<Vec<_>, _>>()?;
@@ -138,7 +138,7 @@ fn move_axis<M: Movement>(
     let inner: usize = shape[axis + 1..].iter().product();
     let new = movement.shape(&[shape])?;
     let lanes: Vec<usize> = movement
-        .sources(&[shape])
+        .sources(&[shape])?
         .into_iter()
         .map(|source| match source {
             Source::Element { index, .. } => index / inner.max(1) % shape[axis],
@@ -406,7 +406,7 @@ pub(crate) fn concat_constants(
     shape: Vec<usize>,
 ) -> Result<Done, NodeError> {
     let sources = movement
-        .sources(shapes)
+        .sources(shapes)?
         .into_iter()
         .filter_map(|source| match source {
             Source::Element { input, index } => Some((input, index)),

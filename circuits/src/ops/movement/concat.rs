@@ -47,7 +47,7 @@ impl Movement for Concat {
         Ok(shape)
     }
 
-    fn sources(&self, inputs: &[&[usize]]) -> Vec<Source> {
+    fn sources(&self, inputs: &[&[usize]]) -> Result<Vec<Source>, OpError> {
         let outer = elements(&inputs[0][..self.axis]);
         let mut sources = Vec::new();
         for block in 0..outer {
@@ -59,7 +59,7 @@ impl Movement for Concat {
                 }));
             }
         }
-        sources
+        Ok(sources)
     }
 
     fn describe(&self) -> String {

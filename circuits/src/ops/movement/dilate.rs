@@ -29,9 +29,9 @@ impl Movement for Dilate {
         Ok((0..x.len()).map(extent).collect())
     }
 
-    fn sources(&self, inputs: &[&[usize]]) -> Vec<Source> {
+    fn sources(&self, inputs: &[&[usize]]) -> Result<Vec<Source>, OpError> {
         let widths = strides(inputs[0]);
-        let shape = self.shape(inputs).unwrap_or_default();
+        let shape = self.shape(inputs)?;
         let mut sources = Vec::new();
         each_index(&shape, |at| {
             let inside = (0..at.len()).all(|d| at[d].is_multiple_of(self.steps[d]));
@@ -45,7 +45,7 @@ impl Movement for Dilate {
                 false => Source::Constant(self.value),
             });
         });
-        sources
+        Ok(sources)
     }
 
     fn describe(&self) -> String {

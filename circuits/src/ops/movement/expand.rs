@@ -27,12 +27,10 @@ impl Movement for Expand {
         Ok(self.shape.clone())
     }
 
-    fn sources(&self, inputs: &[&[usize]]) -> Vec<Source> {
+    fn sources(&self, inputs: &[&[usize]]) -> Result<Vec<Source>, OpError> {
         let places = broadcast_places(&self.shape, inputs[0]);
-        places
-            .into_iter()
-            .map(|index| Source::Element { input: 0, index })
-            .collect()
+        let element = |index| Source::Element { input: 0, index };
+        Ok(places.into_iter().map(element).collect())
     }
 
     fn describe(&self) -> String {

@@ -31,7 +31,7 @@ impl Movement for Gather {
         Ok(shape)
     }
 
-    fn sources(&self, inputs: &[&[usize]]) -> Vec<Source> {
+    fn sources(&self, inputs: &[&[usize]]) -> Result<Vec<Source>, OpError> {
         let (outer, extent) = (elements(&inputs[0][..self.axis]), inputs[0][self.axis]);
         let inner = elements(&inputs[0][self.axis + 1..]);
         let mut sources = Vec::new();
@@ -43,7 +43,7 @@ impl Movement for Gather {
                 );
             }
         }
-        sources
+        Ok(sources)
     }
 
     fn describe(&self) -> String {

@@ -29,7 +29,7 @@ pub use reshape::Reshape;
 pub use slice::Slice;
 pub use transpose::Transpose;
 
-use super::check_size;
+use super::{accepted, check_size};
 use crate::lower::{LowerError, Lowering, Wire, Wires};
 use crate::program::{
     DecodeError, Decoder, Encoder, Fact, OpError, OpId, Operator, Range, Registry, Tensor,
@@ -58,8 +58,8 @@ pub trait Movement: Clone + Debug + PartialEq + Send + Sync + Sized + 'static {
     fn shape(&self, inputs: &[&[usize]]) -> Result<Vec<usize>, OpError>;
 
     /// Origin of each element of the output, row-major, for inputs that [`Movement::shape`] accepts. Sources that do
-    /// not exist are a defect and found by `facts`.
-    fn sources(&self, inputs: &[&[usize]]) -> Vec<Source>;
+    /// not exist are a defect, and an error wherever the elements are moved.
+    fn sources(&self, inputs: &[&[usize]]) -> Result<Vec<Source>, OpError>;
 
     /// The parameters in one line.
     fn describe(&self) -> String;
@@ -84,6 +84,25 @@ impl<M: Movement> Move<M> {
     /// Reads the parameters of the movement.
     pub fn decode(reader: &mut Decoder<'_>) -> Result<Arc<dyn Operator>, DecodeError> {
         Ok(Arc::new(Self(M::decode(reader)?)))
+    }
+
+    /// The elements of the output, from lists of those of the inputs.
+    fn moved<T: Copy>(
+        &self,
+        shapes: &[&[usize]],
+        lists: &[&[T]],
+        constant: impl Fn(i64) -> T,
+    ) -> Result<Vec<T>, OpError> {
+        let missing = OpError::Parameter {
+            op: M::ID.name,
+            parameter: "the source of an element",
+        };
+        let element = |source| match source {
+            Source::Element { input, index } => lists.get(input)?.get(index).copied(),
+            Source::Constant(v) => Some(constant(v)),
+        };
+        let sources = self.0.sources(shapes)?.into_iter();
+        sources.map(element).collect::<Option<_>>().ok_or(missing)
     }
 
     fn register(registry: &mut Registry) {
@@ -115,7 +134,7 @@ impl<M: Movement> Operator for Move<M> {
             });
         }
         let ranges = inputs.iter().map(|x| x.range).chain(self.0.constants());
-        let range = ranges.reduce(|a, b| a.union(&b)).unwrap_or(first.range);
+        let range = ranges.fold(first.range, |a, b| a.union(&b));
         if !Range::of(first.dtype).covers(&range) {
             return Err(OpError::Parameter {
                 op,
@@ -140,11 +159,8 @@ impl<M: Movement> Operator for Move<M> {
                 got: 0,
             });
         };
-        let value = |source| match source {
-            Source::Element { input, index } => inputs[input].data[index],
-            Source::Constant(v) => v,
-        };
-        let data = self.0.sources(&shapes).into_iter().map(value).collect();
+        let lists: Vec<&[i64]> = inputs.iter().map(|x| x.data.as_slice()).collect();
+        let data = self.moved(&shapes, &lists, |v| v)?;
         Ok(vec![Tensor::new(first.dtype, shape, data)])
     }
 
@@ -163,13 +179,9 @@ impl<M: Movement> Operator for Move<M> {
         facts: &[&Fact],
     ) -> Result<Vec<Wires>, LowerError> {
         let shapes: Vec<&[usize]> = facts.iter().map(|x| x.shape.as_slice()).collect();
-        let wire = |source| match source {
-            Source::Element { input, index } => inputs[input][index],
-            Source::Constant(v) => Wire::Const(v),
-        };
-        Ok(vec![
-            self.0.sources(&shapes).into_iter().map(wire).collect(),
-        ])
+        let lists: Vec<&[Wire]> = inputs.iter().map(Vec::as_slice).collect();
+        let moved = self.moved(&shapes, &lists, Wire::Const);
+        Ok(vec![accepted(M::ID.name, moved)?])
     }
 }
 

@@ -34,9 +34,9 @@ impl Movement for Pad {
         Ok((0..x.len()).map(extent).collect())
     }
 
-    fn sources(&self, inputs: &[&[usize]]) -> Vec<Source> {
+    fn sources(&self, inputs: &[&[usize]]) -> Result<Vec<Source>, OpError> {
         let widths = strides(inputs[0]);
-        let shape = self.shape(inputs).unwrap_or_default();
+        let shape = self.shape(inputs)?;
         let mut sources = Vec::new();
         each_index(&shape, |at| {
             let place = |d: usize| {
@@ -50,7 +50,7 @@ impl Movement for Pad {
                 None => Source::Constant(self.value),
             });
         });
-        sources
+        Ok(sources)
     }
 
     fn describe(&self) -> String {

@@ -26,10 +26,9 @@ impl Movement for Reshape {
         Ok(self.shape.clone())
     }
 
-    fn sources(&self, _: &[&[usize]]) -> Vec<Source> {
-        (0..elements(&self.shape))
-            .map(|index| Source::Element { input: 0, index })
-            .collect()
+    fn sources(&self, _: &[&[usize]]) -> Result<Vec<Source>, OpError> {
+        let element = |index| Source::Element { input: 0, index };
+        Ok((0..elements(&self.shape)).map(element).collect())
     }
 
     fn describe(&self) -> String {

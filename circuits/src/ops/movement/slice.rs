@@ -15,6 +15,14 @@ pub struct Slice {
 }
 
 impl Slice {
+    fn missing(&self, of: &[usize]) -> OpError {
+        OpError::Shape {
+            op: Self::ID.name,
+            expected: "every selected index exists",
+            got: of.to_vec(),
+        }
+    }
+
     /// The index that becomes index `i` of axis `d`.
     fn place(&self, d: usize, i: usize) -> Option<usize> {
         let offset = i64::try_from(i).ok()?.checked_mul(self.steps[d])?;
@@ -40,23 +48,22 @@ impl Movement for Slice {
         if lengths && (0..rank).all(within) {
             return Ok(self.extents.clone());
         }
-        let expected = "every selected index exists";
-        Err(OpError::Shape {
-            op: Self::ID.name,
-            expected,
-            got: x.to_vec(),
-        })
+        Err(self.missing(x))
     }
 
-    fn sources(&self, inputs: &[&[usize]]) -> Vec<Source> {
+    fn sources(&self, inputs: &[&[usize]]) -> Result<Vec<Source>, OpError> {
         let widths = strides(inputs[0]);
-        let mut sources = Vec::new();
+        let mut sources = Some(Vec::new());
         each_index(&self.extents, |at| {
-            let place = |d: usize| self.place(d, at[d]).unwrap_or(usize::MAX) * widths[d];
-            let index = (0..at.len()).map(place).sum();
-            sources.push(Source::Element { input: 0, index });
+            let place = |d: usize| Some(self.place(d, at[d])? * widths[d]);
+            let index: Option<usize> = (0..at.len()).map(place).sum();
+            let list = sources.take().zip(index);
+            sources = list.map(|(mut list, index)| {
+                list.push(Source::Element { input: 0, index });
+                list
+            });
         });
-        sources
+        sources.ok_or_else(|| self.missing(inputs[0]))
     }
 
     fn describe(&self) -> String {

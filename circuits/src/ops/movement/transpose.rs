@@ -28,7 +28,7 @@ impl Movement for Transpose {
         Ok(self.perm.iter().map(|&axis| x[axis]).collect())
     }
 
-    fn sources(&self, inputs: &[&[usize]]) -> Vec<Source> {
+    fn sources(&self, inputs: &[&[usize]]) -> Result<Vec<Source>, OpError> {
         let steps = strides(inputs[0]);
         let shape: Vec<usize> = self.perm.iter().map(|&axis| inputs[0][axis]).collect();
         let mut sources = Vec::new();
@@ -40,7 +40,7 @@ impl Movement for Transpose {
                 .sum();
             sources.push(Source::Element { input: 0, index });
         });
-        sources
+        Ok(sources)
     }
 
     fn describe(&self) -> String {
