@@ -492,3 +492,59 @@ pub fn claim(
         .collect::<Result<_, _>>()?;
     Ok(Claim::new(program.id(), input, outputs, context)?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::WeightedSum;
+    use crate::plan::PlanOptions;
+    use crate::program::{Builder, DataType};
+
+    /// The sum of an input and itself, of a type and a range.
+    fn compiled(dtype: DataType, range: Range) -> Result<Compiled, CompileError> {
+        let mut builder = Builder::new();
+        let fact = Fact {
+            range,
+            ..Fact::any(dtype, vec![2])
+        };
+        let x = builder.input("x", fact, None);
+        let sum = Arc::new(WeightedSum::new(vec![1], 0).unwrap());
+        let y = builder.push("sum", sum, &[x]).unwrap();
+        let port = |tensor: &_| Port {
+            name: "y".to_owned(),
+            tensor: *tensor,
+            quantization: None,
+        };
+        let (program, _) = builder.finish(y.iter().map(port).collect()).unwrap();
+        let options = PlanOptions::default();
+        compile(Arc::new(program), InputVisibility::Public, &options)
+    }
+
+    #[test]
+    fn rejects_inputs_that_no_column_of_bytes_proves() {
+        let of = |dtype| (dtype, Range::of(dtype));
+        for (dtype, range) in [
+            of(DataType::I64),
+            of(DataType::I32),
+            of(DataType::U16),
+            (DataType::I64, Range::new(0, 256)),
+            (DataType::I64, Range::new(-(1 << 62), 0)),
+        ] {
+            let refused = compiled(dtype, range).unwrap_err();
+            let Range { lo, hi } = range;
+            let name = "x".to_owned();
+            assert_eq!(refused, CompileError::InputType { name, lo, hi });
+            assert!(!refused.is_internal());
+        }
+    }
+
+    #[test]
+    fn accepts_inputs_of_eight_bits_wherever_they_lie() {
+        for (lo, hi) in [(0, 255), (-128, 127), (1000, 1255), (3, 3)] {
+            let compiled = compiled(DataType::I64, Range::new(lo, hi)).unwrap();
+            let x = Tensor::new(DataType::I64, vec![2], vec![lo, hi]);
+            let inference = compiled.infer(&[x], [0; 32]).unwrap();
+            assert_eq!(inference.trace.outputs()[0].data, [lo, hi]);
+        }
+    }
+}

@@ -51,12 +51,16 @@ enum Fault {
     Fewer,
     /// Forms that change each time they are asked for.
     Moody,
+    /// Cells, sums and constants that leave the type that was promised.
+    WideCell,
+    WideSum,
+    WideConstant,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Unsound(Fault);
 
-const FAULTS: [Fault; 12] = [
+const FAULTS: [Fault; 15] = [
     Fault::None,
     Fault::Statistics,
     Fault::Corner,
@@ -69,6 +73,9 @@ const FAULTS: [Fault; 12] = [
     Fault::Future,
     Fault::Fewer,
     Fault::Moody,
+    Fault::WideCell,
+    Fault::WideSum,
+    Fault::WideConstant,
 ];
 
 impl Unsound {
@@ -271,6 +278,15 @@ impl Operator for Unsound {
                 let sums = cx.linear(NAME, x, Arc::new(Moody::default()))?;
                 Ok(vec![vec![decide(cx, &sums)?[0]; rows]])
             }
+            Fault::WideCell => {
+                let sums = cx.linear(NAME, x, sums(true))?;
+                let reach = reach(cx, NAME, &sums)?;
+                let rule = |s| large(s) + i64::from(s == reach.hi);
+                let rule = StepRule::monotone(reach, None, rule);
+                Ok(vec![cx.steps(&sums, vec![Arc::new(rule)], |_| 0)?])
+            }
+            Fault::WideSum => Ok(vec![cx.linear(NAME, x, sums(true))?]),
+            Fault::WideConstant => Ok(vec![vec![Wire::Const(-1); rows]]),
         }
     }
 }
@@ -297,6 +313,13 @@ fn mutated(fault: Fault) {
 }
 
 fn compiled(fault: Fault) -> LowerError {
+    match refused(fault) {
+        CompileError::Lower { source, .. } => source,
+        other => panic!("{other}"),
+    }
+}
+
+fn refused(fault: Fault) -> CompileError {
     let mut builder = Builder::new();
     let x = builder.input("x", facts(fault), None);
     let outputs = builder
@@ -313,9 +336,21 @@ fn compiled(fault: Fault) -> LowerError {
         InputVisibility::Public,
         &PlanOptions::default(),
     );
-    match compiled.unwrap_err() {
-        CompileError::Lower { source, .. } => source,
-        other => panic!("{other}"),
+    compiled.unwrap_err()
+}
+
+/// A digit of a public element has room for the values of its type, and no others.
+#[test]
+fn rejects_outputs_that_leave_their_type() {
+    for (fault, wide) in [
+        (Fault::WideCell, 2),
+        (Fault::WideSum, -65_280),
+        (Fault::WideConstant, -1),
+    ] {
+        match refused(fault) {
+            CompileError::OutputRange { name, reach } => assert_eq!((&*name, reach), ("y", wide)),
+            other => panic!("{fault:?}: {other}"),
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use pasta_curves::Fp;
 
 pub use configure::{Columns, with_chips};
 pub use witness::{Advice, Lies, StepCells, Witness, WitnessError, small_value};
-pub(crate) use witness::{Places, Solver, small};
+pub(crate) use witness::{Places, Solver, limb, small};
 
 use crate::chips::{BYTE_BITS, Chips};
 use crate::plan::{Cell, Host, Layout, PlanError};

@@ -216,7 +216,7 @@ pub(crate) fn small(v: i64) -> Fp {
 }
 
 /// Limb `i` of `value`; the highest limb keeps what is left, so that a value that is too large stays wrong.
-fn limb(value: i64, i: usize, limbs: usize, bits: u32) -> i64 {
+pub(crate) fn limb(value: i64, i: usize, limbs: usize, bits: u32) -> i64 {
     let shifted = value >> (bits * i as u32).min(63);
     if i + 1 == limbs {
         shifted

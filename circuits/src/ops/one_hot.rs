@@ -202,5 +202,6 @@ mod tests {
     fn rejects_indices_of_a_wide_range() {
         let op = OneHot::new(0, 3).unwrap();
         assert!(op.facts(&[&indices(&[4], 0, MAX_WIDTH)]).is_err());
+        assert!(op.facts(&[&Fact::any(DataType::I64, vec![4])]).is_err());
     }
 }

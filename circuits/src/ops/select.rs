@@ -215,6 +215,10 @@ mod tests {
         assert!(Select.facts(&[&u8s, &u8s, &u8s]).is_err());
         assert!(Select.facts(&[&c, &u8s, &i32s]).is_err());
         assert!(Select.facts(&[&c, &i32s, &i32s]).is_err());
+        // The ends of 64-bit integers are further apart than any of them is large.
+        let i64s = fact(DataType::I64);
+        let refused = Select.facts(&[&c, &i64s, &i64s]);
+        assert!(matches!(refused, Err(OpError::Type { .. })), "{refused:?}");
         assert!(Select.facts(&[&c, &u8s]).is_err());
     }
 }

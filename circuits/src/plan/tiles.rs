@@ -342,7 +342,7 @@ mod tests {
             others: Some([index + 1; 3]),
             ..lane(index)
         });
-        let tiling = Tiling::new(&map, &pairs);
+        let tiling = Tiling::new(map, &pairs);
         assert_eq!(tiling.size(), 10);
         assert_eq!(tiling.reads(&[2, 1]), 4);
         assert_eq!(tiling.box_of(3, &[1, 2]), 1);

@@ -256,7 +256,7 @@ impl Search<'_> {
                     1 => range.lo,
                     2 => range.hi,
                     3 => {
-                        if rng.next() % 2 == 0 {
+                        if rng.next().is_multiple_of(2) {
                             range.hi
                         } else {
                             range.lo
@@ -265,7 +265,7 @@ impl Search<'_> {
                     4 => rng.within(range.lo, range.hi),
                     // All but one at one end.
                     _ => {
-                        if rng.next() % inputs.len() as u64 == 0 {
+                        if rng.next().is_multiple_of(inputs.len() as u64) {
                             range.hi
                         } else {
                             range.lo

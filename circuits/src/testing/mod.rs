@@ -13,7 +13,7 @@ mod session;
 
 pub use checker::Checker;
 pub use extremes::{Extremes, Falsified, extremes};
-pub use mutants::Mutant;
+pub use mutants::{Mutant, Shift};
 pub use mutate::{Mutator, Score, Told};
 pub use operator::{Rng, check_operator, mutate_operator};
 pub use session::Session;

@@ -13,6 +13,19 @@ use crate::plan::{Cell, Host};
 use super::mutate::Mutator;
 use super::operator::Rng;
 
+/// A distance of a slot from its maximum, and by how much it is said to be larger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shift {
+    /// The row.
+    pub row: u32,
+    /// The slot.
+    pub slot: u32,
+    /// Which of its distances.
+    pub member: u32,
+    /// How much larger.
+    pub by: i64,
+}
+
 /// What a lie is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Mutant {
@@ -35,6 +48,9 @@ pub enum Mutant {
     /// The arguments of two steps that one equation packs change so that the equation stands: what the first gains
     /// is carried from the second. All that follows is honest.
     Packed((u32, i64), (u32, i64)),
+    /// Two distances from maxima that one equation packs change so that the equation stands: what the first gains is
+    /// carried from the second. Nothing else changes but sums.
+    Distances(Shift, Shift),
     /// The copies of a variable in one group have another content, and all that follows is honest.
     Copies(u32, VarId, i64),
 }
@@ -79,6 +95,7 @@ impl Mutator<'_> {
             .chain(self.about_maxima())
             .chain(self.about_arguments())
             .chain(self.about_packing())
+            .chain(self.about_packed_maxima())
             .chain(self.about_copies())
     }
 
@@ -232,6 +249,54 @@ impl Mutator<'_> {
                     let lie = |way, by: i64| {
                         let mutant = Mutant::Packed((first, by * ratio), (second, -by));
                         ((8, g, way), mutant)
+                    };
+                    out.extend([lie(0, 1), lie(1, -1)]);
+                }
+            }
+            out
+        })
+    }
+
+    /// Neighbours in the equation of an accumulator, by the weights that distances from a maximum have there.
+    fn about_packed_maxima(&self) -> impl Iterator<Item = (Stratum, Mutant)> + '_ {
+        let layout = &self.assembly.layout;
+        let shape = &layout.shape;
+        let groups = layout.groups.iter().filter(|g| !g.windows.is_empty());
+        groups.flat_map(move |group| {
+            let mut packed: Vec<(u32, Fp, Shift)> = Vec::new();
+            let rows = &layout.rows[group.rows.start as usize..group.rows.end as usize];
+            for (row, r) in rows.iter().zip(group.rows.clone()) {
+                for &(slot, _) in &row.maxima {
+                    for member in 0..MAX_FAN_IN as u32 {
+                        let term = shape.distance_term(slot as usize, member as usize) as u32;
+                        let shift = Shift {
+                            row: r,
+                            slot,
+                            member,
+                            by: 0,
+                        };
+                        let weights = row.weights.iter().filter(|w| w.1 == term);
+                        packed.extend(weights.map(|&(g, _, weight)| (g, weight, shift)));
+                    }
+                }
+            }
+            // Pooled steps add their distances, maxima take them away.
+            packed.sort_by_key(|&(g, weight, _)| (g, magnitude(weight).min(magnitude(-weight))));
+            let mut out = Vec::new();
+            for pair in packed.windows(2) {
+                let [(g, low, first), (h, high, second)] = *pair else {
+                    continue;
+                };
+                let ratio = low.invert().into_option().map(|inverse| high * inverse);
+                let ratio = ratio.as_ref().and_then(small_value);
+                if let Some(ratio) = ratio.filter(|_| g == h) {
+                    let lie = |way, by: i64| {
+                        let first = Shift {
+                            by: by * ratio,
+                            ..first
+                        };
+                        let second = Shift { by: -by, ..second };
+                        ((11, g, way), Mutant::Distances(first, second))
                     };
                     out.extend([lie(0, 1), lie(1, -1)]);
                 }

@@ -11,13 +11,13 @@ use ff::Field;
 use pasta_curves::Fp;
 
 use crate::chips::{BYTE_BITS, ConstraintName};
-use crate::circuit::{Advice, Assembly, Lies, Witness};
+use crate::circuit::{Advice, Assembly, Lies, Witness, limb, small};
 use crate::lower::{Block, Lowering, VarId};
 use crate::plan::{Cell, Host};
 
 use super::checker::Checker;
 use super::map::Map;
-use super::mutants::Mutant;
+use super::mutants::{Mutant, Shift};
 use super::operator::Rng;
 use super::session::Session;
 
@@ -217,7 +217,7 @@ impl<'a> Mutator<'a> {
             for (cell, content) in self.contents(mutant) {
                 advice.columns[cell.column as usize][cell.row as usize] = content;
             }
-            if matches!(mutant, Mutant::Summed(..)) {
+            if matches!(mutant, Mutant::Summed(..) | Mutant::Distances(..)) {
                 advice.sum(layout);
             }
             return Told { advice, public };
@@ -237,7 +237,9 @@ impl<'a> Mutator<'a> {
     pub(super) fn lies(&self, mutant: &Mutant) -> Option<Lies> {
         let mut lies = Lies::default();
         match *mutant {
-            Mutant::Cell(..) | Mutant::Summed(..) | Mutant::Carry(..) => return None,
+            Mutant::Cell(..) | Mutant::Summed(..) | Mutant::Carry(..) | Mutant::Distances(..) => {
+                return None;
+            }
             Mutant::Class(var, content) | Mutant::Claimed(var, content) => {
                 lies.vars.insert(var, content);
             }
@@ -273,8 +275,36 @@ impl<'a> Mutator<'a> {
                     (high, honest(high) - sign),
                 ]
             }
+            Mutant::Distances(first, second) => [first, second]
+                .into_iter()
+                .flat_map(|shift| self.shifted(shift))
+                .collect(),
             _ => vec![],
         }
+    }
+
+    /// The limbs of a distance from a maximum that is larger by some amount.
+    fn shifted(&self, of: Shift) -> Vec<(Cell, Fp)> {
+        let shape = &self.assembly.layout.shape;
+        let row = &self.assembly.layout.rows[of.row as usize];
+        let window = row.maxima.iter().find(|&&(slot, _)| slot == of.slot);
+        let Some(&(_, window)) = window else {
+            return vec![];
+        };
+        let (slot, member) = (of.slot as usize, of.member as usize);
+        let distance = self.witness.windows[window as usize][member] + of.by;
+        let cell = |i: usize| {
+            let column = shape.distance(slot, member, i) as u32;
+            let content = limb(distance, i, shape.max_limbs, shape.range_bits);
+            (
+                Cell {
+                    column,
+                    row: of.row,
+                },
+                small(content),
+            )
+        };
+        (0..shape.max_limbs).map(cell).collect()
     }
 
     /// The variable that a step or a window defines.

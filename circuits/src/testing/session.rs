@@ -102,7 +102,9 @@ impl<'m, 'a> Session<'m, 'a> {
             }
             Mutant::Packed((a, _), (b, _)) => self.objection_of_chains(&lies, &[step(a), step(b)]),
             Mutant::Copies(group, v, content) => self.objection_to_copies(group, v, content),
-            Mutant::Cell(..) | Mutant::Summed(..) | Mutant::Carry(..) => None,
+            Mutant::Cell(..) | Mutant::Summed(..) | Mutant::Carry(..) | Mutant::Distances(..) => {
+                None
+            }
         };
         self.set_back();
         out
@@ -208,7 +210,7 @@ impl<'m, 'a> Session<'m, 'a> {
                     }
                 }
             }
-            Mutant::Cell(..) | Mutant::Summed(..) | Mutant::Carry(..) => {}
+            Mutant::Cell(..) | Mutant::Summed(..) | Mutant::Carry(..) | Mutant::Distances(..) => {}
         }
         self.follow(&lies, queue, &mut dirty);
         dirty.iter().for_each(|&s| self.rewrite(&lies, s));
@@ -226,13 +228,22 @@ impl<'m, 'a> Session<'m, 'a> {
             self.advice.columns[cell.column as usize][cell.row as usize] = content;
             self.cells.push(cell);
         }
-        if let Mutant::Summed(cell, _) = mutant {
-            let segment = self.mutator.map.segment_of_row[cell.row as usize];
-            let rows = &self.mutator.map.segments[segment as usize].rows;
-            self.advice
-                .sum_rows(layout, rows.start as usize..rows.end as usize);
+        let summed: &[u32] = match mutant {
+            Mutant::Summed(cell, _) => &[cell.row],
+            Mutant::Distances(first, second) => &[first.row, second.row],
+            _ => &[],
+        };
+        let map = &self.mutator.map;
+        let segments = summed.iter().map(|&row| map.segment_of_row[row as usize]);
+        let segments: BTreeSet<u32> = segments.collect();
+        for &segment in &segments {
+            let rows = &map.segments[segment as usize].rows;
+            let rows = rows.start as usize..rows.end as usize;
+            self.advice.sum_rows(layout, rows);
+        }
+        if !segments.is_empty() {
             self.cells.clear();
-            self.difference(&[segment].into());
+            self.difference(&segments);
         }
     }
 

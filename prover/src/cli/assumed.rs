@@ -26,7 +26,9 @@ fn no_circuit(error: &CompileError) -> String {
 
 fn name(program: &Program, node: u32) -> String {
     let node_of = program.nodes().get(node as usize);
-    let name = node_of.map(|node| node.name.clone()).filter(|n| !n.is_empty());
+    let name = node_of
+        .map(|node| node.name.clone())
+        .filter(|n| !n.is_empty());
     name.unwrap_or_else(|| format!("%{node}"))
 }
 
@@ -63,7 +65,11 @@ pub(super) fn assumed_text<'a>(
     if lines.is_empty() {
         return String::new();
     }
-    let mut rows = vec![["assumed of", "bounds", "within", "since"].map(str::to_owned).to_vec()];
+    let mut rows = vec![
+        ["assumed of", "bounds", "within", "since"]
+            .map(str::to_owned)
+            .to_vec(),
+    ];
     for ((node, op, reason), (bounds, lo, hi)) in lines {
         rows.push(vec![
             format!("{op} `{}`", name(program, node)),

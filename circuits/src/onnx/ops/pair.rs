@@ -352,3 +352,46 @@ fn nearest(
     }
     Ok(Steps::new(present[0], unique)?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// QLinearAdd of ONNX Runtime rounds a product and a sum together, as measured on all pairs of bytes; where it did
+    /// not, each of these would be one more or one less.
+    #[test]
+    fn adds_products_that_are_not_rounded() {
+        let rule = |a, b, y| PairRule {
+            op: PairOp::Add,
+            a,
+            b,
+            y,
+            expr: &Expr::X,
+            range: Range::of(DataType::U8),
+        };
+        let first = rule((0.04, 159), (0.13, 122), (0.34, 67));
+        for (a, b, y) in [
+            (15, 165, 67),
+            (16, 81, 34),
+            (31, 113, 49),
+            (33, 81, 36),
+            (46, 145, 63),
+            (50, 81, 38),
+        ] {
+            assert_eq!(first.eval(a, b), y, "{a}, {b}");
+        }
+        let second = rule((0.17, 150), (0.17, 44), (0.52, 188));
+        for (a, b, y) in [
+            (11, 209, 197),
+            (12, 208, 196),
+            (15, 49, 145),
+            (20, 200, 197),
+        ] {
+            assert_eq!(second.eval(a, b), y, "{a}, {b}");
+        }
+        let third = rule((0.00639, 8), (0.02765, 29), (0.02938, 115));
+        for (a, b, y) in [(36, 56, 146), (122, 34, 145), (221, 77, 207)] {
+            assert_eq!(third.eval(a, b), y, "{a}, {b}");
+        }
+    }
+}
