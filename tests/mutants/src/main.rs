@@ -44,6 +44,8 @@ pub(crate) enum Error {
     NoGit,
     #[error("the mutants do not compile, and no place is to blame:\n{0}")]
     Compile(String),
+    #[error("no such package in mutants.json")]
+    NoPackage,
     #[error("the shell's `times` says no CPU times")]
     Times,
 }
@@ -96,7 +98,10 @@ fn main() -> ExitCode {
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("error: {error}");
-            ExitCode::from(3)
+            ExitCode::from(match error {
+                Error::NoPackage => 2,
+                _ => 3,
+            })
         }
     }
 }
@@ -139,12 +144,13 @@ fn run(arguments: &Arguments) -> Result<bool, Error> {
             &mut catalog,
         )?);
     }
+    if folders.is_empty() {
+        return Err(Error::NoPackage);
+    }
     let accepted_keys: BTreeSet<Key> = accepted.iter().map(Accepted::key).collect();
     if let Some(path) = &arguments.report {
-        let lines = entries
-            .iter()
-            .map(|e| serde_json::to_string(e).unwrap_or_default() + "\n");
-        fs::write(path, lines.collect::<String>()).map_err(|e| Error::file(path, e))?;
+        let lines: Result<String, Error> = entries.iter().map(Entry::to_line).collect();
+        fs::write(path, lines?).map_err(|e| Error::file(path, e))?;
     }
     let count = |verdict: &str| entries.iter().filter(|e| e.verdict == verdict).count();
     let alive: Vec<&Entry> = entries.iter().filter(|entry| entry.lives()).collect();
@@ -222,8 +228,8 @@ fn run_package(
             // A run that is stopped has said what it knew.
             let part = path.with_extension("part");
             let file = fs::OpenOptions::new().create(true).append(true).open(&part);
-            let line = serde_json::to_string(&entry).unwrap_or_default();
-            let written = file.and_then(|mut file| writeln!(file, "{line}"));
+            let line = entry.to_line()?;
+            let written = file.and_then(|mut file| file.write_all(line.as_bytes()));
             written.map_err(|e| Error::file(&part, e))?;
         }
         show(mutant, &entry.verdict);

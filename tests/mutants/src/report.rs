@@ -51,6 +51,15 @@ impl Entry {
         }
     }
 
+    /// As a line of the report.
+    pub(crate) fn to_line(&self) -> Result<String, Error> {
+        let text = serde_json::to_string(self).map_err(|source| Error::Json {
+            file: self.key.file.clone(),
+            source,
+        })?;
+        Ok(text + "\n")
+    }
+
     /// Whether no test noticed it.
     pub(crate) fn lives(&self) -> bool {
         matches!(self.verdict.as_str(), "survived" | "unreached")

@@ -123,7 +123,7 @@ impl Writer<'_> {
                         true => self.copy(place.range.clone()),
                         false => self.push(&place.mutations[mutation].code),
                     }
-                    own.push((!deleted).then(|| from..self.out.text.len()));
+                    own.push((!deleted).then_some(from..self.out.text.len()));
                     self.push(" }");
                 }
             }

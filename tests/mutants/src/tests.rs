@@ -238,14 +238,18 @@ fn errors_are_blamed_on_the_smallest_place() {
         mark(2, (0, 100), Some((30, 40))),
         mark(3, (50, 70), Some((52, 54))),
     ];
-    assert_eq!(blame(&marks, &[12..15]), [1]);
-    assert_eq!(blame(&marks, &[60..61]), [3]);
+    let at = |spans: &[(usize, usize)]| {
+        let spans: Vec<_> = spans.iter().map(|&(from, to)| from..to).collect();
+        blame(&marks, &spans)
+    };
+    assert_eq!(at(&[(12, 15)]), [1]);
+    assert_eq!(at(&[(60, 61)]), [3]);
     // The original of the outer place: both of its mutants may be the cause.
-    assert_eq!(blame(&marks, &[45..50]), [1, 2]);
-    assert_eq!(blame(&marks, &[45..80, 33..35]), [2]);
-    assert!(blame(&marks, &[200..201]).is_empty());
-    assert_eq!(blame(&marks, &[48..72]), [1, 2]);
-    assert_eq!(blame(&marks, &[0..200]), [1, 2, 3]);
+    assert_eq!(at(&[(45, 50)]), [1, 2]);
+    assert_eq!(at(&[(45, 80), (33, 35)]), [2]);
+    assert!(at(&[(200, 201)]).is_empty());
+    assert_eq!(at(&[(48, 72)]), [1, 2]);
+    assert_eq!(at(&[(0, 200)]), [1, 2, 3]);
 }
 
 #[test]
