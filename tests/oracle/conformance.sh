@@ -16,8 +16,8 @@ if [ "$#" -lt 1 ] || [ ! -x "$1" ]; then
 fi
 zkonnx=$1
 case ${2-} in
-    --full) rounds=8 graphs=3000 circuits=100 tool=1 nets=--prove ;;
-    "") rounds=1 graphs=300 circuits=10 tool=7 nets=--every=3 ;;
+    --full) forms=2000 extents= rounds=8 graphs=3000 circuits=100 tool=1 nets=--prove ;;
+    "") forms=170 extents="7 20" rounds=1 graphs=300 circuits=10 tool=7 nets=--every=3 ;;
     *) echo "$0: unknown option $2" >&2; exit 2 ;;
 esac
 
@@ -37,6 +37,9 @@ echo "== zkonnx on the ONNX backend node tests"
 "$python" -W ignore "$here/conformance.py" nodes "$zkonnx" || status=1
 echo "== zkonnx on each operator"
 "$python" "$here/conformance.py" operators "$zkonnx" "$rounds" || status=1
+echo "== zkonnx on forms of groups: kernel or float, and whether the label is true"
+"$python" "$here/group_forms.py" "$zkonnx" "$forms" || status=1
+"$python" "$here/group_forms.py" "$zkonnx" resize ${extents:+--extents $extents} || status=1
 echo "== zkonnx on what ONNX Runtime's quantizer makes"
 "$python" -W ignore "$here/conformance.py" tool "$zkonnx" "$tool" || status=1
 echo "== zkonnx quantize on small float nets"

@@ -5,11 +5,12 @@
 
 use super::constant::Constant;
 use super::error::NodeError;
+use super::exactness::Exactness;
 use super::expr::{Expr, Spread, join};
 use super::importer::{Importer, port_quantization};
 use super::node::NodeView;
-use super::real::{Acc, Base, Deferred, Mean, MeanKind, Params, Quantized, Real};
-use super::{Status, ops};
+use super::real::{Base, Deferred, Params, Quantized, Real};
+use super::{doubt, ops};
 use crate::ops::{Lanes, MaxPool, Maximum, Requantize, Rule, ScaleRule, Select, Steps, Table};
 use crate::program::{DataType, Fact, Range, TensorId};
 
@@ -65,14 +66,14 @@ pub(crate) fn at<T: Copy>(values: &[T], lane: usize) -> T {
     }
 }
 
-fn spread_of(axis: Option<usize>, len: usize) -> Spread {
+pub(super) fn spread_of(axis: Option<usize>, len: usize) -> Spread {
     match axis {
         Some(axis) if len > 1 => Spread::Axis(axis, len),
         _ => Spread::Tensor,
     }
 }
 
-const SEVERAL_AXES: NodeError = NodeError::Island {
+pub(super) const SEVERAL_AXES: NodeError = NodeError::Island {
     reason: "its scales follow several axes",
 };
 
@@ -83,46 +84,13 @@ impl Importer<'_> {
         node: &NodeView<'_>,
         real: &Real,
         y: &Params,
-    ) -> Result<(TensorId, Status), NodeError> {
+    ) -> Result<(TensorId, Exactness), NodeError> {
         if y.axis.is_some() && !real.after.is_empty() {
             return Err(NodeError::Island {
                 reason: "its scales follow an axis through data movement",
             });
         }
-        let (mut tensor, status) = match &real.base {
-            Base::Input(index) => (self.close_input(*index, real, y)?, Status::Exact),
-            Base::Quantized(x) => (self.close_quantized(node, x, &real.expr, y)?, Status::Exact),
-            Base::Acc(acc) => (self.close_acc(node, acc, &real.expr, y)?, Status::Exact),
-            Base::Mean(mean) => self.close_mean(node, mean, &real.expr, y)?,
-            Base::Pair(pair) => ops::pair::close(self, node, pair, &real.expr, y)?,
-            Base::Extreme(parts, largest) => (
-                self.close_extreme(node, parts, *largest, &real.expr, y)?,
-                Status::Exact,
-            ),
-            Base::Softmax(pending) => (
-                ops::softmax::close(self, node, pending, &real.expr, y)?,
-                ops::softmax::STATUS,
-            ),
-            Base::Constant(c) => (self.close_constant(node, c, &real.expr, y)?, Status::Exact),
-            Base::Select(condition, values) => {
-                if *real.expr != Expr::X || y.axis.is_some() {
-                    return Err(NodeError::Island {
-                        reason: "a function follows Where",
-                    });
-                }
-                let (a, b) = (
-                    self.close(node, &values.0, y)?.0,
-                    self.close(node, &values.1, y)?.0,
-                );
-                (self.push(node, Select, &[*condition, a, b])?, Status::Exact)
-            }
-            Base::Concat(..) if *real.expr != Expr::X => {
-                return Err(NodeError::Island {
-                    reason: "a function follows Concat",
-                });
-            }
-            Base::Concat(parts, axis) => (self.close_concat(node, parts, *axis, y)?, Status::Exact),
-        };
+        let (mut tensor, exactness) = self.close_base(node, real, y)?;
         for deferred in &real.after {
             tensor = match deferred {
                 Deferred::Move(op) => self.builder.push1(&node.name(), op.clone(), &[tensor])?,
@@ -131,7 +99,43 @@ impl Importer<'_> {
                 }
             };
         }
-        Ok((tensor, status))
+        Ok((tensor, exactness))
+    }
+
+    fn close_base(
+        &mut self,
+        node: &NodeView<'_>,
+        real: &Real,
+        y: &Params,
+    ) -> Result<(TensorId, Exactness), NodeError> {
+        let expr = &real.expr;
+        match &real.base {
+            Base::Input(index) => Ok((self.close_input(*index, real, y)?, Exactness::Steps)),
+            Base::Quantized(x) => self.close_quantized(node, x, expr, y),
+            Base::Acc(acc) => self.close_acc(node, acc, expr, y),
+            Base::Mean(mean) => self.close_mean(node, mean, expr, y),
+            Base::Pair(pair) => ops::pair::close(self, node, pair, expr, y),
+            Base::Extreme(parts, largest) => self.close_extreme(node, parts, *largest, expr, y),
+            Base::Softmax(pending) => ops::softmax::close(self, node, pending, expr, y),
+            Base::Constant(c) => self.close_constant(node, c, expr, y),
+            Base::Select(condition, values) => {
+                if **expr != Expr::X || y.axis.is_some() {
+                    return Err(NodeError::Island {
+                        reason: "a function follows Where",
+                    });
+                }
+                let (a, of_a) = self.close(node, &values.0, y)?;
+                let (b, of_b) = self.close(node, &values.1, y)?;
+                Ok((
+                    self.push(node, Select, &[*condition, a, b])?,
+                    of_a.and(of_b),
+                ))
+            }
+            Base::Concat(..) if **expr != Expr::X => Err(NodeError::Island {
+                reason: "a function follows Concat",
+            }),
+            Base::Concat(parts, axis) => self.close_concat(node, parts, *axis, y),
+        }
     }
 
     /// A float input of the graph: its quantization happens outside the proof.
@@ -169,20 +173,21 @@ impl Importer<'_> {
         x: &Quantized,
         expr: &Expr,
         y: &Params,
-    ) -> Result<TensorId, NodeError> {
+    ) -> Result<(TensorId, Exactness), NodeError> {
         if *expr == Expr::X && x.params == *y {
-            return Ok(x.tensor);
+            return Ok((x.tensor, Exactness::Kernel));
         }
         let x_spread = spread_of(x.params.axis, x.params.scale.len());
         let spread = self.spread(x_spread, expr, y)?;
-        let f = |lane: usize, v: i64| {
-            let real = (v - at(&x.params.zero, lane)) as f32 * at(&x.params.scale, lane);
-            quantize(
-                expr.eval(real, lane),
-                at(&y.scale, lane),
-                at(&y.zero, lane),
-                y.range(),
-            )
+        let real =
+            |lane: usize, v: i64| (v - at(&x.params.zero, lane)) as f32 * at(&x.params.scale, lane);
+        let close = |lane: usize, value: f32| {
+            quantize(value, at(&y.scale, lane), at(&y.zero, lane), y.range())
+        };
+        let f = |lane: usize, v: i64| close(lane, expr.eval(real(lane, v), lane));
+        let doubtful = |lane: usize, v: i64| {
+            let (lo, hi) = doubt::bounds(expr, real(lane, v), lane);
+            close(lane, lo) != close(lane, hi)
         };
         if x.params.dtype.width() <= 16 {
             let domain = x.params.range();
@@ -191,107 +196,27 @@ impl Importer<'_> {
             })?;
             let identity = |t: &Vec<i64>| t.iter().copied().eq(domain.lo..=domain.hi);
             if x.params.dtype == y.dtype && tables.iter().all(identity) {
-                return Ok(x.tensor);
+                return Ok((x.tensor, Exactness::Kernel));
             }
+            let exactness = exactness_of(expr, spread, |lane| {
+                (domain.lo..=domain.hi).map(|v| doubtful(lane, v)).collect()
+            });
             let (tables, lanes) = lanes(spread, &tables);
-            return self.push(
-                node,
-                Table::new(x.params.dtype, y.dtype, tables, lanes)?,
-                &[x.tensor],
-            );
+            let table = Table::new(x.params.dtype, y.dtype, tables, lanes)?;
+            return Ok((self.push(node, table, &[x.tensor])?, exactness));
         }
         let range = self.builder.fact(x.tensor).range;
         let rules = each_lane(spread, |lane| {
             steps(range, expr.is_monotone(), |v| f(lane, v))
         })?;
+        let exactness = exactness_of(expr, spread, |lane| {
+            beside_thresholds(&rules[lane], range)
+                .map(|v| doubtful(lane, v))
+                .collect()
+        });
         let (rules, lanes) = lanes(spread, &rules);
-        self.push(node, Requantize::new(y.dtype, rules, lanes)?, &[x.tensor])
-    }
-
-    /// Accumulators: the float32 scale rule, with any clamp fused; other functions by their thresholds.
-    fn close_acc(
-        &mut self,
-        node: &NodeView<'_>,
-        acc: &Acc,
-        expr: &Expr,
-        y: &Params,
-    ) -> Result<TensorId, NodeError> {
-        let spread = self.spread(spread_of(Some(acc.axis), acc.w_scale.len()), expr, y)?;
-        let range = self.builder.fact(acc.tensor).range;
-        let rules = each_lane(spread, |lane| {
-            let product = acc.x_scale * at(&acc.w_scale, lane);
-            let (scale, zero) = (at(&y.scale, lane), at(&y.zero, lane));
-            match expr.as_clamp() {
-                Some(clamp) => scale_rule(product / scale, y, lane, clamp),
-                None => steps(range, expr.is_monotone(), |v| {
-                    quantize(expr.eval(v as f32 * product, lane), scale, zero, y.range())
-                }),
-            }
-        })?;
-        let (rules, lanes) = lanes(spread, &rules);
-        self.push(node, Requantize::new(y.dtype, rules, lanes)?, &[acc.tensor])
-    }
-
-    /// Averages: see SEMANTICS.md, "Averages", for the order of the float32 steps.
-    fn close_mean(
-        &mut self,
-        node: &NodeView<'_>,
-        mean: &Mean,
-        expr: &Expr,
-        y: &Params,
-    ) -> Result<(TensorId, Status), NodeError> {
-        let Some((scale, zero)) = y.uniform() else {
-            return Err(SEVERAL_AXES);
-        };
-        if expr.spread() != Some(Spread::Tensor) {
-            return Err(SEVERAL_AXES);
-        }
-        let range = self.builder.fact(mean.tensor).range;
-        let clamp = expr.as_clamp();
-        let rule = |count: u32| -> Result<Rule, NodeError> {
-            let n = count as f32;
-            if let (MeanKind::Global, Some(clamp)) = (mean.kind, clamp) {
-                return scale_rule(mean.scale / (scale * n), y, 0, clamp);
-            }
-            let average = |sum: i64| sum as f32 * mean.scale / n;
-            match (mean.kind, clamp) {
-                (MeanKind::Windows, Some((lo, hi))) => {
-                    let limit = |v: f32| quantize(v, scale, zero, y.range());
-                    let (lo, hi) = (limit(lo), limit(hi));
-                    steps(range, true, |sum| {
-                        saturate(average(sum) / scale + zero as f32, 0, y.range()).clamp(lo, hi)
-                    })
-                }
-                _ => steps(range, expr.is_monotone(), |sum| {
-                    quantize(expr.eval(average(sum), 0), scale, zero, y.range())
-                }),
-            }
-        };
-        let mut known = std::collections::BTreeMap::new();
-        for &count in &mean.counts {
-            if let std::collections::btree_map::Entry::Vacant(entry) = known.entry(count) {
-                entry.insert(rule(count)?);
-            }
-        }
-        let rules: Vec<Rule> = mean
-            .counts
-            .iter()
-            .map(|count| known[count].clone())
-            .collect();
-        let (rules, lanes) = Lanes::by_element(&rules);
-        let tensor = self.push(
-            node,
-            Requantize::new(y.dtype, rules, lanes)?,
-            &[mean.tensor],
-        )?;
-        let status = match mean.kind {
-            MeanKind::Global => Status::Exact,
-            _ => Status::Documented {
-                rule: "Averages",
-                differing_pairs: None,
-            },
-        };
-        Ok((tensor, status))
+        let op = Requantize::new(y.dtype, rules, lanes)?;
+        Ok((self.push(node, op, &[x.tensor])?, exactness))
     }
 
     /// Parts of a concatenation are closed one by one and joined as integers.
@@ -301,15 +226,21 @@ impl Importer<'_> {
         parts: &[Real],
         axis: usize,
         y: &Params,
-    ) -> Result<TensorId, NodeError> {
+    ) -> Result<(TensorId, Exactness), NodeError> {
         if y.axis.is_some() {
             return Err(SEVERAL_AXES);
         }
         let mut tensors = Vec::with_capacity(parts.len());
+        let mut exactness = Exactness::Kernel;
         for part in parts {
-            tensors.push(self.close(node, part, y)?.0);
+            let (tensor, of_part) = self.close(node, part, y)?;
+            tensors.push(tensor);
+            exactness = exactness.and(of_part);
         }
-        ops::movement::concat(self, node, &tensors, axis)
+        Ok((
+            ops::movement::concat(self, node, &tensors, axis)?,
+            exactness,
+        ))
     }
 
     /// A constant under a quantization is integers.
@@ -319,19 +250,20 @@ impl Importer<'_> {
         constant: &Constant,
         expr: &Expr,
         y: &Params,
-    ) -> Result<TensorId, NodeError> {
+    ) -> Result<(TensorId, Exactness), NodeError> {
         let (Some((scale, zero)), Some(Spread::Tensor)) = (y.uniform(), expr.spread()) else {
             return Err(SEVERAL_AXES);
         };
         let value = |v: &f32| quantize(expr.eval(*v, 0), scale, zero, y.range());
-        let data = constant
-            .as_floats()
-            .unwrap_or_default()
-            .iter()
-            .map(value)
-            .collect();
+        let floats = constant.as_floats().ok_or(NodeError::Unknown)?;
+        let data = floats.iter().map(value).collect();
+        let exactness = exactness_of(expr, Spread::Tensor, |_| {
+            let bounds = floats.iter().map(|v| doubt::bounds(expr, *v, 0));
+            let close = |v| quantize(v, scale, zero, y.range());
+            bounds.map(|(lo, hi)| close(lo) != close(hi)).collect()
+        });
         let op = crate::ops::Constant::new(y.dtype, constant.shape.clone(), data)?;
-        self.push(node, op, &[])
+        Ok((self.push(node, op, &[])?, exactness))
     }
 
     /// Quantization never decreases, so the extreme may be taken of the integers.
@@ -342,7 +274,7 @@ impl Importer<'_> {
         largest: bool,
         expr: &Expr,
         y: &Params,
-    ) -> Result<TensorId, NodeError> {
+    ) -> Result<(TensorId, Exactness), NodeError> {
         if y.axis.is_some() {
             return Err(SEVERAL_AXES);
         }
@@ -352,20 +284,21 @@ impl Importer<'_> {
             });
         }
         let mut tensors = Vec::with_capacity(parts.len());
+        let mut exactness = Exactness::Steps;
         for part in parts {
-            let tensor = self.close(node, part, y)?.0;
+            let (tensor, of_part) = self.close(node, part, y)?;
+            exactness = exactness.and(of_part);
             tensors.push(if largest {
                 tensor
             } else {
                 self.mirror(node, tensor)?
             });
         }
-        let tensor = self.push(node, Maximum, &tensors)?;
-        if largest {
-            Ok(tensor)
-        } else {
-            self.mirror(node, tensor)
+        let mut tensor = self.push(node, Maximum, &tensors)?;
+        if !largest {
+            tensor = self.mirror(node, tensor)?;
         }
+        Ok((tensor, exactness))
     }
 
     /// `lowest + highest − x`: turns the order around, so that a minimum is a maximum.
@@ -392,7 +325,7 @@ impl Importer<'_> {
         )
     }
 
-    fn spread(&self, x: Spread, expr: &Expr, y: &Params) -> Result<Spread, NodeError> {
+    pub(super) fn spread(&self, x: Spread, expr: &Expr, y: &Params) -> Result<Spread, NodeError> {
         let y = spread_of(y.axis, y.scale.len());
         expr.spread()
             .and_then(|e| join(e, x))
@@ -401,7 +334,7 @@ impl Importer<'_> {
     }
 }
 
-fn each_lane<T>(
+pub(super) fn each_lane<T>(
     spread: Spread,
     mut f: impl FnMut(usize) -> Result<T, NodeError>,
 ) -> Result<Vec<T>, NodeError> {
@@ -412,7 +345,10 @@ fn each_lane<T>(
     (0..len).map(&mut f).collect()
 }
 
-fn lanes<T: Clone + Eq + std::hash::Hash>(spread: Spread, items: &[T]) -> (Vec<T>, Lanes) {
+pub(super) fn lanes<T: Clone + Eq + std::hash::Hash>(
+    spread: Spread,
+    items: &[T],
+) -> (Vec<T>, Lanes) {
     match spread {
         Spread::Tensor => Lanes::by_element(items),
         Spread::Axis(axis, _) => Lanes::along_axis(axis, items),
@@ -420,7 +356,11 @@ fn lanes<T: Clone + Eq + std::hash::Hash>(spread: Spread, items: &[T]) -> (Vec<T
 }
 
 /// The steps of a rule over a range of accumulators.
-fn steps(range: Range, monotone: bool, f: impl Fn(i64) -> i64) -> Result<Rule, NodeError> {
+pub(super) fn steps(
+    range: Range,
+    monotone: bool,
+    f: impl Fn(i64) -> i64,
+) -> Result<Rule, NodeError> {
     if monotone && f(range.lo) <= f(range.hi) {
         return Ok(Rule::Steps(Steps::bisect(range, f)));
     }
@@ -430,6 +370,41 @@ fn steps(range: Range, monotone: bool, f: impl Fn(i64) -> i64) -> Result<Rule, N
         });
     }
     Ok(Rule::Steps(Steps::enumerate(range, f)))
+}
+
+/// The values on both sides of each threshold of a rule: of a function that never decreases, those nearest to ties.
+pub(super) fn beside_thresholds(rule: &Rule, range: Range) -> impl Iterator<Item = i64> + '_ {
+    let thresholds = match rule {
+        Rule::Steps(steps) => Some(steps.thresholds()),
+        Rule::Scale(_) => None,
+    };
+    let beside = thresholds.into_iter().flatten().flat_map(|t| [t - 1, t]);
+    beside.filter(move |v| range.contains(*v))
+}
+
+/// What is said of a table or of thresholds of a function: `doubtful` says of a lane which of its entries are.
+pub(super) fn exactness_of(
+    expr: &Expr,
+    spread: Spread,
+    doubtful: impl Fn(usize) -> Vec<bool>,
+) -> Exactness {
+    if doubt::is_stepwise(expr) {
+        return Exactness::Steps;
+    }
+    let lanes = match spread {
+        Spread::Tensor => 1,
+        Spread::Axis(_, len) => len,
+    };
+    let (mut entries, mut found) = (0, 0);
+    for lane in 0..lanes {
+        let doubtful = doubtful(lane);
+        entries += doubtful.len() as u32;
+        found += doubtful.iter().filter(|d| **d).count() as u32;
+    }
+    Exactness::Functions {
+        doubtful: found,
+        entries,
+    }
 }
 
 /// Whether QuantizeLinear may produce the type.

@@ -5,6 +5,7 @@
 //! [`super::import_with`]. Neither touches this crate, and neither can replace an operator of it.
 
 use super::error::NodeError;
+use super::exactness::Exactness;
 use super::importer::{Done, Importer};
 use super::node::NodeView;
 use super::real::{Base, Params, Quantized, Real, Value};
@@ -229,10 +230,7 @@ impl Extension {
             .iter()
             .map(value)
             .collect::<Result<_, NodeError>>()?;
-        let status = Status::Documented {
-            rule: self.rule,
-            differing_pairs: None,
-        };
+        let status = Status::Closed(Exactness::Foreign { rule: self.rule });
         Ok(Done { values, status })
     }
 }

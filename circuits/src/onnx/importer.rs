@@ -7,13 +7,15 @@ use tract_onnx::pb::NodeProto;
 
 use super::constant::{Constant, MAX_COMPUTED_ELEMENTS};
 use super::error::{ImportError, NodeError, NodeProblem, TensorProblem};
+use super::exactness::Exactness;
 use super::extension::{Extension, Registry};
 use super::graph::{Graph, InputType, domain_name, node_name};
+use super::kernel::Routes;
 use super::node::NodeView;
 use super::outputs::{boundary, tail_node};
 use super::real::{Base, Params, QuantizedConstant, Real, Value};
 use super::registry::{self, Entry};
-use super::{Imported, NodeReport, Status};
+use super::{Imported, NodeReport, Status, windows};
 use crate::program::{Builder, Fact, Operator, Quantization, TensorId};
 
 /// The results of a node, and how it is reported.
@@ -30,13 +32,18 @@ impl Done {
         }
     }
 
+    /// Integers by a rule.
+    pub(crate) fn closed(tensor: TensorId, exactness: Exactness) -> Self {
+        Self::new(Value::Int(tensor), Status::Closed(exactness))
+    }
+
     /// A pending real, closed by the next QuantizeLinear.
     pub(crate) fn pending(real: Real) -> Self {
         Self::new(Value::Real(Arc::new(real)), Status::Group)
     }
 
     pub(crate) fn int(tensor: TensorId) -> Self {
-        Self::new(Value::Int(tensor), Status::Exact)
+        Self::closed(tensor, Exactness::Kernel)
     }
 
     pub(crate) fn folded(constant: Constant) -> Self {
@@ -64,6 +71,8 @@ pub(crate) struct Importer<'a> {
     most_folded: usize,
     /// First outputs of the nodes whose results reach an integer kernel.
     feeds_kernel: HashSet<&'a str>,
+    /// Who makes and who reads each tensor.
+    pub(crate) routes: Routes<'a>,
 }
 
 /// Imports a checked graph.
@@ -82,6 +91,7 @@ pub(crate) fn import(graph: &Graph, registry: &Registry) -> Result<Imported, Imp
         folded: 0,
         most_folded: MAX_COMPUTED_ELEMENTS + 8 * given,
         feeds_kernel: HashSet::new(),
+        routes: Routes::new(graph),
     };
     importer.start();
     let feeds = reaches(graph, |op| op == "QuantizeLinear");
@@ -122,6 +132,7 @@ pub(crate) fn evaluate<'a>(
         folded: 0,
         most_folded: usize::MAX,
         feeds_kernel: HashSet::new(),
+        routes: Routes::default(),
     };
     let view = NodeView::new(node, graph.opset(&node.domain).unwrap_or(0));
     Ok((entry.import)(&mut importer, &view)?.values)
@@ -290,6 +301,9 @@ impl<'a> Importer<'a> {
                 min: *min,
                 max: *max,
             }));
+        }
+        if domain == super::graph::STANDARD {
+            windows::check(node).map_err(Some)?;
         }
         let done = match import(self, node) {
             Err(_) if *optional && real && !feeds => return Ok(outside_done()),

@@ -12,13 +12,16 @@
 
 mod close;
 mod constant;
+mod doubt;
 mod error;
+mod exactness;
 mod expr;
 mod extension;
 mod facts;
 mod graph;
 mod importer;
 mod input;
+mod kernel;
 mod math;
 mod node;
 mod ops;
@@ -26,13 +29,15 @@ mod outputs;
 pub mod quantize;
 mod real;
 mod registry;
+mod sums;
 mod tail;
 #[cfg(test)]
 mod tests;
+mod windows;
 
 pub use error::{ImportError, InputProblem, NodeError, NodeProblem, TensorProblem};
+pub use exactness::{Exactness, Relation, Relations};
 pub use extension::{Activation, Context, Extension, ImportNode, Output, Registry};
-pub use facts::Exactness;
 pub use input::{InputError, quantize_input, saturated};
 pub use node::NodeView;
 pub use tail::{FloatTail, TailData, TailError, TailTensor};
@@ -43,15 +48,8 @@ use crate::program::{Program, TensorId};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Status {
-    /// Integers equal to those of the ONNX Runtime kernel, to the last bit.
-    Exact,
-    /// An integer rule of this project's, described in SEMANTICS.md.
-    Documented {
-        /// The section of SEMANTICS.md.
-        rule: &'static str,
-        /// For two 8-bit inputs: how many of the 65,536 pairs differ from the float rule.
-        differing_pairs: Option<u32>,
-    },
+    /// Integers by a rule, which says how they relate to those of ONNX Runtime.
+    Closed(Exactness),
     /// Part of a group that the next QuantizeLinear closes; how exact it is stands there.
     Group,
     /// Computed at import.
@@ -150,8 +148,8 @@ pub struct Supported {
     pub types: &'static str,
     /// What is refused, in one line.
     pub limits: &'static str,
-    /// Relation to the kernel of ONNX Runtime.
-    pub exactness: Exactness,
+    /// The rules that close groups around it.
+    pub exactness: Relations,
 }
 
 /// The operators that are imported, ordered by domain and name.

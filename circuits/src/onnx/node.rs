@@ -147,6 +147,11 @@ impl<'a> NodeView<'a> {
             .and_then(|a| a.t.as_ref()))
     }
 
+    /// Whether there is an attribute of this name, of any type.
+    pub(crate) fn has_attribute(&self, name: &str) -> bool {
+        self.proto.attribute.iter().any(|a| a.name == name)
+    }
+
     /// Fails if there is an attribute that was not asked for.
     pub(crate) fn check_attributes(&self) -> Result<(), NodeError> {
         let seen = self.seen.borrow();

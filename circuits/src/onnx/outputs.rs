@@ -223,6 +223,8 @@ pub(super) fn boundary(real: &Real) -> Option<(TensorId, Quantization)> {
             x_scale,
             w_scale,
             axis,
+            // What is added in float is no part of the integers.
+            float: None,
             ..
         }) if plain => {
             let scale: Vec<f32> = w_scale.iter().map(|w| x_scale * w).collect();

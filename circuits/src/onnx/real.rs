@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::constant::Constant;
 use super::error::NodeError;
 use super::expr::Expr;
+use super::kernel::Origin;
 use super::ops::softmax;
 use crate::ops::{MatMul, Window};
 use crate::program::{DataType, OpError, Operator, Range, TensorId};
@@ -58,6 +59,12 @@ pub(crate) struct Acc {
     pub(crate) axis: usize,
     /// The operator again, with another bias; `None` once the sum is not that of a single operator.
     pub(crate) rebias: Option<WithBias>,
+    /// The accumulators without bias, and what is added to their reals where no kernel adds integers: one value, or one
+    /// for each channel. `None` if the bias is a whole number of units.
+    pub(crate) float: Option<(TensorId, Vec<f32>)>,
+    /// Whether a constant in `tensor` was rounded to whole units.
+    pub(crate) rounded: bool,
+    pub(crate) origin: Origin,
 }
 
 /// Sums of windows that wait to be divided.
@@ -67,7 +74,11 @@ pub(crate) struct Mean {
     pub(crate) scale: f32,
     /// The divisor: one, or one for each element.
     pub(crate) counts: Vec<u32>,
+    /// The divisors of the float operator, where they are others than those of the kernel.
+    pub(crate) float_counts: Option<Vec<u32>>,
+    /// The order of steps of the kernel, if one runs.
     pub(crate) kind: MeanKind,
+    pub(crate) origin: Origin,
 }
 
 /// The order of float32 steps of a mean.
@@ -87,6 +98,7 @@ pub(crate) struct Pair {
     pub(crate) op: PairOp,
     pub(crate) a: Quantized,
     pub(crate) b: Quantized,
+    pub(crate) origin: Origin,
 }
 
 /// How two quantized tensors are combined.

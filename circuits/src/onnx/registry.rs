@@ -141,7 +141,7 @@ const ENTRIES: &[Entry] = &[
     closing(onnx(
         "ConvTranspose",
         transposed::conv_transpose,
-        &facts::WEIGHTED,
+        &facts::TRANSPOSED,
     )),
     closing(onnx(
         "ConvInteger",
@@ -172,7 +172,7 @@ const ENTRIES: &[Entry] = &[
     onnx("Floor", activation::activation, &facts::FUNCTION),
     onnx("Gather", selection::gather, &facts::PICKED),
     since(20, onnx("Gelu", activation::activation, &facts::FUNCTION)),
-    closing(onnx("Gemm", linear::gemm, &facts::WEIGHTED)),
+    closing(onnx("Gemm", linear::gemm, &facts::GEMM)),
     onnx(
         "GlobalAveragePool",
         pool::global_average_pool,
@@ -205,11 +205,15 @@ const ENTRIES: &[Entry] = &[
     onnx("PRelu", elementwise::arithmetic, &facts::WITH_CONSTANT),
     onnx("Pad", selection::pad, &facts::PADDING),
     onnx("Pow", elementwise::arithmetic, &facts::WITH_CONSTANT),
-    closing(onnx("QLinearConv", linear::qlinear_conv, &facts::WEIGHTED)),
+    closing(onnx(
+        "QLinearConv",
+        linear::qlinear_conv,
+        &facts::WEIGHTED_KERNEL,
+    )),
     closing(onnx(
         "QLinearMatMul",
         linear::qlinear_matmul,
-        &facts::PRODUCT_OF_MATRICES,
+        &facts::PRODUCT_KERNEL,
     )),
     closing(onnx(
         "QuantizeLinear",
@@ -264,7 +268,7 @@ const ENTRIES: &[Entry] = &[
         &facts::QUANTIZATION,
     ),
     pending(microsoft("Gelu", activation::activation, &facts::FUNCTION)),
-    microsoft("QGemm", linear::qgemm, &facts::WEIGHTED),
+    microsoft("QGemm", linear::qgemm, &facts::WEIGHTED_KERNEL),
     microsoft("QLinearAdd", elementwise::qlinear, &facts::PAIR),
     microsoft(
         "QLinearAveragePool",
@@ -275,7 +279,7 @@ const ENTRIES: &[Entry] = &[
     microsoft(
         "QLinearGlobalAveragePool",
         pool::qlinear_global_average_pool,
-        &facts::GLOBAL_AVERAGE,
+        &facts::MEAN_KERNEL,
     ),
     microsoft("QLinearLeakyRelu", activation::qlinear, &facts::FUNCTION),
     microsoft("QLinearMul", elementwise::qlinear, &facts::PRODUCT),

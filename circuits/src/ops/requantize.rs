@@ -109,6 +109,11 @@ impl Steps {
         Ok(Self::new(first, starts.into_iter().zip(values).collect())?)
     }
 
+    /// The places where the value changes, in order.
+    pub(crate) fn thresholds(&self) -> impl Iterator<Item = i64> + '_ {
+        self.steps.iter().map(|&(start, _)| start)
+    }
+
     /// Number of thresholds.
     pub(super) fn len(&self) -> usize {
         self.steps.len()

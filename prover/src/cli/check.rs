@@ -90,21 +90,11 @@ fn unsupported(error: &Error, problems: &[NodeProblem], style: Style) -> Answer 
 /// A word for what became of a node, and the rest of the story.
 fn status(node: &NodeReport) -> (&'static str, String) {
     match &node.status {
-        Status::Exact => ("exact", "as ONNX Runtime, to the last bit".to_owned()),
-        Status::Documented {
-            rule,
-            differing_pairs: None,
-        } => ("documented", format!("rule `{rule}` of SEMANTICS.md")),
-        Status::Documented {
-            rule,
-            differing_pairs: Some(pairs),
-        } => (
-            "documented",
-            format!("rule `{rule}` of SEMANTICS.md; {pairs} of 65536 pairs of inputs differ"),
-        ),
+        Status::Closed(exactness) if exactness.is_exact() => ("exact", exactness.to_string()),
+        Status::Closed(exactness) => ("documented", exactness.to_string()),
         Status::Group => (
             "group",
-            "part of the integer kernel that the next QuantizeLinear closes".to_owned(),
+            "part of the group that the next QuantizeLinear closes".to_owned(),
         ),
         Status::Folded => ("folded", "computed at import".to_owned()),
         Status::Outside if !node.is_known() => (
@@ -118,6 +108,10 @@ fn status(node: &NodeReport) -> (&'static str, String) {
 
 fn node_json(node: &NodeReport) -> Value {
     let (word, detail) = status(node);
+    let (rule, distance) = match &node.status {
+        Status::Closed(exactness) => (Some(exactness.relation().to_string()), exactness.distance()),
+        _ => (None, None),
+    };
     json!({
         "node": node.node,
         "op": node.op,
@@ -125,6 +119,8 @@ fn node_json(node: &NodeReport) -> Value {
         "opset": node.opset,
         "status": word,
         "detail": detail,
+        "rule": rule,
+        "distance": distance,
     })
 }
 

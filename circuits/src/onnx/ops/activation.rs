@@ -4,7 +4,7 @@ use super::super::error::NodeError;
 use super::super::expr::Unary;
 use super::super::importer::{Done, Importer};
 use super::super::node::NodeView;
-use super::super::real::{Base, Real, Value};
+use super::super::real::{Base, Real};
 use super::elementwise::unary;
 use super::linear::scalar;
 use super::pool::quantized;
@@ -83,6 +83,6 @@ pub(crate) fn qlinear(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done
     let shape = cx.builder.fact(x.tensor).shape.clone();
     let mut real = Real::new(Base::Quantized(x), shape);
     real.expr = Arc::clone(&real.expr).unary(f);
-    let (tensor, status) = cx.close(node, &real, &y)?;
-    Ok(Done::new(Value::Int(tensor), status))
+    let (tensor, exactness) = cx.close(node, &real, &y)?;
+    Ok(Done::closed(tensor, exactness))
 }

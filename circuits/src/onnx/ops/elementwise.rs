@@ -6,6 +6,7 @@ use super::super::constant::Constant as Folded;
 use super::super::error::NodeError;
 use super::super::expr::{Binary, Expr, Operand, Unary};
 use super::super::importer::{Done, Importer};
+use super::super::kernel::{Origin, alike};
 use super::super::node::NodeView;
 use super::super::real::{Base, Deferred, Pair, PairOp, Quantized, Real, Value};
 use super::fold;
@@ -298,7 +299,7 @@ pub(crate) fn binary(
 ) -> Result<Done, NodeError> {
     let (a, b) = (cx.value(node, 0)?, cx.value(node, 1)?);
     match (&a, &b) {
-        (Value::Real(x), Value::Real(y)) => two_reals(node, f, x, y),
+        (Value::Real(x), Value::Real(y)) => two_reals(cx, node, f, x, y),
         (Value::Real(x), other) => one_real(cx, node, f, x, other, false),
         (other, Value::Real(x)) => one_real(cx, node, f, x, other, true),
         (Value::Const(x), Value::Const(y)) => fold::binary(f, x, y),
@@ -315,7 +316,28 @@ fn pair_op(f: Binary) -> Option<PairOp> {
     }
 }
 
-fn two_reals(_: &NodeView<'_>, f: Binary, x: &Real, y: &Real) -> Result<Done, NodeError> {
+/// ONNX Runtime has kernels of sums and products.
+fn pair_origin(
+    cx: &Importer<'_>,
+    node: &NodeView<'_>,
+    op: PairOp,
+    (a, b): (&Quantized, &Quantized),
+    activations: &[usize],
+) -> Origin {
+    let kernel = match op {
+        PairOp::Add | PairOp::Mul => alike(&[a.params.dtype, b.params.dtype]),
+        PairOp::Sub => None,
+    };
+    cx.origin(node, activations, kernel)
+}
+
+fn two_reals(
+    cx: &Importer<'_>,
+    node: &NodeView<'_>,
+    f: Binary,
+    x: &Real,
+    y: &Real,
+) -> Result<Done, NodeError> {
     if let (Some(a), Some(b), Some(op)) = (x.as_quantized(), y.as_quantized(), pair_op(f)) {
         let shape = broadcast(&x.shape, &y.shape).ok_or(NodeError::Input {
             input: 1,
@@ -327,6 +349,7 @@ fn two_reals(_: &NodeView<'_>, f: Binary, x: &Real, y: &Real) -> Result<Done, No
                 op,
                 a: a.clone(),
                 b: b.clone(),
+                origin: pair_origin(cx, node, op, (a, b), &[0, 1]),
             }),
             shape,
         )));
@@ -388,13 +411,14 @@ fn one_real(
                     tensor,
                     params: w.params.clone(),
                 };
+                let origin = pair_origin(cx, node, op, (a, &b), &[usize::from(first)]);
                 let (a, b) = if first {
                     (b, a.clone())
                 } else {
                     (a.clone(), b)
                 };
                 return Ok(Done::pending(Real::new(
-                    Base::Pair(Pair { op, a, b }),
+                    Base::Pair(Pair { op, a, b, origin }),
                     x.shape.clone(),
                 )));
             }
@@ -590,9 +614,10 @@ pub(crate) fn qlinear(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done
         reason: "its shape does not broadcast to that of a",
     };
     let shape = broadcast(&shapes[0], &shapes[1]).ok_or(bad)?;
-    let real = Real::new(Base::Pair(Pair { op, a, b }), shape);
-    let (tensor, status) = cx.close(node, &real, &y)?;
-    Ok(Done::new(Value::Int(tensor), status))
+    let origin = Origin::kernel();
+    let real = Real::new(Base::Pair(Pair { op, a, b, origin }), shape);
+    let (tensor, exactness) = cx.close(node, &real, &y)?;
+    Ok(Done::closed(tensor, exactness))
 }
 
 /// An operand of a QLinear operator: an activation, or an integer constant.

@@ -8,12 +8,14 @@ use std::sync::Arc;
 use super::super::constant::Constant;
 use super::super::error::NodeError;
 use super::super::importer::{Done, Importer, centered};
+use super::super::kernel::{Origin, weighted};
 use super::super::node::NodeView;
 use super::super::real::{
     Acc, Base, Params, Quantized, QuantizedConstant, Real, Value, rebias_matmul,
 };
+use super::bias::BiasForm;
 use super::pool::window;
-use super::quantization::{Place, dequantize};
+use super::quantization::Place;
 use crate::ops::{Conv, MatMul, Move, Product, Reshape, Transpose};
 use crate::program::{DataType, TensorId};
 
@@ -24,7 +26,34 @@ pub(super) struct Activation {
     pub(super) zero: i64,
 }
 
+/// What a matrix product does besides.
+struct Matrices {
+    /// Whether the weights are `[N, K]`.
+    transposed: bool,
+    alpha: f32,
+    beta: f32,
+    origin: Origin,
+}
+
+impl Matrices {
+    /// A plain product.
+    fn plain(origin: Origin) -> Self {
+        Self {
+            transposed: false,
+            alpha: 1.0,
+            beta: 1.0,
+            origin,
+        }
+    }
+}
+
 impl Importer<'_> {
+    /// The origin of a linear node of a QDQ group.
+    fn linear_origin(&self, node: &NodeView<'_>, x: &Activation, w: DataType) -> Origin {
+        let x = self.builder.fact(x.tensor).dtype;
+        self.origin(node, &[0], weighted(x, w))
+    }
+
     pub(super) fn shape_of(&self, tensor: TensorId) -> Vec<usize> {
         self.builder.fact(tensor).shape.clone()
     }
@@ -147,6 +176,7 @@ impl Importer<'_> {
         x: &Activation,
         weights: &QuantizedConstant,
         bias: (Option<Value>, usize),
+        origin: Origin,
     ) -> Result<Real, NodeError> {
         let shape = self.shape_of(x.tensor);
         let w_shape = weights.data.shape.clone();
@@ -184,11 +214,19 @@ impl Importer<'_> {
                 reason: "it does not fit the channels",
             })?;
         let scales: Vec<f32> = weights.params.scale.iter().map(|w| x.scale * w).collect();
-        let bias = self.bias(bias.0, bias.1, &scales, w_shape[0])?;
+        let form = BiasForm::new(self, (bias.0.as_ref(), bias.1), false, &origin);
+        let bias = self.linear_bias(bias.0, &form, &scales, w_shape[0])?;
         let values = centered(weights).ok_or_else(|| bad("they are not integers"))?;
         let (zero, copy) = (x.zero, (values.clone(), window.clone()));
-        let conv = Conv::new(values, bias, groups, zero, window)?;
-        let tensor = self.push(node, conv, &[x.tensor])?;
+        let conv = |bias| Conv::new(values.clone(), bias, groups, zero, window.clone());
+        let tensor = self.push(node, conv(bias.integers)?, &[x.tensor])?;
+        let float = match bias.reals {
+            Some(reals) => {
+                let bare = self.push(node, conv(vec![0; w_shape[0]])?, &[x.tensor])?;
+                Some((bare, reals))
+            }
+            None => None,
+        };
         let acc = Acc {
             tensor,
             x: x.tensor,
@@ -204,6 +242,13 @@ impl Importer<'_> {
                     copy.1.clone(),
                 )?))
             })),
+            float,
+            rounded: false,
+            origin: if bias.fuses {
+                origin
+            } else {
+                origin.in_float()
+            },
         };
         Ok(Real::new(Base::Acc(acc), self.shape_of(tensor)))
     }
@@ -214,9 +259,15 @@ impl Importer<'_> {
         node: &NodeView<'_>,
         x: &Activation,
         weights: &QuantizedConstant,
-        transposed: bool,
         bias: (Option<Value>, usize),
+        form: Matrices,
     ) -> Result<Real, NodeError> {
+        let Matrices {
+            transposed,
+            alpha,
+            beta,
+            origin,
+        } = form;
         let bad = |reason| NodeError::Input {
             input: 1,
             what: "the weights",
@@ -236,22 +287,47 @@ impl Importer<'_> {
                 .map(|i| values[(i % rows) * columns + i / rows])
                 .collect();
         }
-        let scales: Vec<f32> = weights.params.scale.iter().map(|w| x.scale * w).collect();
+        let product = |x: f32| -> Vec<f32> { weights.params.scale.iter().map(|w| x * w).collect() };
+        let x_scale = alpha * x.scale;
+        let (units, sums) = (product(x.scale), product(x_scale));
+        let any_scale = beta == 1.0 && alpha == 1.0;
+        let form = BiasForm::new(self, (bias.0.as_ref(), bias.1), any_scale, &origin);
+        let some = bias.0.is_some();
         let (vector, matrix) = Self::matrix_bias(bias.0, n);
-        let integers = self.bias(vector, bias.1, &scales, n)?;
-        let matmul = MatMul::new(values.clone(), integers, x.zero)?;
-        let tensor = self.push(node, matmul, &[x.tensor])?;
+        if matrix.is_some() && !any_scale {
+            return Err(NodeError::Input {
+                input: bias.1,
+                what: "the bias",
+                reason: "it is a matrix beside an alpha or a beta other than one",
+            });
+        }
+        let mut addend = self.linear_bias(vector, &form, &units, n)?;
+        if some && !any_scale {
+            addend = addend.scaled(beta, &units, &sums);
+        }
+        let matmul = |bias| MatMul::new(values.clone(), bias, x.zero);
+        let tensor = self.push(node, matmul(addend.integers)?, &[x.tensor])?;
+        let float = match addend.reals {
+            Some(reals) => Some((self.push(node, matmul(vec![0; n])?, &[x.tensor])?, reals)),
+            None => None,
+        };
         let shape = self.shape_of(tensor);
         let acc = Acc {
             tensor,
             x: x.tensor,
-            x_scale: x.scale,
+            x_scale,
             w_scale: weights.params.scale.clone(),
             axis: shape.len() - 1,
             rebias: Some(rebias_matmul(values, x.zero)),
+            float,
+            rounded: false,
+            origin: match addend.fuses {
+                true => origin.clone(),
+                false => origin.clone().in_float(),
+            },
         };
         let acc = match matrix {
-            Some(matrix) => self.add_matrix(node, acc, &matrix, bias.1)?,
+            Some(matrix) => self.add_matrix(node, acc, &matrix, &form)?,
             None => acc,
         };
         Ok(Real::new(Base::Acc(acc), shape))
@@ -277,6 +353,7 @@ impl Importer<'_> {
         node: &NodeView<'_>,
         a: &Activation,
         b: &Activation,
+        origin: Origin,
     ) -> Result<Real, NodeError> {
         let product = Product::new(a.zero, b.zero)?;
         // A vector is a row on the left and a column on the right, and its axis of one is dropped from the result.
@@ -304,6 +381,9 @@ impl Importer<'_> {
             w_scale: vec![b.scale],
             axis: shape.len().saturating_sub(1),
             rebias: None,
+            float: None,
+            rounded: false,
+            origin,
         };
         Ok(Real::new(Base::Acc(acc), shape))
     }
@@ -314,12 +394,9 @@ pub(crate) fn conv(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, N
     let x = cx.activation(node, 0)?;
     let weights = cx.weights(node, 1)?;
     let bias = cx.maybe(node, 2);
-    Ok(Done::pending(cx.convolution(
-        node,
-        &x,
-        &weights,
-        (bias, 2),
-    )?))
+    let origin = cx.linear_origin(node, &x, weights.params.dtype);
+    let real = cx.convolution(node, &x, &weights, (bias, 2), origin)?;
+    Ok(Done::pending(real))
 }
 
 /// `QLinearConv`.
@@ -340,14 +417,14 @@ pub(crate) fn qlinear_conv(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result
     })?;
     let y = cx.output_params(node, &scalar(6, 7, DataType::U8))?;
     let bias = integer_bias(cx, node, 8)?;
-    let real = cx.convolution(node, &x, &weights, (bias, 8))?;
+    let real = cx.convolution(node, &x, &weights, (bias, 8), Origin::kernel())?;
     finish(cx, node, &real, &y)
 }
 
 /// `ConvInteger`: the accumulators themselves, of type int32.
 pub(crate) fn conv_integer(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, NodeError> {
     let (x, weights) = integer_operands(cx, node, |_| 0)?;
-    let real = cx.convolution(node, &x, &weights, (None, 0))?;
+    let real = cx.convolution(node, &x, &weights, (None, 0), Origin::kernel())?;
     accumulators(&real)
 }
 
@@ -356,16 +433,14 @@ pub(crate) fn matmul(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done,
     let x = cx.activation(node, 0)?;
     if matches!(cx.value(node, 1)?, Value::Real(_)) {
         let b = cx.activation(node, 1)?;
-        return Ok(Done::pending(cx.two_activations(node, &x, &b)?));
+        let types = [&x, &b].map(|a| cx.builder.fact(a.tensor).dtype);
+        let origin = cx.origin(node, &[0, 1], weighted(types[0], types[1]));
+        return Ok(Done::pending(cx.two_activations(node, &x, &b, origin)?));
     }
     let weights = cx.weights(node, 1)?;
-    Ok(Done::pending(cx.product(
-        node,
-        &x,
-        &weights,
-        false,
-        (None, 0),
-    )?))
+    let form = Matrices::plain(cx.linear_origin(node, &x, weights.params.dtype));
+    let real = cx.product(node, &x, &weights, (None, 0), form)?;
+    Ok(Done::pending(real))
 }
 
 /// `QLinearMatMul` with a constant right operand.
@@ -379,7 +454,7 @@ pub(crate) fn qlinear_matmul(
         let b = cx.params(node, &scalar(4, 5, DataType::U8))?;
         let b = cx.integer_activation(node, 3, Some(b))?;
         let y = cx.output_params(node, &scalar(6, 7, DataType::U8))?;
-        let real = cx.two_activations(node, &x, &b)?;
+        let real = cx.two_activations(node, &x, &b, Origin::kernel())?;
         return finish(cx, node, &real, &y);
     }
     let weights = cx.integer_weights(node, 3, |data, dtype| {
@@ -395,7 +470,8 @@ pub(crate) fn qlinear_matmul(
         )
     })?;
     let y = cx.output_params(node, &scalar(6, 7, DataType::U8))?;
-    let real = cx.product(node, &x, &weights, false, (None, 0))?;
+    let form = Matrices::plain(Origin::kernel());
+    let real = cx.product(node, &x, &weights, (None, 0), form)?;
     finish(cx, node, &real, &y)
 }
 
@@ -405,7 +481,8 @@ pub(crate) fn matmul_integer(
     node: &NodeView<'_>,
 ) -> Result<Done, NodeError> {
     let (x, weights) = integer_operands(cx, node, |_| 1)?;
-    let real = cx.product(node, &x, &weights, false, (None, 0))?;
+    let form = Matrices::plain(Origin::kernel());
+    let real = cx.product(node, &x, &weights, (None, 0), form)?;
     accumulators(&real)
 }
 
@@ -413,40 +490,26 @@ pub(crate) fn matmul_integer(
 pub(crate) fn gemm(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, NodeError> {
     let x = cx.activation(node, 0)?;
     let weights = cx.weights(node, 1)?;
-    let bias = scaled_bias(cx.maybe(node, 2), node.float("beta", 1.0)?);
-    let (x, transposed) = gemm_operands(cx, node, x)?;
-    Ok(Done::pending(cx.product(
-        node,
-        &x,
-        &weights,
+    let bias = cx.maybe(node, 2);
+    let beta = node.float("beta", 1.0)?;
+    let (x, alpha, transposed) = gemm_operands(cx, node, x)?;
+    let form = Matrices {
         transposed,
-        (bias, 2),
-    )?))
-}
-
-/// A bias multiplied by `beta`, which makes it a float one unless `beta` is 1.
-fn scaled_bias(bias: Option<Value>, beta: f32) -> Option<Value> {
-    let floats = match &bias {
-        Some(Value::Const(c)) if beta != 1.0 => {
-            c.as_floats().map(|v| (v.to_vec(), c.shape.clone()))
-        }
-        Some(Value::Weights(w)) if beta != 1.0 => Some((dequantize(w), w.data.shape.clone())),
-        _ => None,
+        alpha,
+        beta,
+        origin: cx.linear_origin(node, &x, weights.params.dtype),
     };
-    match floats {
-        Some((values, shape)) => Some(Value::Const(Arc::new(Constant::floats(
-            shape,
-            values.iter().map(|v| v * beta).collect(),
-        )))),
-        None => bias,
-    }
+    let real = cx.product(node, &x, &weights, (bias, 2), form)?;
+    Ok(Done::pending(real))
 }
 
 /// `com.microsoft.QGemm` with a constant right operand.
 pub(crate) fn qgemm(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, NodeError> {
     let a = cx.params(node, &scalar(1, 2, DataType::U8))?;
     let x = cx.integer_activation(node, 0, Some(a))?;
-    let (x, transposed) = gemm_operands(cx, node, x)?;
+    let (mut x, alpha, transposed) = gemm_operands(cx, node, x)?;
+    // The kernel scales the activation.
+    x.scale *= alpha;
     let axis = usize::from(!transposed);
     let weights = cx.integer_weights(node, 3, |data, dtype| {
         cx.params(
@@ -469,16 +532,20 @@ pub(crate) fn qgemm(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, 
         });
     }
     let y = cx.output_params(node, &scalar(7, 8, DataType::U8))?;
-    let real = cx.product(node, &x, &weights, transposed, (bias, 6))?;
+    let form = Matrices {
+        transposed,
+        ..Matrices::plain(Origin::kernel())
+    };
+    let real = cx.product(node, &x, &weights, (bias, 6), form)?;
     finish(cx, node, &real, &y)
 }
 
-/// Applies `alpha` and `transA`, and reads `transB`.
+/// Applies `transA`, and reads `alpha` and `transB`.
 fn gemm_operands(
     cx: &mut Importer<'_>,
     node: &NodeView<'_>,
     mut x: Activation,
-) -> Result<(Activation, bool), NodeError> {
+) -> Result<(Activation, f32, bool), NodeError> {
     let alpha = node.float("alpha", 1.0)?;
     if !(alpha.is_normal() && alpha > 0.0) {
         return Err(NodeError::Attribute {
@@ -486,11 +553,10 @@ fn gemm_operands(
             reason: "it is not a positive number",
         });
     }
-    x.scale *= alpha;
     if node.flag("transA", false)? {
         x.tensor = cx.push(node, Move(Transpose { perm: vec![1, 0] }), &[x.tensor])?;
     }
-    Ok((x, node.flag("transB", false)?))
+    Ok((x, alpha, node.flag("transB", false)?))
 }
 
 /// The place of a scale and a zero point that are single values.
@@ -511,8 +577,8 @@ fn finish(
     real: &Real,
     y: &Params,
 ) -> Result<Done, NodeError> {
-    let (tensor, status) = cx.close(node, real, y)?;
-    Ok(Done::new(Value::Int(tensor), status))
+    let (tensor, exactness) = cx.close(node, real, y)?;
+    Ok(Done::closed(tensor, exactness))
 }
 
 fn accumulators(real: &Real) -> Result<Done, NodeError> {

@@ -206,8 +206,8 @@ fn two_reals(
         )?;
         return sign(cx, node, difference, f);
     }
-    let (tensor, status) = pair::close_comparison(cx, node, a, b, f)?;
-    Ok(Done::new(Value::Int(tensor), status))
+    let (tensor, exactness) = pair::close_comparison(cx, node, a, b, f)?;
+    Ok(Done::closed(tensor, exactness))
 }
 
 /// `Not`, `And`, `Or`, `Xor` of booleans.
@@ -326,6 +326,6 @@ pub(crate) fn qlinear_where(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Resul
         reason: "the shapes do not broadcast",
     };
     let real = Real::new(Base::Select(condition, Box::new((a, b))), shape.ok_or(bad)?);
-    let (tensor, status) = cx.close(node, &real, &y)?;
-    Ok(Done::new(Value::Int(tensor), status))
+    let (tensor, exactness) = cx.close(node, &real, &y)?;
+    Ok(Done::closed(tensor, exactness))
 }

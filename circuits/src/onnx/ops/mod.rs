@@ -3,6 +3,7 @@
 pub(crate) mod activation;
 pub(crate) mod bias;
 pub(crate) mod elementwise;
+pub(crate) mod fit;
 pub(crate) mod fold;
 pub(crate) mod integer;
 pub(crate) mod linear;

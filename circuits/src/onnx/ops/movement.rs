@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::super::Status;
 use super::super::constant::{Constant, Data, may_compute};
 use super::super::error::NodeError;
+use super::super::exactness::Exactness;
 use super::super::importer::{Done, Importer};
 use super::super::node::NodeView;
 use super::super::real::{Base, Deferred, Params, Quantized, QuantizedConstant, Real, Value};
@@ -176,7 +177,7 @@ pub(crate) fn one(
 
 pub(crate) fn status(value: &Value) -> Status {
     match value {
-        Value::Int(_) => Status::Exact,
+        Value::Int(_) => Status::Closed(Exactness::Kernel),
         Value::Const(_) | Value::Weights(_) => Status::Folded,
         _ => Status::Group,
     }

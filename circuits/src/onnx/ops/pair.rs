@@ -1,27 +1,20 @@
 //! Two quantized tensors combined element by element: no function of one integer.
 //!
-//! The float rule of ONNX Runtime is `y = class(a, b)`. If there are integers `m_a`, `m_b` such that the values of
-//! `P = m_a·a + m_b·b` of different classes do not interleave, then `y` is a step function of `P`, exactly. That is
-//! certified here on all pairs of inputs of the two types (65,536 for 8-bit ones), for the shortest fixed-point ratios
-//! that pass. Where none pass, the thresholds with the fewest differing pairs are the rule, and their number is
-//! reported.
+//! The rule of ONNX Runtime, kernel or float operators, is `y = class(a, b)`. It becomes steps of one integer, certified
+//! on all pairs of inputs of the two types (65,536 for 8-bit ones): of a sum (`fit.rs`), or of the product.
 
-use super::super::Status;
 use super::super::close::{quantize, saturate};
+use super::super::doubt;
 use super::super::error::NodeError;
+use super::super::exactness::Exactness;
 use super::super::expr::Expr;
 use super::super::importer::Importer;
+use super::super::kernel::Arithmetic;
 use super::super::node::NodeView;
 use super::super::real::{Pair, PairOp, Params, Quantized};
+use super::fit::{Classes, Sum, nearest, pairs, separate};
 use crate::ops::{Lanes, Move, Product, Requantize, Reshape, Rule, Steps, Table, WeightedSum};
 use crate::program::{DataType, Range, TensorId};
-
-/// Bits of the fixed-point ratios that are tried.
-const FRACTION_BITS: std::ops::RangeInclusive<u32> = 2..=34;
-/// Bits that are tried where no ratios separate the classes.
-const FALLBACK_BITS: std::ops::RangeInclusive<u32> = 12..=24;
-/// Largest coefficient.
-const MAX_COEFFICIENT: f64 = (1u64 << 36) as f64;
 
 /// The float rule of a pair.
 struct PairRule<'a> {
@@ -31,12 +24,18 @@ struct PairRule<'a> {
     y: (f32, i64),
     expr: &'a Expr,
     range: Range,
+    types: (DataType, DataType),
+    /// Whether ONNX Runtime runs its integer kernel; otherwise it takes the float operators one by one.
+    kernel: bool,
 }
 
 impl PairRule<'_> {
-    /// The rule of the kernel, with any clamp applied to its result; other functions on the float sum.
+    /// The rule of the kernel, with any clamp applied to its result, or that of the float operators.
     fn eval(&self, a: i64, b: i64) -> i64 {
         let ((sa, za), (sb, zb), (sy, zy)) = (self.a, self.b, self.y);
+        if !self.kernel {
+            return quantize(self.expr.eval(self.real(a, b), 0), sy, zy, self.range);
+        }
         let kernel = match self.op {
             PairOp::Add => {
                 let (ra, rb) = (sa / sy, sb / sy);
@@ -44,8 +43,9 @@ impl PairRule<'_> {
                 let inner = (b as f32).mul_add(rb, fixed);
                 saturate((a as f32).mul_add(ra, inner), 0, self.range)
             }
+            // It has no kernel.
             PairOp::Sub => quantize(self.real(a, b), sy, zy, self.range),
-            PairOp::Mul => return self.of_product((a - za) * (b - zb)),
+            PairOp::Mul => self.of_product((a - za) * (b - zb)),
         };
         match self.expr.as_clamp() {
             Some((lo, hi)) => {
@@ -56,22 +56,57 @@ impl PairRule<'_> {
         }
     }
 
-    /// The rule of a product, which is a function of the integer product alone.
+    /// The kernel of a product is a function of the integer product alone.
     fn of_product(&self, product: i64) -> i64 {
         let ((sa, _), (sb, _), (sy, zy)) = (self.a, self.b, self.y);
-        let y = saturate(product as f32 * (sa * sb / sy) + zy as f32, 0, self.range);
-        match self.expr.as_clamp() {
-            Some((lo, hi)) => {
-                let limit = |v: f32| quantize(v, sy, zy, self.range);
-                y.clamp(limit(lo), limit(hi))
-            }
-            None => quantize(
-                self.expr.eval(product as f32 * (sa * sb), 0),
-                sy,
-                zy,
-                self.range,
-            ),
+        saturate(product as f32 * (sa * sb / sy) + zy as f32, 0, self.range)
+    }
+
+    /// What is said of it if some pairs are put on the wrong side of a threshold.
+    fn exactness(&self, differing: u32) -> Exactness {
+        let doubtful = match self.kernel || doubt::is_stepwise(self.expr) {
+            true => 0,
+            false => self.doubtful(),
+        };
+        match (differing, doubtful) {
+            (0, 0) if self.kernel => Exactness::Kernel,
+            (0, 0) => Exactness::Steps,
+            (0, doubtful) => Exactness::Functions {
+                doubtful,
+                entries: 1 << 16,
+            },
+            (differing, doubtful) => Exactness::Pairs {
+                differing: differing + doubtful,
+            },
         }
+    }
+
+    /// The pairs at which a float function may move the result.
+    fn doubtful(&self) -> u32 {
+        let close = |v| quantize(v, self.y.0, self.y.1, self.range);
+        let (ra, rb) = (Range::of(self.types.0), Range::of(self.types.1));
+        let pairs = (ra.lo..=ra.hi).flat_map(|a| (rb.lo..=rb.hi).map(move |b| (a, b)));
+        let bounds = pairs.map(|(a, b)| doubt::bounds(self.expr, self.real(a, b), 0));
+        bounds.filter(|(lo, hi)| close(*lo) != close(*hi)).count() as u32
+    }
+
+    /// The reals of either operand, of whose exact sum the result is a function that never decreases (if a clamp
+    /// follows).
+    fn parts(&self) -> [Box<dyn Fn(i64) -> f64>; 2] {
+        let ((sa, za), (sb, zb), (sy, zy)) = (self.a, self.b, self.y);
+        let sign = if self.op == PairOp::Sub { -1.0 } else { 1.0 };
+        if self.kernel {
+            let (ra, rb) = (sa / sy, sb / sy);
+            let fixed = zy as f32 - (za as f32).mul_add(ra, rb * zb as f32);
+            return [
+                Box::new(move |a| a as f64 * f64::from(ra)),
+                Box::new(move |b| f64::from((b as f32).mul_add(rb, fixed))),
+            ];
+        }
+        let real = |scale: f32, zero: i64, sign: f64| -> Box<dyn Fn(i64) -> f64> {
+            Box::new(move |v| sign * f64::from((v - zero) as f32 * scale))
+        };
+        [real(sa, za, 1.0), real(sb, zb, sign)]
     }
 
     /// The result as a float.
@@ -88,21 +123,14 @@ impl PairRule<'_> {
     }
 }
 
-/// Coefficients and thresholds, and how many pairs they get wrong.
-struct Fit {
-    coefficients: [i64; 2],
-    steps: Steps,
-    differing: u32,
-}
-
-/// Closes a pair by a weighted sum and its steps.
+/// Closes a pair by a weighted sum or a product, and its steps.
 pub(crate) fn close(
     cx: &mut Importer<'_>,
     node: &NodeView<'_>,
     pair: &Pair,
     expr: &Expr,
     y: &Params,
-) -> Result<(TensorId, Status), NodeError> {
+) -> Result<(TensorId, Exactness), NodeError> {
     let several = NodeError::Island {
         reason: "its scales follow an axis",
     };
@@ -123,6 +151,8 @@ pub(crate) fn close(
         y: sy,
         expr,
         range: y.range(),
+        types: (pair.a.params.dtype, pair.b.params.dtype),
+        kernel: cx.arithmetic(&pair.origin, expr, y) == Arithmetic::Integer,
     };
     let (ra, rb) = (pair.a.params.range(), pair.b.params.range());
     if pair.a.params.dtype.width() > 8 || pair.b.params.dtype.width() > 8 {
@@ -133,26 +163,45 @@ pub(crate) fn close(
     if pair.a.tensor == pair.b.tensor {
         let table = (ra.lo..=ra.hi).map(|v| rule.eval(v, v)).collect();
         let table = Table::new(pair.a.params.dtype, y.dtype, vec![table], Lanes::Tensor)?;
-        return Ok((cx.push(node, table, &[pair.a.tensor])?, Status::Exact));
+        let tensor = cx.push(node, table, &[pair.a.tensor])?;
+        return Ok((tensor, rule.exactness(0)));
     }
     if pair.op == PairOp::Mul {
         return close_product(cx, node, pair, &rule, y);
     }
-    let classes: Vec<i64> = (ra.lo..=ra.hi)
-        .flat_map(|a| (rb.lo..=rb.hi).map(move |b| (a, b)))
-        .map(|(a, b)| rule.eval(a, b))
-        .collect();
+    let classes = Classes::new([ra, rb], |a, b| rule.eval(a, b));
     let sign = if pair.op == PairOp::Sub { -1.0 } else { 1.0 };
     let ratios = (
         f64::from(sa.0) / f64::from(sy.0),
         sign * f64::from(sb.0) / f64::from(sy.0),
     );
-    let fit = fit(&classes, ra, rb, ratios)?;
-    let sum = WeightedSum::new(fit.coefficients.to_vec(), 0)?;
-    let sum = cx.push(node, sum, &[pair.a.tensor, pair.b.tensor])?;
+    let fit = classes.fit(ratios, rule.parts())?;
+    let sum = push_sum(cx, node, fit.sum, &pair.a, &pair.b)?;
     let requantize = Requantize::new(y.dtype, vec![Rule::Steps(fit.steps)], Lanes::Tensor)?;
     let tensor = cx.push(node, requantize, &[sum])?;
-    Ok((tensor, status_of(fit.differing)))
+    Ok((tensor, rule.exactness(0)))
+}
+
+/// The sum that a fit is of.
+fn push_sum(
+    cx: &mut Importer<'_>,
+    node: &NodeView<'_>,
+    sum: Sum,
+    a: &Quantized,
+    b: &Quantized,
+) -> Result<TensorId, NodeError> {
+    let (coefficients, tensors) = match sum {
+        Sum::Linear(coefficients) => (coefficients, [a.tensor, b.tensor]),
+        Sum::Tables([of_a, of_b]) => {
+            let mut table = |entries, x: &Quantized| {
+                let dtype = x.params.dtype;
+                let table = Table::new(dtype, DataType::I64, vec![entries], Lanes::Tensor)?;
+                cx.push(node, table, &[x.tensor])
+            };
+            ([1, 1], [table(of_a, a)?, table(of_b, b)?])
+        }
+    };
+    cx.push(node, WeightedSum::new(coefficients.to_vec(), 0)?, &tensors)
 }
 
 /// A comparison of two tensors of different scales, of their dequantized binary32 values.
@@ -162,7 +211,7 @@ pub(crate) fn close_comparison(
     a: &Quantized,
     b: &Quantized,
     f: fn(f32, f32) -> bool,
-) -> Result<(TensorId, Status), NodeError> {
+) -> Result<(TensorId, Exactness), NodeError> {
     let (Some((sa, za)), Some((sb, zb))) = (a.params.uniform(), b.params.uniform()) else {
         return Err(NodeError::Island {
             reason: "its scales follow an axis",
@@ -177,46 +226,32 @@ pub(crate) fn close_comparison(
         return Err(NodeError::Island { reason });
     }
     let (ra, rb) = (a.params.range(), b.params.range());
-    let class = |a: i64, b: i64| i64::from(f((a - za) as f32 * sa, (b - zb) as f32 * sb));
-    let pairs = (ra.lo..=ra.hi).flat_map(|a| (rb.lo..=rb.hi).map(move |b| (a, b)));
-    let classes: Vec<i64> = pairs.map(|(a, b)| class(a, b)).collect();
+    let real = |v: i64, zero: i64, scale: f32| (v - zero) as f32 * scale;
+    let class = |a: i64, b: i64| i64::from(f(real(a, za, sa), real(b, zb, sb)));
+    let classes = Classes::new([ra, rb], class);
     // The sum has to grow where the comparison becomes true.
     let sign = if f(1.0, 0.0) { 1.0 } else { -1.0 };
     let unit = f64::from(sa.max(sb));
-    let fit = fit(
-        &classes,
-        ra,
-        rb,
-        (sign * f64::from(sa) / unit, -sign * f64::from(sb) / unit),
-    )?;
-    let sum = WeightedSum::new(fit.coefficients.to_vec(), 0)?;
-    let sum = cx.push(node, sum, &[a.tensor, b.tensor])?;
+    let ratios = (sign * f64::from(sa) / unit, -sign * f64::from(sb) / unit);
+    let part = |zero, scale, sign: f64| move |v| sign * f64::from(real(v, zero, scale));
+    let fit = classes.fit(ratios, [part(za, sa, sign), part(zb, sb, -sign)])?;
+    let sum = push_sum(cx, node, fit.sum, a, b)?;
     let op = Requantize::new(DataType::Bool, vec![Rule::Steps(fit.steps)], Lanes::Tensor)?;
-    let tensor = cx.push(node, op, &[sum])?;
-    Ok((tensor, status_of(fit.differing)))
+    Ok((cx.push(node, op, &[sum])?, Exactness::Steps))
 }
 
-fn status_of(differing: u32) -> Status {
-    match differing {
-        0 => Status::Exact,
-        n => Status::Documented {
-            rule: "Two inputs",
-            differing_pairs: Some(n),
-        },
-    }
-}
-
-/// A product is one integer, and the rule a function of it.
+/// A product is one integer, and the kernel a function of it. The float rule is not, as each operand is rounded before
+/// they are multiplied; it is put through all pairs.
 fn close_product(
     cx: &mut Importer<'_>,
     node: &NodeView<'_>,
     pair: &Pair,
     rule: &PairRule<'_>,
     y: &Params,
-) -> Result<(TensorId, Status), NodeError> {
-    if rule.expr.as_clamp().is_none() {
+) -> Result<(TensorId, Exactness), NodeError> {
+    if !rule.expr.is_monotone() {
         return Err(NodeError::Island {
-            reason: "a function follows a product of activations",
+            reason: "a function that is not monotone follows a product of activations",
         });
     }
     let mut shapes = [&pair.a, &pair.b].map(|q| cx.builder.fact(q.tensor).shape.clone());
@@ -231,126 +266,93 @@ fn close_product(
     let fact = cx.builder.fact(product).clone();
     let shape = fact.shape[..fact.shape.len() - 2].to_vec();
     let product = cx.push(node, Move(Reshape { shape }), &[product])?;
-    let steps = Steps::bisect(fact.range, |p| rule.of_product(p));
+    let (mut sum, mut differing) = (product, 0);
+    let steps = match rule.kernel {
+        true => {
+            let limits = rule
+                .expr
+                .as_clamp()
+                .unwrap_or((f32::NEG_INFINITY, f32::INFINITY));
+            let limit = |v: f32| quantize(v, rule.y.0, rule.y.1, rule.range);
+            let (lo, hi) = (limit(limits.0), limit(limits.1));
+            Steps::bisect(fact.range, |p| rule.of_product(p).clamp(lo, hi))
+        }
+        false => {
+            let products = FloatProducts::new(pair, rule)?;
+            differing = products.differing;
+            if let Some(moves) = products.moves {
+                let tensors = [pair.a.tensor, pair.b.tensor];
+                let place = cx.push(node, WeightedSum::new(vec![256, 1], 0)?, &tensors)?;
+                let op = Requantize::new(DataType::I8, vec![Rule::Steps(moves)], Lanes::Tensor)?;
+                let moves = cx.push(node, op, &[place])?;
+                sum = cx.push(node, WeightedSum::new(vec![1, 1], 0)?, &[product, moves])?;
+            }
+            products.steps
+        }
+    };
     let requantize = Requantize::new(y.dtype, vec![Rule::Steps(steps)], Lanes::Tensor)?;
-    Ok((cx.push(node, requantize, &[product])?, Status::Exact))
+    let tensor = cx.push(node, requantize, &[sum])?;
+    Ok((tensor, rule.exactness(differing)))
 }
 
-/// The shortest coefficients whose sums separate the classes, or those that come closest.
-fn fit(classes: &[i64], ra: Range, rb: Range, ratios: (f64, f64)) -> Result<Fit, NodeError> {
-    for bits in FRACTION_BITS {
-        let Some(coefficients) = coefficients_of(ratios, bits) else {
-            continue;
-        };
-        if let Some(steps) = separate(classes, ra, rb, coefficients) {
-            return Ok(Fit {
-                coefficients,
+/// Most pairs of a float product that are moved to the other side of a threshold: each costs two rows of a table.
+const MAX_MOVES: usize = 1024;
+
+/// Furthest that a pair is moved; products leave gaps.
+const MAX_MOVE: i64 = 128;
+
+/// The float rule of a product as steps of the integer product. Each operand is rounded before they are multiplied, so
+/// that pairs with one product may fall on both sides of a threshold; some of those are moved beyond it.
+struct FloatProducts {
+    steps: Steps,
+    /// What is added to the product at `256·a + b`.
+    moves: Option<Steps>,
+    differing: u32,
+}
+
+impl FloatProducts {
+    fn new(pair: &Pair, rule: &PairRule<'_>) -> Result<Self, NodeError> {
+        let ranges = [pair.a.params.range(), pair.b.params.range()];
+        let product = |a: i64, b: i64| (a - rule.a.1) * (b - rule.b.1);
+        let point = |(a, b)| (product(a, b), rule.eval(a, b));
+        let points: Vec<(i64, i64)> = pairs(ranges).map(point).collect();
+        if let Some(steps) = separate(&points) {
+            let (moves, differing) = (None, 0);
+            return Ok(Self {
                 steps,
-                differing: 0,
-            });
-        }
-    }
-    // None separates them. More bits than these only widen the circuit's range checks.
-    let mut best: Option<Fit> = None;
-    for bits in FALLBACK_BITS.step_by(3) {
-        let Some(coefficients) = coefficients_of(ratios, bits) else {
-            continue;
-        };
-        let steps = nearest(classes, ra, rb, coefficients)?;
-        let wrong = sums(ra, rb, coefficients)
-            .zip(classes)
-            .filter(|(p, c)| steps.eval(*p) != **c);
-        let differing = wrong.count() as u32;
-        if best.as_ref().is_none_or(|b| differing < b.differing) {
-            best = Some(Fit {
-                coefficients,
-                steps,
+                moves,
                 differing,
             });
         }
-    }
-    best.ok_or(NodeError::Island {
-        reason: "its scales are too far apart",
-    })
-}
-
-/// The ratios as fixed-point numbers, if they are not zero and not too large.
-fn coefficients_of(ratios: (f64, f64), bits: u32) -> Option<[i64; 2]> {
-    let scale = 2f64.powi(bits as i32);
-    let coefficients = [ratios.0 * scale, ratios.1 * scale].map(f64::round_ties_even);
-    let usable = coefficients
-        .iter()
-        .all(|c| (1.0..=MAX_COEFFICIENT).contains(&c.abs()));
-    usable.then(|| coefficients.map(|c| c as i64))
-}
-
-/// `P` of every pair, in the order of the classes.
-fn sums(ra: Range, rb: Range, [ma, mb]: [i64; 2]) -> impl Iterator<Item = i64> {
-    (ra.lo..=ra.hi).flat_map(move |a| (rb.lo..=rb.hi).map(move |b| ma * a + mb * b))
-}
-
-/// Steps at the smallest sum of each class, if the classes do not interleave.
-fn separate(classes: &[i64], ra: Range, rb: Range, coefficients: [i64; 2]) -> Option<Steps> {
-    let lowest = classes.iter().copied().min()?;
-    let highest = classes.iter().copied().max()?;
-    // Classes are values of a type of at most 16 bits, so they number few.
-    let mut bounds: Vec<Option<(i64, i64)>> = vec![None; (highest - lowest + 1) as usize];
-    for (p, &class) in sums(ra, rb, coefficients).zip(classes) {
-        let bound = bounds[(class - lowest) as usize].get_or_insert((p, p));
-        *bound = (bound.0.min(p), bound.1.max(p));
-    }
-    let known = (lowest..=highest).zip(bounds);
-    let ordered: Vec<(i64, (i64, i64))> = known.filter_map(|(c, b)| Some((c, b?))).collect();
-    if !ordered.windows(2).all(|pair| pair[0].1.1 < pair[1].1.0) {
-        return None;
-    }
-    let (first, rest) = ordered.split_first()?;
-    Steps::new(
-        first.0,
-        rest.iter().map(|(class, (lo, _))| (*lo, *class)).collect(),
-    )
-    .ok()
-}
-
-/// For each pair of neighbouring classes, the threshold that puts the fewest pairs on the wrong side.
-fn nearest(
-    classes: &[i64],
-    ra: Range,
-    rb: Range,
-    coefficients: [i64; 2],
-) -> Result<Steps, NodeError> {
-    let mut points: Vec<(i64, i64)> = sums(ra, rb, coefficients)
-        .zip(classes.iter().copied())
-        .collect();
-    points.sort_unstable();
-    let mut present: Vec<i64> = classes.to_vec();
-    present.sort_unstable();
-    present.dedup();
-    let mut steps = Vec::new();
-    let mut from = i64::MIN;
-    for &class in &present[1..] {
-        // Errors if the threshold lies below all points: every smaller class is on the wrong side.
-        let mut errors = points.iter().filter(|(_, c)| *c < class).count() as i64;
-        let mut best = (errors, points[0].0);
-        for (i, (p, c)) in points.iter().enumerate() {
-            errors += if *c < class { -1 } else { 1 };
-            let next = points.get(i + 1).map_or(p + 1, |(q, _)| *q);
-            if next != *p && next > from && errors < best.0 {
-                best = (errors, next);
-            }
+        let steps = nearest(&points)?;
+        let wrong = points.iter().filter(|(p, c)| steps.eval(*p) != *c);
+        let differing = wrong.count();
+        let shift = |a: i64, b: i64| {
+            let (p, class) = point((a, b));
+            let near = (0..MAX_MOVE).flat_map(|d| [d, -d]);
+            near.into_iter().find(|d| steps.eval(p + d) == class)
+        };
+        let possible = pairs(ranges).all(|(a, b)| shift(a, b).is_some());
+        if differing > MAX_MOVES || !possible {
+            let (moves, differing) = (None, differing as u32);
+            return Ok(Self {
+                steps,
+                moves,
+                differing,
+            });
         }
-        from = best.1;
-        steps.push((best.1, class));
+        let [ra, rb] = ranges;
+        let places = Range::new(256 * ra.lo + rb.lo, 256 * ra.hi + rb.hi);
+        let moves = Steps::enumerate(places, |place| {
+            let a = (place - rb.lo).div_euclid(256);
+            shift(a, place - 256 * a).unwrap_or(0)
+        });
+        Ok(Self {
+            steps,
+            moves: Some(moves),
+            differing: 0,
+        })
     }
-    // Two classes with one threshold: the lower one is never reached.
-    let mut unique: Vec<(i64, i64)> = Vec::with_capacity(steps.len());
-    for (start, class) in steps {
-        match unique.last_mut() {
-            Some(last) if last.0 >= start => last.1 = class,
-            _ => unique.push((start, class)),
-        }
-    }
-    Ok(Steps::new(present[0], unique)?)
 }
 
 #[cfg(test)]

@@ -2,11 +2,15 @@
 
 use super::super::error::NodeError;
 use super::super::importer::{Done, Importer};
+use super::super::kernel::{Origin, alike};
 use super::super::node::NodeView;
 use super::super::real::{Base, Deferred, Mean, MeanKind, Quantized, Real, Value};
 use super::linear::scalar;
 use crate::ops::{MaxPool, Window, WindowSum};
 use crate::program::elements;
+
+/// First opset whose float AveragePool counts padding but not what lies beyond it.
+const FLOAT_COUNTS_PADDING: i64 = 19;
 
 /// A list attribute of small numbers.
 pub(super) fn list(
@@ -247,58 +251,72 @@ pub(crate) fn summand(cx: &Importer<'_>, node: &NodeView<'_>) -> Result<Quantize
     }
 }
 
+/// The divisors of each window: those of the kernel, and those of the float operator.
+fn divisors(
+    node: &NodeView<'_>,
+    window: &Window,
+    spatial: &[usize],
+) -> Result<[Vec<u32>; 2], NodeError> {
+    if !node.flag("count_include_pad", false)? {
+        let counts = WindowSum::new(window.clone(), 0)?.counts(spatial)?;
+        return Ok([counts.clone(), counts]);
+    }
+    // The kernel divides by the size of the window, also where the ceiling mode leaves part of it outside; so did the
+    // float operator before opset 19.
+    let whole = vec![u32::try_from(elements(&window.kernel)).unwrap_or(u32::MAX)];
+    if node.opset < FLOAT_COUNTS_PADDING {
+        return Ok([whole.clone(), whole]);
+    }
+    let pads = list(node, "pads", 2 * spatial.len(), 0)?;
+    Ok([whole, within_padding(window, spatial, &pads)?])
+}
+
 /// Sums of windows and the divisor of each.
 fn sums(
     cx: &mut Importer<'_>,
     node: &NodeView<'_>,
     x: &Quantized,
     kind: MeanKind,
+    origin: Origin,
 ) -> Result<Real, NodeError> {
     let shape = cx.builder.fact(x.tensor).shape.clone();
     let spatial = spatial(&shape)?;
-    let (window, counts) = if kind == MeanKind::Global {
+    let (window, [counts, float_counts]) = if kind == MeanKind::Global {
         let count = u32::try_from(spatial.iter().product::<usize>()).unwrap_or(u32::MAX);
-        (Window::dense(spatial.to_vec()), vec![count])
+        let counts = vec![count];
+        (Window::dense(spatial.to_vec()), [counts.clone(), counts])
     } else {
         let kernel = kernel_shape(node, spatial.len())?;
         let window = window(node, spatial, &kernel, true)?;
-        let spread = window.dilations.iter().any(|d| *d > 1);
-        let counts = if spread && node.flag("count_include_pad", false)? {
-            // No quantized kernel has dilations, and the float one counts what lies within the padded input.
-            let pads = list(node, "pads", 2 * spatial.len(), 0)?;
-            within_padding(&window, spatial, &pads)?
-        } else if node.flag("count_include_pad", false)? {
-            // The kernel divides by the size of the window, also where the ceiling mode leaves part of it outside.
-            vec![u32::try_from(elements(&kernel)).unwrap_or(u32::MAX)]
-        } else {
-            WindowSum::new(window.clone(), 0)?.counts(spatial)?
-        };
+        let counts = divisors(node, &window, spatial)?;
         (window, counts)
     };
-    if counts.contains(&0) {
+    if counts.contains(&0) || float_counts.contains(&0) {
         return Err(NodeError::Attribute {
             name: "pads",
             reason: "a window holds no element",
         });
     }
+    // No quantized kernel has dilations.
+    let spread = window.dilations.iter().any(|d| *d > 1);
     let (scale, zero) = x.params.uniform().ok_or(NodeError::Unknown)?;
     let tensor = cx.push(node, WindowSum::new(window, zero)?, &[x.tensor])?;
     let shape = cx.builder.fact(tensor).shape.clone();
-    let counts = match counts.first() {
+    let each = |counts: Vec<u32>| match counts.first() {
         Some(&first) if counts.iter().all(|c| *c == first) => vec![first],
         _ => (0..shape[0] * shape[1])
             .flat_map(|_| counts.iter().copied())
             .collect(),
     };
-    Ok(Real::new(
-        Base::Mean(Mean {
-            tensor,
-            scale,
-            counts,
-            kind,
-        }),
-        shape,
-    ))
+    let mean = Mean {
+        tensor,
+        scale,
+        counts: each(counts),
+        float_counts: Some(each(float_counts)),
+        kind,
+        origin: if spread { origin.in_float() } else { origin },
+    };
+    Ok(Real::new(Base::Mean(mean), shape))
 }
 
 /// How many taps of each window are elements or explicit padding: all of them but where the ceiling mode lets a window
@@ -330,7 +348,14 @@ fn within_padding(
 /// `AveragePool` between DequantizeLinear and QuantizeLinear.
 pub(crate) fn average_pool(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, NodeError> {
     let x = summand(cx, node)?;
-    Ok(Done::pending(sums(cx, node, &x, MeanKind::Windows)?))
+    let origin = cx.origin(node, &[0], alike(&[x.params.dtype]));
+    Ok(Done::pending(sums(
+        cx,
+        node,
+        &x,
+        MeanKind::Windows,
+        origin,
+    )?))
 }
 
 /// `GlobalAveragePool` between DequantizeLinear and QuantizeLinear.
@@ -339,7 +364,8 @@ pub(crate) fn global_average_pool(
     node: &NodeView<'_>,
 ) -> Result<Done, NodeError> {
     let x = summand(cx, node)?;
-    Ok(Done::pending(sums(cx, node, &x, MeanKind::Global)?))
+    let origin = cx.origin(node, &[0], alike(&[x.params.dtype]));
+    Ok(Done::pending(sums(cx, node, &x, MeanKind::Global, origin)?))
 }
 
 fn qlinear(cx: &mut Importer<'_>, node: &NodeView<'_>, kind: MeanKind) -> Result<Done, NodeError> {
@@ -351,9 +377,9 @@ fn qlinear(cx: &mut Importer<'_>, node: &NodeView<'_>, kind: MeanKind) -> Result
     }
     let x = quantized(cx, node, 0)?;
     let y = cx.output_params(node, &scalar(3, 4, x.params.dtype))?;
-    let real = sums(cx, node, &x, kind)?;
-    let (tensor, status) = cx.close(node, &real, &y)?;
-    Ok(Done::new(Value::Int(tensor), status))
+    let real = sums(cx, node, &x, kind, Origin::kernel())?;
+    let (tensor, exactness) = cx.close(node, &real, &y)?;
+    Ok(Done::closed(tensor, exactness))
 }
 
 /// The integer input `first` with the scale and zero point that follow it.

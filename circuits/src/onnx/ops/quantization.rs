@@ -194,8 +194,8 @@ pub(crate) fn quantize_linear(
             Ok(Done::folded(Constant::ints(y.dtype, shape, data)))
         }
         Value::Real(real) => {
-            let (tensor, status) = cx.close(node, &real, &y)?;
-            Ok(Done::new(Value::Int(tensor), status))
+            let (tensor, exactness) = cx.close(node, &real, &y)?;
+            Ok(Done::closed(tensor, exactness))
         }
         _ => Err(NodeError::Input {
             input: 0,

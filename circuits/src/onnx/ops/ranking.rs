@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::super::Status;
 use super::super::constant::{Constant, Data};
 use super::super::error::NodeError;
+use super::super::exactness::Exactness;
 use super::super::importer::{Done, Importer};
 use super::super::node::NodeView;
 use super::super::real::{Base, Params, Quantized, Real, Value};
@@ -180,7 +181,7 @@ pub(crate) fn top_k(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, 
     };
     Ok(Done {
         values: vec![values, Value::Int(indices)],
-        status: Status::Exact,
+        status: Status::Closed(Exactness::Kernel),
     })
 }
 

@@ -111,7 +111,9 @@ pub(crate) fn reduce_sum(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<D
         tensor,
         scale,
         counts: vec![count],
+        float_counts: None,
         kind: MeanKind::Text,
+        origin: cx.origin(node, &[0], None),
     };
     Ok(Done::pending(Real::new(Base::Mean(mean), plan.shape)))
 }
@@ -133,7 +135,9 @@ pub(crate) fn cum_sum(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done
         tensor: cx.push(node, op, &[x.tensor])?,
         scale,
         counts: vec![1],
+        float_counts: None,
         kind: MeanKind::Text,
+        origin: cx.origin(node, &[0], None),
     };
     Ok(Done::pending(Real::new(Base::Mean(mean), shape)))
 }

@@ -22,14 +22,7 @@ pub(crate) fn resize(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done,
     node.float("extrapolation_value", 0.0)?;
     node.int("exclude_outside", 0)?;
     let old = node.opset == 10;
-    let transform = node.text(
-        "coordinate_transformation_mode",
-        if old { "asymmetric" } else { "half_pixel" },
-    )?;
-    let nearest = node.text(
-        "nearest_mode",
-        if old { "floor" } else { "round_prefer_floor" },
-    )?;
+    let (transform, nearest) = (Transform::read(node)?, Nearest::read(node)?);
     let scales = cx.maybe_constant(node, if old { 1 } else { 2 }, "the scales")?;
     let scales = scales
         .as_ref()
@@ -72,9 +65,7 @@ pub(crate) fn resize(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done,
         if size == extent && scale == 1.0 {
             continue;
         }
-        let indices = (0..size)
-            .map(|i| neighbour(i, extent, size, scale, transform, nearest))
-            .collect::<Result<Vec<_>, _>>()?;
+        let indices = neighbours(extent, size, scale, transform, nearest);
         value = cx.apply(node, value, Gather { axis, indices })?;
     }
     Ok(Done::new(value.clone(), status(&value)))
@@ -106,43 +97,243 @@ fn sized(
     Ok(extents.iter().map(size).collect())
 }
 
-/// The index of the input nearest to index `i` of the output.
-fn neighbour(
-    i: usize,
+/// How near a half a place counts as one in ONNX Runtime.
+const HALF: f32 = 1e-6;
+
+/// From a place in the output to one in the input: the steps of ONNX Runtime, in binary32 but where it takes binary64.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Transform {
+    HalfPixel,
+    PytorchHalfPixel,
+    HalfPixelSymmetric,
+    TfHalfPixel,
+    Asymmetric,
+    AlignCorners,
+}
+
+/// From a place between pixels to a pixel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Nearest {
+    /// Opset 10: up where the axis shrinks, down where it grows.
+    Simple,
+    PreferFloor,
+    PreferCeil,
+    Floor,
+    Ceil,
+}
+
+impl Transform {
+    /// The mode of this name, if the opset has it.
+    fn of(name: &str, opset: i64) -> Option<Self> {
+        Some(match name {
+            "half_pixel" => Self::HalfPixel,
+            "pytorch_half_pixel" => Self::PytorchHalfPixel,
+            "half_pixel_symmetric" if opset >= 19 => Self::HalfPixelSymmetric,
+            "tf_half_pixel_for_nn" if opset < 13 => Self::TfHalfPixel,
+            "asymmetric" => Self::Asymmetric,
+            "align_corners" => Self::AlignCorners,
+            _ => return None,
+        })
+    }
+
+    fn read(node: &NodeView<'_>) -> Result<Self, NodeError> {
+        let name = "coordinate_transformation_mode";
+        let given = match node.opset {
+            10 => "asymmetric",
+            _ => node.text(name, "half_pixel")?,
+        };
+        let reason = "the value is not supported in this opset";
+        Self::of(given, node.opset).ok_or(NodeError::Attribute { name, reason })
+    }
+
+    /// The place in an axis of `extent` that index `i` of the `size` of the result comes from.
+    fn at(self, i: usize, extent: usize, size: usize, scale: f32) -> f32 {
+        let (x, extent, size) = (i as f32, extent as f32, size as f32);
+        match self {
+            Self::HalfPixel => (x + 0.5) / scale - 0.5,
+            Self::PytorchHalfPixel if size > 1.0 => (x + 0.5) / scale - 0.5,
+            Self::TfHalfPixel => (x + 0.5) / scale,
+            Self::Asymmetric => x / scale,
+            Self::AlignCorners if size > 1.0 => x * (extent - 1.0) / (size - 1.0),
+            Self::PytorchHalfPixel | Self::AlignCorners => 0.0,
+            Self::HalfPixelSymmetric => {
+                let adjustment = size / (scale * extent);
+                let offset = extent / 2.0 * (1.0 - adjustment);
+                (f64::from(offset) + (f64::from(x) + 0.5) / f64::from(scale) - 0.5) as f32
+            }
+        }
+    }
+}
+
+impl Nearest {
+    fn of(name: &str) -> Option<Self> {
+        Some(match name {
+            "round_prefer_floor" => Self::PreferFloor,
+            "round_prefer_ceil" => Self::PreferCeil,
+            "floor" => Self::Floor,
+            "ceil" => Self::Ceil,
+            _ => return None,
+        })
+    }
+
+    fn read(node: &NodeView<'_>) -> Result<Self, NodeError> {
+        let name = "nearest_mode";
+        if node.opset == 10 {
+            return Ok(Self::Simple);
+        }
+        let reason = "the value is not known";
+        Self::of(node.text(name, "round_prefer_floor")?)
+            .ok_or(NodeError::Attribute { name, reason })
+    }
+
+    /// The pixel of a place. What lies within `HALF` of a half is one.
+    fn pixel(self, at: f32, shrinks: bool) -> f32 {
+        let half = (at - (at.floor() + 0.5)).abs() < HALF;
+        match self {
+            Self::Simple if shrinks => at.ceil(),
+            Self::Simple => at.trunc(),
+            Self::PreferFloor if half => at.floor(),
+            Self::PreferCeil if half => at.floor() + 1.0,
+            Self::PreferFloor | Self::PreferCeil => at.round(),
+            Self::Floor => at.floor(),
+            Self::Ceil => at.ceil(),
+        }
+    }
+}
+
+/// The index of the input nearest to each index of the output.
+fn neighbours(
     extent: usize,
     size: usize,
     scale: f32,
-    transform: &str,
-    nearest: &str,
-) -> Result<usize, NodeError> {
-    let name = "coordinate_transformation_mode";
-    let x = i as f32;
-    let at = match transform {
-        "half_pixel" => (x + 0.5) / scale - 0.5,
-        "pytorch_half_pixel" if size > 1 => (x + 0.5) / scale - 0.5,
-        "pytorch_half_pixel" => 0.0,
-        "asymmetric" => x / scale,
-        "align_corners" if size > 1 => x * (extent - 1) as f32 / (size - 1) as f32,
-        "align_corners" => 0.0,
-        _ => {
-            return Err(NodeError::Attribute {
-                name,
-                reason: "the value is not supported",
-            });
-        }
+    transform: Transform,
+    nearest: Nearest,
+) -> Vec<usize> {
+    let last = extent.saturating_sub(1) as f32;
+    let place = |i| {
+        let at = transform.at(i, extent, size, scale);
+        nearest.pixel(at, scale < 1.0).clamp(0.0, last) as usize
     };
-    let index = match nearest {
-        "round_prefer_floor" => (at - 0.5).ceil(),
-        "round_prefer_ceil" => (at + 0.5).floor(),
-        "floor" => at.floor(),
-        "ceil" => at.ceil(),
-        _ => {
-            let reason = "the value is not known";
-            return Err(NodeError::Attribute {
-                name: "nearest_mode",
-                reason,
-            });
+    (0..size).map(place).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What ONNX Runtime 1.31 takes from an axis whose size is given: modes, extents, indices.
+    const KNOWN: &str = "\
+        half_pixel round_prefer_floor 20 6: 1 4 8 11 14 18
+        half_pixel round_prefer_floor 7 3: 1 3 5
+        half_pixel round_prefer_floor 5 13: 0 0 0 1 1 2 2 2 3 3 4 4 4
+        half_pixel round_prefer_ceil 20 6: 1 5 8 11 15 18
+        half_pixel round_prefer_ceil 7 3: 1 3 5
+        half_pixel round_prefer_ceil 5 13: 0 0 0 1 1 2 2 2 3 3 4 4 4
+        half_pixel floor 20 6: 1 4 7 11 14 17
+        half_pixel floor 7 3: 0 3 5
+        half_pixel floor 5 13: 0 0 0 0 1 1 2 2 2 3 3 3 4
+        half_pixel ceil 20 6: 2 5 8 12 15 18
+        half_pixel ceil 7 3: 1 3 6
+        half_pixel ceil 5 13: 0 1 1 1 2 2 2 3 3 4 4 4 4
+        pytorch_half_pixel round_prefer_floor 20 6: 1 4 8 11 14 18
+        pytorch_half_pixel round_prefer_floor 7 3: 1 3 5
+        pytorch_half_pixel round_prefer_floor 5 13: 0 0 0 1 1 2 2 2 3 3 4 4 4
+        pytorch_half_pixel round_prefer_ceil 20 6: 1 5 8 11 15 18
+        pytorch_half_pixel round_prefer_ceil 7 3: 1 3 5
+        pytorch_half_pixel round_prefer_ceil 5 13: 0 0 0 1 1 2 2 2 3 3 4 4 4
+        pytorch_half_pixel floor 20 6: 1 4 7 11 14 17
+        pytorch_half_pixel floor 7 3: 0 3 5
+        pytorch_half_pixel floor 5 13: 0 0 0 0 1 1 2 2 2 3 3 3 4
+        pytorch_half_pixel ceil 20 6: 2 5 8 12 15 18
+        pytorch_half_pixel ceil 7 3: 1 3 6
+        pytorch_half_pixel ceil 5 13: 0 1 1 1 2 2 2 3 3 4 4 4 4
+        half_pixel_symmetric round_prefer_floor 20 6: 1 4 8 11 14 18
+        half_pixel_symmetric round_prefer_floor 7 3: 1 3 5
+        half_pixel_symmetric round_prefer_floor 5 13: 0 0 0 1 1 2 2 2 3 3 4 4 4
+        half_pixel_symmetric round_prefer_ceil 20 6: 1 5 8 11 15 18
+        half_pixel_symmetric round_prefer_ceil 7 3: 1 3 5
+        half_pixel_symmetric round_prefer_ceil 5 13: 0 0 0 1 1 2 2 2 3 3 4 4 4
+        half_pixel_symmetric floor 20 6: 1 4 7 11 14 17
+        half_pixel_symmetric floor 7 3: 0 3 5
+        half_pixel_symmetric floor 5 13: 0 0 0 0 1 1 2 2 2 3 3 3 4
+        half_pixel_symmetric ceil 20 6: 2 5 8 12 15 18
+        half_pixel_symmetric ceil 7 3: 1 3 6
+        half_pixel_symmetric ceil 5 13: 0 1 1 1 2 2 2 3 3 4 4 4 4
+        tf_half_pixel_for_nn round_prefer_floor 20 6: 2 5 8 12 15 18
+        tf_half_pixel_for_nn round_prefer_floor 7 3: 1 3 6
+        tf_half_pixel_for_nn round_prefer_floor 5 13: 0 1 1 1 2 2 2 3 3 4 4 4 4
+        tf_half_pixel_for_nn round_prefer_ceil 20 6: 2 5 8 12 15 18
+        tf_half_pixel_for_nn round_prefer_ceil 7 3: 1 4 6
+        tf_half_pixel_for_nn round_prefer_ceil 5 13: 0 1 1 1 2 2 3 3 3 4 4 4 4
+        tf_half_pixel_for_nn floor 20 6: 1 5 8 11 14 18
+        tf_half_pixel_for_nn floor 7 3: 1 3 5
+        tf_half_pixel_for_nn floor 5 13: 0 0 0 1 1 2 2 2 3 3 4 4 4
+        tf_half_pixel_for_nn ceil 20 6: 2 5 9 12 15 19
+        tf_half_pixel_for_nn ceil 7 3: 2 4 6
+        tf_half_pixel_for_nn ceil 5 13: 1 1 1 2 2 3 3 3 4 4 4 4 4
+        asymmetric round_prefer_floor 20 6: 0 3 7 10 13 17
+        asymmetric round_prefer_floor 7 3: 0 2 5
+        asymmetric round_prefer_floor 5 13: 0 0 1 1 2 2 2 3 3 3 4 4 4
+        asymmetric round_prefer_ceil 20 6: 0 3 7 10 13 17
+        asymmetric round_prefer_ceil 7 3: 0 2 5
+        asymmetric round_prefer_ceil 5 13: 0 0 1 1 2 2 2 3 3 3 4 4 4
+        asymmetric floor 20 6: 0 3 6 10 13 16
+        asymmetric floor 7 3: 0 2 4
+        asymmetric floor 5 13: 0 0 0 1 1 1 2 2 3 3 3 4 4
+        asymmetric ceil 20 6: 0 4 7 10 14 17
+        asymmetric ceil 7 3: 0 3 5
+        asymmetric ceil 5 13: 0 1 1 2 2 2 3 3 4 4 4 4 4
+        align_corners round_prefer_floor 20 6: 0 4 8 11 15 19
+        align_corners round_prefer_floor 7 3: 0 3 6
+        align_corners round_prefer_floor 5 13: 0 0 1 1 1 2 2 2 3 3 3 4 4
+        align_corners round_prefer_ceil 20 6: 0 4 8 11 15 19
+        align_corners round_prefer_ceil 7 3: 0 3 6
+        align_corners round_prefer_ceil 5 13: 0 0 1 1 1 2 2 2 3 3 3 4 4
+        align_corners floor 20 6: 0 3 7 11 15 19
+        align_corners floor 7 3: 0 3 6
+        align_corners floor 5 13: 0 0 0 1 1 1 2 2 2 3 3 3 4
+        align_corners ceil 20 6: 0 4 8 12 16 19
+        align_corners ceil 7 3: 0 3 6
+        align_corners ceil 5 13: 0 1 1 1 2 2 2 3 3 3 4 4 4
+        asymmetric simple 20 6: 0 4 7 10 14 17
+        asymmetric simple 7 3: 0 3 5
+        asymmetric simple 5 13: 0 0 0 1 1 1 2 2 3 3 3 4 4
+";
+
+    #[test]
+    fn accepts_the_pixels_of_onnx_runtime() {
+        for line in KNOWN.lines() {
+            let (key, indices) = line.trim().split_once(": ").unwrap();
+            let words: Vec<&str> = key.split(' ').collect();
+            let (extent, size): (usize, usize) =
+                (words[2].parse().unwrap(), words[3].parse().unwrap());
+            let transform = Transform::of(words[0], 12).or(Transform::of(words[0], 19));
+            let nearest = match words[1] {
+                "simple" => Some(Nearest::Simple),
+                name => Nearest::of(name),
+            };
+            let scale = size as f32 / extent as f32;
+            let found = neighbours(extent, size, scale, transform.unwrap(), nearest.unwrap());
+            let found: Vec<String> = found.iter().map(usize::to_string).collect();
+            assert_eq!(found.join(" "), indices, "{key}");
         }
-    };
-    Ok(index.clamp(0.0, (extent - 1) as f32) as usize)
+        assert_eq!(KNOWN.lines().count(), 75);
+    }
+
+    #[test]
+    fn accepts_halves_and_their_neighbours() {
+        for (nearest, at, pixel) in [
+            (Nearest::PreferCeil, 0.5, 1.0),
+            (Nearest::PreferCeil, 3.499_999_8, 4.0),
+            (Nearest::PreferCeil, 0.499_998, 0.0),
+            (Nearest::PreferFloor, 0.5, 0.0),
+            (Nearest::PreferFloor, 3.500_000_2, 3.0),
+            (Nearest::PreferFloor, 0.500_002, 1.0),
+            (Nearest::PreferFloor, 2.5, 2.0),
+            (Nearest::Simple, 1.5, 1.0),
+        ] {
+            assert_eq!(nearest.pixel(at, false), pixel, "{nearest:?} of {at}");
+        }
+        assert_eq!(Nearest::Simple.pixel(1.5, true), 2.0);
+    }
 }

@@ -570,6 +570,6 @@ pub(crate) fn qlinear_concat(
     let views: Vec<&[usize]> = parts.iter().map(|p| p.shape.as_slice()).collect();
     let shape = crate::ops::Movement::shape(&Concat { axis }, &views)?;
     let real = Real::new(Base::Concat(parts.clone(), axis), shape);
-    let (tensor, status) = cx.close(node, &real, &y)?;
-    Ok(Done::new(Value::Int(tensor), status))
+    let (tensor, exactness) = cx.close(node, &real, &y)?;
+    Ok(Done::closed(tensor, exactness))
 }

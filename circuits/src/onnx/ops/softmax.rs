@@ -4,14 +4,15 @@
 //! of the sum is off by about half a unit, that is by 2^-22, and a result of 256 levels is then rounded the wrong way
 //! where it lies within 256 · 2^-22 of a tie.
 
-use super::super::Status;
 use super::super::close::quantize;
 use super::super::error::NodeError;
+use super::super::exactness::Exactness;
 use super::super::expr::Expr;
 use super::super::importer::{Done, Importer};
+use super::super::kernel::{Arithmetic, Origin, alike};
 use super::super::math;
 use super::super::node::NodeView;
-use super::super::real::{Base, Deferred, Params, Quantized, Real, Value};
+use super::super::real::{Base, Deferred, Params, Quantized, Real};
 use super::linear::scalar;
 use super::pool::{quantized, summand};
 use crate::ops::{Logarithm, Move, Piece, Reshape, Softmax, Steps};
@@ -41,6 +42,7 @@ pub(crate) struct Pending {
     pub(crate) axis: usize,
     /// The logarithm of it is meant.
     pub(crate) log: bool,
+    pub(crate) origin: Origin,
 }
 
 const fn bad(what: &'static str, reason: &'static str) -> NodeError {
@@ -94,11 +96,13 @@ pub(crate) fn softmax(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done
     let (scale, _) = x.params.uniform().ok_or(NodeError::Unknown)?;
     let log = node.op() == "LogSoftmax";
     let flat = cx.builder.fact(tensor).shape.clone();
+    let kernel = alike(&[x.params.dtype]).filter(|_| !log);
     let pending = Pending {
         tensor,
         scale,
         axis,
         log,
+        origin: cx.origin(node, &[0], kernel),
     };
     let mut real = Real::new(Base::Softmax(pending), flat);
     if tensor != x.tensor {
@@ -130,19 +134,14 @@ pub(crate) fn qlinear_softmax(
         scale,
         axis,
         log: false,
+        origin: Origin::kernel(),
     };
-    let mut result = close(cx, node, &pending, &Expr::X, &y)?;
+    let (mut result, exactness) = close(cx, node, &pending, &Expr::X, &y)?;
     if tensor != x.tensor {
         result = cx.push(node, Move(Reshape { shape }), &[result])?;
     }
-    Ok(Done::new(Value::Int(result), STATUS))
+    Ok(Done::closed(result, exactness))
 }
-
-/// How it is reported.
-pub(crate) const STATUS: Status = Status::Documented {
-    rule: "Softmax",
-    differing_pairs: None,
-};
 
 /// The integers that a softmax becomes under a quantization.
 pub(crate) fn close(
@@ -151,8 +150,10 @@ pub(crate) fn close(
     pending: &Pending,
     expr: &Expr,
     y: &Params,
-) -> Result<TensorId, NodeError> {
-    if *expr != Expr::X {
+) -> Result<(TensorId, Exactness), NodeError> {
+    let arithmetic = cx.arithmetic(&pending.origin, expr, y);
+    // A kernel needs a clamp that changes nothing.
+    if *expr != Expr::X && arithmetic != Arithmetic::Integer {
         return Err(NodeError::Island {
             reason: "a function follows Softmax; quantize its result first",
         });
@@ -167,11 +168,14 @@ pub(crate) fn close(
     }
     let extent = cx.builder.fact(pending.tensor).shape[pending.axis];
     let tables = Tables::new(pending.scale, extent);
-    let out = tables.results(extent, |log| match pending.log {
-        // ONNX's text: the logarithm, then QuantizeLinear.
-        true => quantize(log as f32, y_scale, zero, y.range()),
+    let out = tables.results(extent, |log| match arithmetic {
+        // ONNX's text: the real, then QuantizeLinear.
+        _ if pending.log => quantize(log as f32, y_scale, zero, y.range()),
+        Arithmetic::Float | Arithmetic::IntegerSums => {
+            quantize(math::exp(log) as f32, y_scale, zero, y.range())
+        }
         // The kernel of ONNX Runtime: a whole number of levels.
-        false => {
+        Arithmetic::Integer => {
             let levels = f64::from((1.0 / y_scale).floor());
             let value = (levels * math::exp(log)).round_ties_even().min(1e9);
             (value as i64 + zero).clamp(y.range().lo, y.range().hi)
@@ -185,7 +189,7 @@ pub(crate) fn close(
         tables.log,
         out,
     )?;
-    cx.push(node, op, &[pending.tensor])
+    Ok((cx.push(node, op, &[pending.tensor])?, Exactness::Softmax))
 }
 
 /// The tables of a scale and a number of elements.

@@ -7,6 +7,7 @@ use super::super::error::NodeError;
 use super::super::importer::{Done, Importer, centered};
 use super::super::node::NodeView;
 use super::super::real::{Acc, Base, Real};
+use super::bias::BiasForm;
 use super::pool::list;
 use crate::ops::{Conv, Dilate, Move, Window};
 use crate::program::elements;
@@ -154,7 +155,10 @@ pub(crate) fn conv_transpose(
         groups,
     );
     let scales: Vec<f32> = weights.params.scale.iter().map(|w| x.scale * w).collect();
-    let bias = cx.bias(cx.maybe(node, 2), 2, &scales, outputs)?;
+    let origin = cx.origin(node, &[0], None);
+    let bias = cx.maybe(node, 2);
+    let form = BiasForm::new(cx, (bias.as_ref(), 2), false, &origin);
+    let bias = cx.linear_bias(bias, &form, &scales, outputs)?;
     let steps = [&[1, 1], strides.as_slice()].concat();
     let spread = cx.push(
         node,
@@ -164,11 +168,12 @@ pub(crate) fn conv_transpose(
         }),
         &[x.tensor],
     )?;
-    let tensor = cx.push(
-        node,
-        Conv::new(turned, bias, groups, x.zero, window)?,
-        &[spread],
-    )?;
+    let conv = |bias| Conv::new(turned.clone(), bias, groups, x.zero, window.clone());
+    let tensor = cx.push(node, conv(bias.integers)?, &[spread])?;
+    let float = match bias.reals {
+        Some(reals) => Some((cx.push(node, conv(vec![0; outputs])?, &[spread])?, reals)),
+        None => None,
+    };
     let acc = Acc {
         tensor,
         x: spread,
@@ -176,6 +181,9 @@ pub(crate) fn conv_transpose(
         w_scale: weights.params.scale.clone(),
         axis: 1,
         rebias: None,
+        float,
+        rounded: false,
+        origin,
     };
     Ok(Done::pending(Real::new(
         Base::Acc(acc),

@@ -3,6 +3,7 @@
 mod build;
 mod groups;
 mod hostile;
+mod kernels;
 mod lookup;
 mod outputs;
 mod tail;

@@ -1,0 +1,335 @@
+//! Groups with an integer kernel and groups without, and what is said of them. Expected values are ONNX Runtime's.
+
+use tract_onnx::pb::tensor_proto::DataType;
+
+use super::super::{Exactness, Imported, NodeError, Status};
+use super::build::{Model, float, int, ints};
+use super::groups::{accepted, problem};
+use crate::program::Tensor;
+
+/// Runs the program on one list of integers for each input.
+fn run(imported: &Imported, data: &[&[i64]]) -> Vec<i64> {
+    let program = &imported.program;
+    let tensor = |(port, data): (&crate::program::Port, &&[i64])| {
+        let fact = program.fact(port.tensor);
+        Tensor::new(fact.dtype, fact.shape.clone(), data.to_vec())
+    };
+    let inputs: Vec<Tensor> = program.inputs().iter().zip(data).map(tensor).collect();
+    program.execute(&inputs).unwrap().outputs()[0].data.clone()
+}
+
+/// What is said of the last QuantizeLinear.
+fn exactness(imported: &Imported) -> Exactness {
+    match imported.report.last().unwrap().status {
+        Status::Closed(exactness) => exactness,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Two inputs of eight elements, combined and quantized with scale 0.04 and zero point 30.
+fn pair(op: &str, relu: bool, of_b: (DataType, i64)) -> Model {
+    let model = Model::new(17)
+        .input("a", DataType::Uint8, &[1, 8])
+        .input("b", of_b.0, &[1, 8])
+        .scale("a", 0.02, 120)
+        .floats("b_s", &[], &[0.03])
+        .ints("b_z", of_b.0, &[], &[of_b.1])
+        .scale("y", 0.04, 30)
+        .dequantize("a", "a", "af")
+        .dequantize("b", "b", "bf")
+        .node(op, &["af", "bf"], "c");
+    let (model, last) = match relu {
+        true => (model.node("Relu", &["c"], "r"), "r"),
+        false => (model, "c"),
+    };
+    model.quantize(last, "y", "y").output("y")
+}
+
+#[test]
+fn accepts_pairs_without_a_kernel_by_their_float_steps() {
+    let a: &[i64] = &[71, 99, 111, 125, 127, 129, 133, 141];
+    let sum = accepted(&pair("Add", false, (DataType::Int8, -124)));
+    assert_eq!(exactness(&sum), Exactness::Steps);
+    assert_eq!(run(&sum, &[a, &[-128; 8]]), [3, 17, 23, 29, 31, 31, 33, 37]);
+    let clamped = accepted(&pair("Add", true, (DataType::Uint8, 124)));
+    assert_eq!(exactness(&clamped), Exactness::Steps);
+    assert_eq!(
+        run(&clamped, &[a, &[120; 8]]),
+        [30, 30, 30, 30, 31, 31, 33, 37]
+    );
+    let product = accepted(&pair("Mul", false, (DataType::Int8, -124)));
+    assert_eq!(exactness(&product), Exactness::Steps);
+    let a: &[i64] = &[245, 245, 20, 100, 140, 220, 20, 220];
+    let b: &[i64] = &[-128, -120, -119, -119, -119, -119, -115, -115];
+    assert_eq!(run(&product, &[a, b]), [23, 37, 23, 29, 31, 37, 17, 43]);
+}
+
+#[test]
+fn accepts_pairs_of_one_type_as_kernels() {
+    for op in ["Add", "Mul"] {
+        let imported = accepted(&pair(op, false, (DataType::Uint8, 124)));
+        assert_eq!(exactness(&imported), Exactness::Kernel, "{op}");
+    }
+    // A second reader keeps the group in float.
+    let forked = pair("Add", false, (DataType::Uint8, 124))
+        .scale("z", 0.08, 30)
+        .quantize("c", "z", "z")
+        .output("z");
+    assert_eq!(exactness(&accepted(&forked)), Exactness::Steps);
+}
+
+#[test]
+fn accepts_the_fused_product_of_qlinear_add() {
+    let sum = Model::new(17)
+        .input("a", DataType::Uint8, &[1])
+        .input("b", DataType::Uint8, &[1])
+        .scale("a", f32::from_bits(1_000_674_999), 208)
+        .scale("b", f32::from_bits(1_029_483_540), 195)
+        .scale("y", f32::from_bits(1_001_641_052), 186)
+        .node(
+            "com.microsoft::QLinearAdd",
+            &["a", "a_s", "a_z", "b", "b_s", "b_z", "y_s", "y_z"],
+            "y",
+        )
+        .output("y");
+    // Rounding the products on their own gives 42.
+    let imported = accepted(&sum);
+    assert_eq!(run(&imported, &[&[211], &[180]]), [41]);
+    assert_eq!(exactness(&imported), Exactness::Kernel);
+}
+
+fn with_bias(op: &str, x_shape: &[i64], w: (&[i64], &[i64]), bias: (DataType, &[i64])) -> Model {
+    Model::new(17)
+        .input("x", DataType::Uint8, x_shape)
+        .scale("x", 0.02, 3)
+        .dequantize("x", "x", "xf")
+        .weights(w.0, w.1, 0.01)
+        .ints("b", bias.0, &[2], bias.1)
+        .floats("b_s", &[], &[0.004])
+        .ints("b_z", bias.0, &[], &[0])
+        .dequantize("b", "b", "bf")
+        .scale("y", 0.004, 100)
+        .node(op, &["xf", "wf", "bf"], "c")
+        .quantize("c", "y", "y")
+        .output("y")
+}
+
+#[test]
+fn accepts_a_bias_with_a_scale_of_its_own() {
+    let gemm = (&[3, 2][..], &[1, -2, 3, 4, -5, 6][..]);
+    let x: &[&[i64]] = &[&[10, 200, 3]];
+    // QGemm adds int32 whatever its scale.
+    let int32 = accepted(&with_bias(
+        "Gemm",
+        &[1, 3],
+        gemm,
+        (DataType::Int32, &[50, -70]),
+    ));
+    assert_eq!(
+        (run(&int32, x), exactness(&int32)),
+        (vec![132, 135], Exactness::Kernel)
+    );
+    // There is no kernel of an 8-bit bias.
+    let int8 = accepted(&with_bias(
+        "Gemm",
+        &[1, 3],
+        gemm,
+        (DataType::Int8, &[50, -70]),
+    ));
+    assert_eq!(
+        (run(&int8, x), exactness(&int8)),
+        (vec![180, 69], Exactness::Sum)
+    );
+    // QLinearConv adds int32 of a near scale only.
+    let conv = (&[2, 1, 1, 1][..], &[1, -2][..]);
+    let bias = (DataType::Int32, &[50, -70][..]);
+    let other = accepted(&with_bias("Conv", &[1, 1, 1, 3], conv, bias));
+    assert_eq!(run(&other, x), [150, 160, 150, 29, 10, 30]);
+    assert_eq!(exactness(&other), Exactness::Sum);
+}
+
+#[test]
+fn accepts_float_products_of_what_has_no_kernel() {
+    let weights = (&[1, 2, 1, 1][..], &[1, -2][..]);
+    let bias = (DataType::Int32, &[50, -70][..]);
+    let transposed = accepted(&with_bias("ConvTranspose", &[1, 1, 1, 3], weights, bias));
+    assert_eq!(exactness(&transposed), Exactness::Sum);
+    assert_eq!(
+        run(&transposed, &[&[10, 200, 3]]),
+        [150, 160, 150, 29, 10, 30]
+    );
+    // Its exact label would be wrong, and so is its distance then.
+    assert_eq!(
+        (Exactness::Sum.is_exact(), Exactness::Sum.distance()),
+        (false, Some(1))
+    );
+}
+
+fn average(include: i64) -> Model {
+    let attributes = vec![
+        ints("kernel_shape", &[1, 2]),
+        ints("pads", &[0, 1, 0, 1]),
+        int("count_include_pad", include),
+    ];
+    Model::new(17)
+        .input("x", DataType::Uint8, &[1, 1, 1, 3])
+        .scale("x", 0.5, 3)
+        .scale("y", 0.25, 7)
+        .dequantize("x", "x", "xf")
+        .node_with("AveragePool", &["xf"], "c", attributes)
+        .quantize("c", "y", "y")
+        .output("y")
+}
+
+#[test]
+fn accepts_padding_in_averages_as_the_attribute_says() {
+    let x: &[&[i64]] = &[&[13, 23, 53]];
+    assert_eq!(run(&accepted(&average(0)), x), [27, 37, 77, 107]);
+    assert_eq!(run(&accepted(&average(1)), x), [17, 37, 77, 57]);
+}
+
+#[test]
+fn accepts_what_is_not_a_number_as_the_lowest_value() {
+    let root = Model::new(17)
+        .input("x", DataType::Uint8, &[4])
+        .scale("x", 1.0, 100)
+        .scale("y", 0.1, 90)
+        .dequantize("x", "x", "xf")
+        .node("Sqrt", &["xf"], "c")
+        .quantize("c", "y", "y")
+        .output("y");
+    assert_eq!(
+        run(&accepted(&root), &[&[0, 99, 100, 104]]),
+        [0, 0, 90, 110]
+    );
+}
+
+#[test]
+fn accepts_functions_as_exact_only_where_no_entry_is_doubtful() {
+    let model = |scale: f32| {
+        Model::new(17)
+            .input("x", DataType::Uint8, &[4])
+            .scale("x", 0.05, 128)
+            .scale("y", scale, 0)
+            .dequantize("x", "x", "xf")
+            .node("Erf", &["xf"], "c")
+            .quantize("c", "y", "y")
+            .output("y")
+    };
+    assert!(exactness(&accepted(&model(0.01))).is_exact());
+    // Steps nearly as fine as those of binary32, around erf(0.05) = 0.0564.
+    let fine = exactness(&accepted(&model(1e-7)));
+    assert!(fine.is_exact(), "all but the smallest saturate: {fine}");
+    let wide = Model::new(21)
+        .input("x", DataType::Uint8, &[4])
+        .scale("x", 0.05, 128)
+        .floats("y_s", &[], &[3e-5])
+        .ints("y_z", DataType::Uint16, &[], &[32_768])
+        .dequantize("x", "x", "xf")
+        .node("Erf", &["xf"], "c")
+        .quantize("c", "y", "y")
+        .output("y");
+    let wide = exactness(&accepted(&wide));
+    assert!(
+        matches!(wide, Exactness::Functions { entries: 256, .. }),
+        "{wide}"
+    );
+}
+
+#[test]
+fn rejects_operators_outside_their_opsets() {
+    let with = |opset: i64, op: &str| {
+        Model::new(opset)
+            .input("x", DataType::Uint8, &[4])
+            .scale("x", 0.05, 128)
+            .dequantize("x", "x", "xf")
+            .node(op, &["xf"], "c")
+            .quantize("c", "x", "y")
+            .output("y")
+    };
+    for (op, first) in [
+        ("Round", 11),
+        ("Celu", 12),
+        ("HardSwish", 14),
+        ("Mish", 18),
+        ("Gelu", 20),
+        ("Swish", 24),
+    ] {
+        let max = 26;
+        assert_eq!(
+            problem(&with(first - 1, op)),
+            NodeError::Opset { min: first, max },
+            "{op}"
+        );
+        accepted(&with(first, op));
+    }
+}
+
+#[test]
+fn rejects_attributes_and_inputs_outside_their_opsets() {
+    let squeeze = |opset: i64, attribute: bool| {
+        let attributes = if attribute {
+            vec![ints("axes", &[0])]
+        } else {
+            vec![]
+        };
+        let inputs: &[&str] = if attribute { &["xf"] } else { &["xf", "axes"] };
+        Model::new(opset)
+            .input("x", DataType::Uint8, &[1, 4])
+            .scale("x", 0.05, 128)
+            .ints("axes", DataType::Int64, &[1], &[0])
+            .dequantize("x", "x", "xf")
+            .node_with("Squeeze", inputs, "c", attributes)
+            .quantize("c", "x", "y")
+            .output("y")
+    };
+    accepted(&squeeze(12, true));
+    accepted(&squeeze(13, false));
+    assert!(matches!(
+        problem(&squeeze(13, true)),
+        NodeError::Attribute { name: "axes", .. }
+    ));
+    assert!(matches!(
+        problem(&squeeze(12, false)),
+        NodeError::Arity { got: 2, .. }
+    ));
+    let clip = |opset: i64| {
+        Model::new(opset)
+            .input("x", DataType::Uint8, &[4])
+            .scale("x", 0.05, 128)
+            .dequantize("x", "x", "xf")
+            .node_with(
+                "Clip",
+                &["xf"],
+                "c",
+                vec![float("min", 0.0), float("max", 1.0)],
+            )
+            .quantize("c", "x", "y")
+            .output("y")
+    };
+    assert_eq!(
+        run(&accepted(&clip(10)), &[&[0, 128, 140, 255]]),
+        [128, 128, 140, 148]
+    );
+    assert!(matches!(
+        problem(&clip(11)),
+        NodeError::Attribute { name: "max", .. }
+    ));
+}
+
+#[test]
+fn accepts_softmax_over_all_axes_from_its_own_on_before_opset_13() {
+    let model = |opset: i64| {
+        Model::new(opset)
+            .input("x", DataType::Uint8, &[1, 2, 2])
+            .scale("x", 0.1, 128)
+            .scale("y", 1.0 / 256.0, 0)
+            .dequantize("x", "x", "xf")
+            .node_with("Softmax", &["xf"], "c", vec![int("axis", 1)])
+            .quantize("c", "y", "y")
+            .output("y")
+    };
+    let equal: &[&[i64]] = &[&[128; 4]];
+    assert_eq!(run(&accepted(&model(12)), equal), [64; 4]);
+    assert_eq!(run(&accepted(&model(13)), equal), [128; 4]);
+}
