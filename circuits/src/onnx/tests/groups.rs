@@ -249,7 +249,7 @@ fn accepts_integer_operators_and_inputs() {
 }
 
 #[test]
-fn accepts_add_with_a_certificate_or_a_count() {
+fn accepts_add_by_ratios_or_by_tables_and_exactly() {
     let model = |other: f32| {
         Model::quantized_input(13, &[1, 2])
             .input("z", DataType::Float, &[1, 2])
@@ -261,8 +261,12 @@ fn accepts_add_with_a_certificate_or_a_count() {
             .quantize("a", "y", "yq")
             .output("yq")
     };
-    let imported = accepted(&model(0.013));
-    assert_eq!(names(&imported.program), ["weighted_sum", "requantize"]);
+    let ratios = accepted(&model(0.02));
+    assert_eq!(names(&ratios.program), ["weighted_sum", "requantize"]);
+    // No ratios keep the classes apart, because the kernel rounds in between.
+    let tables = accepted(&model(0.013));
+    let expected = ["table", "table", "weighted_sum", "requantize"];
+    assert_eq!(names(&tables.program), expected);
     for other in [0.013, 0.02, 0.031, 0.05, 0.4] {
         let imported = accepted(&model(other));
         let report = imported
@@ -351,6 +355,14 @@ fn rejects_scales_that_are_not_positive_normal_numbers() {
         .find(|n| n.op_type == "Gemm")
         .unwrap();
     bias.input.pop();
+    // Under another zero point the Relu keeps the group in float, which has no multiplier.
+    let zero = model
+        .graph()
+        .initializer
+        .iter_mut()
+        .find(|t| t.name == "y_z")
+        .unwrap();
+    zero.int32_data[0] = 0;
     assert!(matches!(problem(&model), NodeError::Multiplier(_)));
 }
 

@@ -76,19 +76,19 @@ fn accepts_data_movement_without_arithmetic() {
 
 #[test]
 fn accepts_reductions_as_pools() {
-    let max = one(
-        "ReduceMax",
-        &[],
-        vec![ints("axes", &[1]), int("keepdims", 0)],
-    );
+    let along = |op: &str, axis: i64, keep: i64| {
+        one(op, &["along"], vec![int("keepdims", keep)]).ints(
+            "along",
+            DataType::Int64,
+            &[1],
+            &[axis],
+        )
+    };
+    let max = along("ReduceMax", 1, 0);
     assert_eq!(counted(&accepted(&max)), [2, 5]);
-    let min = one(
-        "ReduceMin",
-        &[],
-        vec![ints("axes", &[0]), int("keepdims", 1)],
-    );
+    let min = along("ReduceMin", 0, 1);
     assert_eq!(counted(&accepted(&min)), [0, 1, 2]);
-    let mean = one("ReduceMean", &[], vec![ints("axes", &[1])]);
+    let mean = along("ReduceMean", 1, 1);
     assert_eq!(counted(&accepted(&mean)), [1, 4]);
 }
 
