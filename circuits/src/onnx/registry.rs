@@ -6,8 +6,8 @@ use super::graph::{MICROSOFT, STANDARD};
 use super::importer::{Done, Importer};
 use super::node::NodeView;
 use super::ops::{
-    activation, elementwise, fold, linear, logic, movement, pool, quantization, ranking, reduction,
-    resize, selection, softmax, transposed,
+    accumulators, activation, elementwise, fold, linear, logic, movement, pool, quantization,
+    ranking, reduction, resize, selection, softmax, transposed,
 };
 
 /// From a node to values.
@@ -145,7 +145,7 @@ const ENTRIES: &[Entry] = &[
     )),
     closing(onnx(
         "ConvInteger",
-        linear::conv_integer,
+        accumulators::conv_integer,
         &facts::ACCUMULATED,
     )),
     onnx("Cos", activation::activation, &facts::FUNCTION),
@@ -192,7 +192,7 @@ const ENTRIES: &[Entry] = &[
     closing(onnx("MatMul", linear::matmul, &facts::PRODUCT_OF_MATRICES)),
     closing(onnx(
         "MatMulInteger",
-        linear::matmul_integer,
+        accumulators::matmul_integer,
         &facts::ACCUMULATED,
     )),
     onnx("Max", elementwise::extreme, &facts::EXTREME),

@@ -27,7 +27,7 @@ pub(super) struct Activation {
 }
 
 /// What a matrix product does besides.
-struct Matrices {
+pub(super) struct Matrices {
     /// Whether the weights are `[N, K]`.
     transposed: bool,
     alpha: f32,
@@ -37,7 +37,7 @@ struct Matrices {
 
 impl Matrices {
     /// A plain product.
-    fn plain(origin: Origin) -> Self {
+    pub(super) fn plain(origin: Origin) -> Self {
         Self {
             transposed: false,
             alpha: 1.0,
@@ -90,7 +90,7 @@ impl Importer<'_> {
     }
 
     /// The activation of an integer operator: a tensor with scale and zero point among the inputs.
-    fn integer_activation(
+    pub(super) fn integer_activation(
         &mut self,
         node: &NodeView<'_>,
         input: usize,
@@ -147,7 +147,7 @@ impl Importer<'_> {
     }
 
     /// Weights of an integer operator: an integer constant with scale and zero point among the inputs.
-    fn integer_weights(
+    pub(super) fn integer_weights(
         &self,
         node: &NodeView<'_>,
         input: usize,
@@ -170,7 +170,7 @@ impl Importer<'_> {
         })
     }
 
-    fn convolution(
+    pub(super) fn convolution(
         &mut self,
         node: &NodeView<'_>,
         x: &Activation,
@@ -254,7 +254,7 @@ impl Importer<'_> {
     }
 
     /// `x · w + bias` with `w` of shape `[K, N]`, or `[N, K]` if `transposed`.
-    fn product(
+    pub(super) fn product(
         &mut self,
         node: &NodeView<'_>,
         x: &Activation,
@@ -421,13 +421,6 @@ pub(crate) fn qlinear_conv(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result
     finish(cx, node, &real, &y)
 }
 
-/// `ConvInteger`: the accumulators themselves, of type int32.
-pub(crate) fn conv_integer(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, NodeError> {
-    let (x, weights) = integer_operands(cx, node, |_| 0)?;
-    let real = cx.convolution(node, &x, &weights, (None, 0), Origin::kernel())?;
-    accumulators(&real)
-}
-
 /// `MatMul` between DequantizeLinear and QuantizeLinear; the right operand is constant.
 pub(crate) fn matmul(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, NodeError> {
     let x = cx.activation(node, 0)?;
@@ -473,17 +466,6 @@ pub(crate) fn qlinear_matmul(
     let form = Matrices::plain(Origin::kernel());
     let real = cx.product(node, &x, &weights, (None, 0), form)?;
     finish(cx, node, &real, &y)
-}
-
-/// `MatMulInteger` with a constant right operand: the accumulators themselves, of type int32.
-pub(crate) fn matmul_integer(
-    cx: &mut Importer<'_>,
-    node: &NodeView<'_>,
-) -> Result<Done, NodeError> {
-    let (x, weights) = integer_operands(cx, node, |_| 1)?;
-    let form = Matrices::plain(Origin::kernel());
-    let real = cx.product(node, &x, &weights, (None, 0), form)?;
-    accumulators(&real)
 }
 
 /// `Gemm` between DequantizeLinear and QuantizeLinear; the right operand is constant.
@@ -581,13 +563,6 @@ fn finish(
     Ok(Done::closed(tensor, exactness))
 }
 
-fn accumulators(real: &Real) -> Result<Done, NodeError> {
-    match &real.base {
-        Base::Acc(acc) => Ok(Done::int(acc.tensor)),
-        _ => Err(NodeError::Unknown),
-    }
-}
-
 /// The int32 bias of a quantized operator.
 fn integer_bias(
     cx: &Importer<'_>,
@@ -602,44 +577,4 @@ fn integer_bias(
         }),
         bias => Ok(bias.map(Value::Const)),
     }
-}
-
-/// Activation and weights of ConvInteger and MatMulInteger, whose zero points may be left out.
-fn integer_operands(
-    cx: &mut Importer<'_>,
-    node: &NodeView<'_>,
-    axis: impl Fn(&Constant) -> usize,
-) -> Result<(Activation, QuantizedConstant), NodeError> {
-    let mut x = cx.integer_activation(node, 0, None)?;
-    if let Some(zero) = cx.maybe_constant(node, 2, "the zero point")? {
-        let reason = "only one zero point for all rows is supported";
-        x.zero = zero.as_int().ok_or(NodeError::Input {
-            input: 2,
-            what: "the zero point",
-            reason,
-        })?;
-    }
-    let zero = cx.maybe_constant(node, 3, "the zero point")?;
-    let weights = cx.integer_weights(node, 1, |data, dtype| {
-        let zero = zero
-            .as_ref()
-            .and_then(|z| z.as_ints())
-            .map_or(vec![0], <[i64]>::to_vec);
-        let axis = (zero.len() > 1).then(|| axis(data));
-        if axis.is_some_and(|axis| data.shape.get(axis) != Some(&zero.len())) {
-            let reason = "it has neither one value nor one for each channel";
-            return Err(NodeError::Input {
-                input: 3,
-                what: "the zero point",
-                reason,
-            });
-        }
-        Ok(Params {
-            scale: vec![1.0; zero.len()],
-            zero,
-            axis,
-            dtype,
-        })
-    })?;
-    Ok((x, weights))
 }

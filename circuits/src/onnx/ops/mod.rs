@@ -1,5 +1,6 @@
 //! One function for each ONNX operator (or family): from a node to values.
 
+pub(crate) mod accumulators;
 pub(crate) mod activation;
 pub(crate) mod bias;
 pub(crate) mod elementwise;

@@ -46,7 +46,7 @@ pub(crate) fn resize(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done,
             .collect::<Result<Vec<_>, _>>()?,
     };
     let extents: Vec<usize> = axes.iter().map(|&axis| shape[axis]).collect();
-    let targets = match (scales, &sizes) {
+    let targets: Vec<(usize, f32)> = match (scales, &sizes) {
         (Some(s), _) if s.len() == axes.len() => extents
             .iter()
             .zip(s)
@@ -55,6 +55,10 @@ pub(crate) fn resize(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done,
         (None, Some(s)) if s.len() == axes.len() => sized(node, &extents, s)?,
         _ => return Err(bad("there is not one for each axis")),
     };
+    // A result of the same shape is a copy, also under a scale that rounds down to it.
+    if targets.iter().map(|target| target.0).eq(extents) {
+        return Ok(Done::new(value.clone(), status(&value)));
+    }
     for (&axis, (size, scale)) in axes.iter().zip(targets) {
         let extent = shape[axis];
         if size == 0 || size > MAX_ELEMENTS || !scale.is_normal() || scale < 0.0 {

@@ -333,3 +333,25 @@ fn accepts_softmax_over_all_axes_from_its_own_on_before_opset_13() {
     assert_eq!(run(&accepted(&model(12)), equal), [64; 4]);
     assert_eq!(run(&accepted(&model(13)), equal), [128; 4]);
 }
+
+#[test]
+fn accepts_a_resize_to_the_same_shape_as_a_copy() {
+    let model = |scales: &[f32]| {
+        Model::new(13)
+            .input("x", DataType::Uint8, &[1, 29])
+            .floats("none", &[0], &[])
+            .floats("scales", &[2], scales)
+            .scale("x", 0.5, 3)
+            .dequantize("x", "x", "xf")
+            .node("Resize", &["xf", "none", "scales"], "c")
+            .quantize("c", "x", "y")
+            .output("y")
+    };
+    // The size is 29.99…, rounded down.
+    let counting: Vec<i64> = (0..29).collect();
+    let copied = accepted(&model(&[1.0, 30.0 / 29.0]));
+    assert_eq!(run(&copied, &[&counting]), counting);
+    // Beside an axis that grows the scale counts.
+    let taken = run(&accepted(&model(&[2.0, 30.0 / 29.0])), &[&counting]);
+    assert_eq!((taken.len(), taken[14], taken[15]), (58, 14, 14));
+}

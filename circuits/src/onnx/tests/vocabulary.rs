@@ -4,7 +4,7 @@ use tract_onnx::pb::OperatorSetIdProto;
 use tract_onnx::pb::tensor_proto::DataType;
 
 use super::super::{Imported, Status, import, supported};
-use super::build::{Model, float, int, ints};
+use super::build::{Model, float, int};
 use crate::program::Tensor;
 
 fn accepted(model: &Model) -> Imported {
