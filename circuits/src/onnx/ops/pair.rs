@@ -370,6 +370,8 @@ mod tests {
             y,
             expr: &Expr::X,
             range: Range::of(DataType::U8),
+            types: (DataType::U8, DataType::U8),
+            kernel: true,
         };
         let first = rule((0.04, 159), (0.13, 122), (0.34, 67));
         for (a, b, y) in [
