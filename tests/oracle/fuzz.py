@@ -45,7 +45,7 @@ def same_cause(batch, folder, status, kind):
 def examined(batch, folder, graph, verdict, arguments, record):
     """Where a difference comes from: its label, and what is left of the model."""
     record["differences"] = [vars(d) for d in verdict.differences]
-    record["label"] = inexact(graph.model, [d.output for d in verdict.differences], labels(batch, folder))
+    record["label"] = inexact(graph.model, verdict.differences, labels(batch, folder))
     model, feeds = graph.model, graph.feeds
     kinds = sorted({d.kind for d in verdict.differences}, key=("values", "shape", "order", "missing").index)
     if kinds == ["missing"]:
@@ -57,8 +57,8 @@ def examined(batch, folder, graph, verdict, arguments, record):
         again = judge(batch, folder, model, feeds)
         record["differences"] = [vars(d) for d in again.differences] or record["differences"]
         record["responsible"], record["left"] = responsible(model), describe(model, feeds)
-        if record["label"] is not None and again.differences:
-            record["label"] = inexact(model, [d.output for d in again.differences], labels(batch, folder))
+        if again.differences:
+            record["label"] = inexact(model, again.differences, labels(batch, folder))
     save(model, feeds, Path(arguments.out) / "different" / str(graph.seed))
 
 

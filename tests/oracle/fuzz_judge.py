@@ -63,6 +63,7 @@ class Difference:
     differing: int = 0
     largest: float = 0.0
     example: str = ""
+    proved: bool = True
 
 
 @dataclass
@@ -171,6 +172,7 @@ def _compare_output(verdict, name, expected, results, direct, sums=False):
         if list(output["shape"]) != list(want.shape) and int(np.prod(output["shape"])) != want.size:
             verdict.differences.append(Difference(name, "shape", example=f"{output['shape']} instead of {list(want.shape)}"))
             return
+        total.proved = kind == "outputs"
         _compare_values(total, output, want, direct and kind == "outputs", sums)
     if total.differing:
         verdict.differences.append(total)
@@ -210,30 +212,28 @@ def _distance(a, w, exact, floor=0.0):
 
 
 def labels(batch, folder):
-    """`{node: (status, detail)}` of the model in the folder, of `zkonnx check`."""
+    """`{node: rule}` of the nodes of the model in the folder that `zkonnx check` does not call exact."""
     try:
         code, answer = batch.ask(["check", Path(folder) / "model.onnx", "--json", "--quiet"])
     except Crash:
         return {}
-    return {n["node"]: (n["status"], n["detail"]) for n in answer.get("nodes", [])} if code == 0 else {}
+    nodes = answer.get("nodes", []) if code == 0 else []
+    return {n["node"]: n.get("rule") or n["status"] for n in nodes if n["status"] == "documented"}
 
 
-def inexact(model, outputs, labels_):
-    """The label that is not exact of a node that one of the outputs depends on, or None."""
+def inexact(model, differences, rules):
+    """The rule, if it is not exact, of a node that an output that differs depends on; `outside` past the proof; or None."""
     makers = {o: n for n in model.graph.node for o in n.output}
-    stack, seen = list(outputs), set()
+    stack, seen = [d.output for d in differences], set()
     while stack:
-        name = stack.pop()
-        node = makers.get(name)
+        node = makers.get(stack.pop())
         if node is None or node.name in seen:
             continue
         seen.add(node.name)
-        status, detail = labels_.get(node.name, ("", ""))
-        if status not in ("exact", "group", "folded", "outside", ""):
-            found = re.search(r"rule `([^`]*)`", detail)
-            return found.group(1) if found else status
+        if node.name in rules:
+            return rules[node.name]
         stack.extend(node.input)
-    return None
+    return None if all(d.proved for d in differences) else "outside"
 
 
 def save(model, feeds, path):

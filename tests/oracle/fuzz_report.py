@@ -97,11 +97,9 @@ class Report:
 
 def _covers(allowance, record):
     """Whether an allowance explains the record: its operators are among those left, and no distance is larger."""
-    name = record.get("responsible", "")
-    wanted = allowance["operators"]
-    label = allowance.get("label")
-    if label and record.get("label") != label:
+    names, label = record.get("responsible", "").split("+"), allowance.get("label")
+    if label != record.get("label"):
         return False
-    if not any(op in name.split("+") for op in wanted):
+    if allowance["operators"] != "any" and not set(names).intersection(allowance["operators"]):
         return False
     return all(d["kind"] == "values" and d["largest"] <= allowance["largest"] for d in record["differences"])
