@@ -45,6 +45,14 @@ pub enum Error {
         /// Why; names all nodes that are not supported.
         source: Box<ImportError>,
     },
+    /// A float model that is to be proved and that could not be quantized either.
+    #[error("{}: this is a float model, and it cannot be quantized as it is: {source}", path.display())]
+    FloatModel {
+        /// The model.
+        path: PathBuf,
+        /// Why not.
+        source: Box<QuantizeError>,
+    },
     /// A float model that is not quantized.
     #[error("{}: {source}", path.display())]
     Quantize {
@@ -288,14 +296,16 @@ impl Error {
             Self::File(file) => file_kind(file),
             Self::Input(input) => input_kind(input),
             Self::Import { source, .. } => import_kind(source),
+            Self::FloatModel { .. } => "model_float",
             Self::Quantize { source, .. } => quantize_kind(source),
             Self::Program { .. } => "program_malformed",
+            Self::Compile(error) if error.is_internal() => "internal",
             Self::Compile(CompileError::TooPublic { .. }) => "claim_too_large",
             Self::Compile(_) => "no_circuit",
             Self::Execute(ExecuteError::Op { .. } | ExecuteError::Promise { .. }) => "internal",
             Self::Execute(_) => "input_mismatch",
+            Self::Inference(error) if error.is_internal() => "internal",
             Self::Inference(InferenceError::Execute(_)) => "input_mismatch",
-            Self::Inference(InferenceError::Disagreement) => "internal",
             Self::Inference(_) => "claim_mismatch",
             Self::Kind { .. } | Self::PlannedAlready { .. } => "wrong_kind",
             Self::Decode { .. } => "malformed",
@@ -360,7 +370,9 @@ fn quantize_kind(error: &QuantizeError) -> &'static str {
         QuantizeError::Model(source) | QuantizeError::NotProvable(source) => import_kind(source),
         QuantizeError::AlreadyQuantized(_) => "model_quantized",
         QuantizeError::Percentile(_) | QuantizeError::PerChannel(_) => "usage",
-        QuantizeError::NoSample | QuantizeError::Sample { .. } => "input_mismatch",
+        QuantizeError::NoSample
+        | QuantizeError::Sample { .. }
+        | QuantizeError::NotFinite { .. } => "input_mismatch",
         _ => "model_unsupported",
     }
 }

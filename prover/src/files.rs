@@ -217,7 +217,7 @@ pub(crate) fn folder_of(path: &Path) -> &Path {
 const TEMPORARY: &str = ".zkonnx-tmp";
 
 /// A new file in the folder of `path`, locked, under a name that no other process or thread uses.
-fn create_beside(path: &Path) -> io::Result<(PathBuf, File)> {
+pub(crate) fn create_beside(path: &Path) -> io::Result<(PathBuf, File)> {
     let name = path.file_name().ok_or(io::ErrorKind::InvalidFilename)?;
     loop {
         let mut temporary = OsString::from(".");

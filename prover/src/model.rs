@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use zkonnx_circuits::onnx::{self, FloatTail, NodeReport, TailNode};
+use zkonnx_circuits::onnx::quantize::obstacle;
+use zkonnx_circuits::onnx::{self, FloatTail, ImportError, NodeReport, TailNode};
 use zkonnx_circuits::ops::registry;
 use zkonnx_circuits::program::{Program, TensorId};
 
@@ -56,10 +57,7 @@ impl Model {
 
     /// Imports the bytes of an ONNX model; `path` is for errors.
     pub fn import(path: &Path, bytes: &[u8]) -> Result<Self, Error> {
-        let imported = onnx::import(bytes).map_err(|source| Error::Import {
-            path: path.into(),
-            source: Box::new(source),
-        })?;
+        let imported = onnx::import(bytes).map_err(|source| refusal(path, bytes, source))?;
         let onnx::Imported {
             program,
             report,
@@ -109,6 +107,25 @@ impl Model {
         tensors.extend(nodes);
         tensors.extend(ports(self.program.outputs()));
         tensors
+    }
+}
+
+/// Why a model is refused. What is said of a float model is to quantize it, which is tried before it is said.
+fn refusal(path: &Path, bytes: &[u8], source: ImportError) -> Error {
+    let path = path.into();
+    let obstacle = match source {
+        ImportError::FloatModel => obstacle(bytes),
+        _ => None,
+    };
+    match obstacle {
+        Some(source) => Error::FloatModel {
+            path,
+            source: Box::new(source),
+        },
+        None => Error::Import {
+            path,
+            source: Box::new(source),
+        },
     }
 }
 

@@ -4,15 +4,14 @@
 //! The policy for what is there already: a file is replaced as a whole, a folder or a file without write permission is
 //! refused, a device or a pipe is written into.
 
-use std::ffi::OsString;
-use std::fs::{self, Metadata, OpenOptions};
+use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, access};
 
 use crate::error::Error;
-use crate::files::{FileError, folder_of};
+use crate::files::{FileError, create_beside, folder_of};
 use crate::keys::KEY_FILES;
 
 /// Refuses outputs that are among the inputs, that are one place twice, or that cannot be written.
@@ -127,12 +126,9 @@ fn may_create(folder: &Path, path: &Path) -> Result<(), Error> {
         }
         .into());
     }
-    let mut name = OsString::from(".");
-    name.push(path.file_name().unwrap_or_default());
-    name.push(format!(".{}.try", std::process::id()));
-    let name = folder.join(name);
-    let made = OpenOptions::new().write(true).create_new(true).open(&name);
-    made.and_then(|_| fs::remove_file(&name))
+    let name = path.file_name().unwrap_or_default();
+    create_beside(&folder.join(name))
+        .and_then(|(temporary, _)| fs::remove_file(temporary))
         .map_err(|source| failed(path, source))
 }
 

@@ -1,5 +1,7 @@
 //! Running the command as a user does: a process, its output, its exit code, the files it leaves.
 
+pub mod schema;
+
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

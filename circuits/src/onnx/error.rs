@@ -25,7 +25,8 @@ pub enum ImportError {
     NoOpset,
     /// An operator set that is not supported.
     #[error(
-        "the model imports opset {version} of domain `{domain}`; {supported} are supported: convert the model"
+        "the model imports opset {version} of domain `{domain}`; {supported} are supported: convert it \
+         (onnx.version_converter.convert_version in Python)"
     )]
     Opset {
         /// The domain; `ai.onnx` for the standard operators.
@@ -141,7 +142,10 @@ pub enum InputProblem {
     #[error("it has no shape")]
     NoShape,
     /// An extent that is not known.
-    #[error("axis {0} has no fixed extent; only the first may be left open (it is bound to 1)")]
+    #[error(
+        "axis {0} has no fixed extent; only the first may be left open (it is bound to 1): fix it (python -m \
+         onnxruntime.tools.make_dynamic_shape_fixed --input_name NAME --input_shape 1,… IN.onnx OUT.onnx)"
+    )]
     Symbolic(usize),
     /// An extent that is negative or zero, or too many elements.
     #[error("axis {0} has an extent that is not supported")]
@@ -186,6 +190,18 @@ impl fmt::Display for Problems<'_> {
         self.0
             .iter()
             .try_for_each(|problem| write!(f, "\n  {problem}"))
+    }
+}
+
+impl NodeError {
+    /// Why, without the advice to quantize the float model, for a model that was made by doing that.
+    pub(crate) fn cause(&self) -> String {
+        match self {
+            Self::Float { input, what } => format!("input {input} ({what}) would stay float"),
+            Self::Island { reason } => (*reason).to_owned(),
+            Self::Dynamic => "its scale depends on the data".to_owned(),
+            other => other.to_string(),
+        }
     }
 }
 

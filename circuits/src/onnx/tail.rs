@@ -185,7 +185,7 @@ impl FloatTail {
 }
 
 /// DequantizeLinear of an output, or the integers themselves.
-fn real(tensor: &Tensor, quantization: Option<&Quantization>) -> Constant {
+pub(super) fn real(tensor: &Tensor, quantization: Option<&Quantization>) -> Constant {
     let Some(quantization) = quantization else {
         return Constant::ints(tensor.dtype, tensor.shape.clone(), tensor.data.clone());
     };

@@ -110,6 +110,10 @@ Example: zkonnx inspect receipt")]
 Every operator that can be proved is quantized, so nothing in between stays float; the report says how far each tensor is \
 from the float model on the samples. The result is a standard ONNX model, which ONNX Runtime runs as well.
 
+Nothing is written and the exit code is 1 if an output is more than 10 % (relative root mean square; of integers, the \
+share that differs) from the float model, or if nodes that compute something would stay outside the proof. \
+--accept-error says otherwise: --accept-error=25 allows 25 %, --accept-error alone anything.
+
 Example: zkonnx quantize float.onnx --calibrate samples.npz -o model.onnx")]
     Quantize(super::quantize::QuantizeArgs),
     /// Prove and verify a handwritten digit with a small model that is built in

@@ -39,7 +39,7 @@ pub(super) fn assumed_json<'a>(
 ) -> Value {
     list.map(|assumed| {
         json!({
-            "operator": assumed.op,
+            "op": assumed.op,
             "node": name(program, assumed.node),
             "bound": [assumed.range.lo, assumed.range.hi],
             "forms": assumed.forms,

@@ -8,6 +8,7 @@
 mod answer;
 mod args;
 mod assumed;
+mod calibration;
 mod check;
 mod demo;
 mod inspect;

@@ -5,19 +5,18 @@ use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
+use zkonnx_circuits::onnx::TailNode;
 use zkonnx_circuits::onnx::quantize::{
-    Byte, Feed, LayerError, Method, ModelInput, Options, OutputError, Quantized, model_inputs,
-    quantize as quantize_model,
+    Byte, LayerError, Method, Options, OutputError, Quantized, model_inputs, quantize_and_measure,
 };
 
 use super::Session;
 use super::answer::Answer;
-use super::style::{bytes, table};
-use super::values::{nodes_json, nodes_text};
+use super::calibration::{Split, read_samples};
+use super::style::{bytes, plain, table};
+use super::values::{nodes_json, nodes_text, real_json};
 use crate::artifact::{Kind, MAX_MODEL_BYTES, hex};
-use crate::error::Error;
-use crate::input::{InputError, Inputs, SampleError, read_inputs};
-use crate::numpy::{Array, Elements};
+use crate::error::{Error, Exit};
 use crate::{files, places};
 
 #[derive(Debug, Args)]
@@ -27,6 +26,14 @@ pub(crate) struct QuantizeArgs {
     /// Samples to find ranges with, along a leading axis: .npz, .npy, JSON or an ONNX tensor
     #[arg(long, required = true, value_name = "SAMPLES")]
     pub(crate) calibrate: Vec<PathBuf>,
+    /// Samples to measure the error on; without this, every fifth of 100 samples or more is kept from calibration for
+    /// that
+    #[arg(long, value_name = "SAMPLES")]
+    pub(crate) validate: Vec<PathBuf>,
+    /// Write the model though the error of an output is above 10 %, up to PERCENT; without a number, whatever the error,
+    /// and also if nodes that compute something stay outside the proof
+    #[arg(long, value_name = "PERCENT", num_args = 0..=1, require_equals = true, default_missing_value = "any", value_parser = parse_bound)]
+    pub(crate) accept_error: Option<Bound>,
     /// Where to write the quantized model
     #[arg(long, short, value_name = "OUT.onnx")]
     pub(crate) output: PathBuf,
@@ -61,6 +68,37 @@ impl From<ByteArg> for Byte {
     }
 }
 
+/// Largest relative rms error of an output that is accepted by default, as a share.
+const ERROR_BOUND: f64 = 0.1;
+
+/// What may be wrong with a model that is written.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Bound {
+    /// The error of an output, as a share.
+    Share(f64),
+    /// Anything.
+    Any,
+}
+
+impl Bound {
+    fn share(self) -> Option<f64> {
+        match self {
+            Self::Share(share) => Some(share),
+            Self::Any => None,
+        }
+    }
+}
+
+fn parse_bound(text: &str) -> Result<Bound, String> {
+    if text == "any" {
+        return Ok(Bound::Any);
+    }
+    match f64::from_str(text.strip_suffix('%').unwrap_or(text)) {
+        Ok(percent) if percent >= 0.0 && percent.is_finite() => Ok(Bound::Share(percent / 100.0)),
+        _ => Err(format!("expected a percentage such as 25, got `{text}`")),
+    }
+}
+
 fn parse_method(text: &str) -> Result<Method, String> {
     let wrong = || format!("expected min-max, percentile or percentile=99.9, got `{text}`");
     match text.split_once('=') {
@@ -77,6 +115,7 @@ fn parse_method(text: &str) -> Result<Method, String> {
 pub(super) fn quantize(args: &QuantizeArgs, session: &Session) -> Result<Answer, Error> {
     let read: Vec<&Path> = std::iter::once(&args.model)
         .chain(&args.calibrate)
+        .chain(&args.validate)
         .map(PathBuf::as_path)
         .collect();
     places::check(std::slice::from_ref(&args.output), &read)?;
@@ -94,68 +133,172 @@ pub(super) fn quantize(args: &QuantizeArgs, session: &Session) -> Result<Answer,
         source: Box::new(source),
     };
     let inputs = model_inputs(&model).map_err(failed)?;
-    let mut samples = Vec::new();
-    let mut labels = Vec::new();
-    for path in &args.calibrate {
-        let names: Vec<&str> = inputs.iter().map(|i| i.name.as_str()).collect();
-        let file = read_inputs(path, &names)?;
-        samples.extend(feeds(&inputs, &file).map_err(|source| InputError::Sample {
-            path: path.clone(),
-            source,
-        })?);
-        labels = file.labels;
-    }
-    session
-        .progress
-        .step(format!("quantizing with {} samples", samples.len()));
+    let calibrate = read_samples(&args.calibrate, &inputs, session)?;
+    let split = if args.validate.is_empty() {
+        calibrate.split()
+    } else {
+        Split {
+            measure: read_samples(&args.validate, &inputs, session)?,
+            calibrate,
+            held_out: true,
+        }
+    };
+    session.progress.step(format!(
+        "quantizing with {} samples",
+        split.calibrate.feeds.len()
+    ));
     let options = Options {
         per_channel: args.per_channel,
         method: args.method,
         activations: args.activations.into(),
         weights: args.weights.into(),
     };
-    let quantized = quantize_model(&model, &samples, &options).map_err(failed)?;
-    files::write(&args.output, &quantized.model)?;
-    let single = args.calibrate.len() == 1;
-    labels.retain(|(_, labels)| single && labels.len() == samples.len());
-    Ok(answer(args, session, &quantized, samples.len(), &labels))
+    let (calibrate, measure) = (&split.calibrate.feeds, &split.measure.feeds);
+    let quantized = quantize_and_measure(&model, calibrate, measure, &options).map_err(failed)?;
+    let bound = args.accept_error.unwrap_or(Bound::Share(ERROR_BOUND));
+    let reasons = reasons(&quantized, bound);
+    if reasons.is_empty() {
+        files::write(&args.output, &quantized.model)?;
+    }
+    Ok(answer(args, session, &quantized, &split, &reasons))
+}
+
+/// Why a quantized model is not accepted, each with what to do.
+fn reasons(quantized: &Quantized, bound: Bound) -> Vec<String> {
+    let Some(bound) = bound.share() else {
+        return Vec::new();
+    };
+    let mut reasons: Vec<String> = quantized
+        .outputs
+        .iter()
+        .filter(|output| output.share() > bound)
+        .map(|output| far(output, &quantized.layers, bound))
+        .collect();
+    let outside: Vec<String> = quantized
+        .uncovered()
+        .map(|node| format!("`{}` ({})", node.node, node.op))
+        .collect();
+    if !outside.is_empty() {
+        reasons.push(format!(
+            "{} would stay float and outside the proof, which then covers less than the model: express it by operators \
+             of `zkonnx ops`, or cut the model before it",
+            outside.join(", ")
+        ));
+    }
+    reasons
+}
+
+/// Why an output is not accepted.
+fn far(output: &OutputError, layers: &[LayerError], bound: f64) -> String {
+    let name = &output.error.tensor;
+    if let Some(reason) = &output.absent {
+        return format!("output `{name}` cannot be compared with the float model: {reason}");
+    }
+    let what = match output.differing {
+        Some((of, differ)) => {
+            format!("{differ} of {of} integers of output `{name}` are not the float model's")
+        }
+        None => format!(
+            "output `{name}` is {} from the float model",
+            percent(output.error.relative_rms)
+        ),
+    };
+    let first = layers.iter().position(|layer| layer.relative_rms > bound);
+    // What the inputs are scaled with comes too late for features of very different size.
+    let scaled = first.is_some_and(|first| {
+        let before = layers.iter().take(first);
+        let scales = ["Add", "Sub", "Mul", "Div", "BatchNormalization"];
+        layers
+            .get(first)
+            .is_some_and(|layer| scales.contains(&layer.op.as_str()))
+            && before.into_iter().all(|layer| layer.op == "input")
+    });
+    let remedy = if scaled {
+        "the values of the input differ much in size and share one 8-bit scale: do this scaling outside of the model, and \
+         cut it from the model"
+    } else {
+        "calibrate with more samples of the kind that will be proved, or try --per-channel or --method percentile=99.99"
+    };
+    let first = first.and_then(|first| layers.get(first));
+    let place = first.map_or(String::new(), |layer| {
+        format!(", first at tensor `{}` ({})", layer.tensor, layer.op)
+    });
+    format!("{what}, above {}{place}: {remedy}", percent(bound))
+}
+
+fn percent(share: f64) -> String {
+    if share.is_finite() {
+        format!("{:.3} %", 100.0 * share)
+    } else {
+        "infinitely far".to_owned()
+    }
 }
 
 fn answer(
     args: &QuantizeArgs,
     session: &Session,
     quantized: &Quantized,
-    samples: usize,
-    labels: &[(String, Vec<i64>)],
+    split: &Split,
+    reasons: &[String],
 ) -> Answer {
     let outputs = quantized.outputs.len();
+    let (samples, measured) = (split.calibrate.feeds.len(), split.measure.feeds.len());
     let accuracy: Vec<Option<(usize, usize)>> = quantized
         .outputs
         .iter()
-        .map(|output| accuracy(output, labels, outputs))
+        .map(|output| accuracy(output, &split.measure.labels, outputs))
         .collect();
     let id = hex(&quantized.imported.program.id());
     let mut text = layers_text(&quantized.layers);
     for (output, accuracy) in quantized.outputs.iter().zip(&accuracy) {
-        text.push_str(&output_text(output, samples, *accuracy));
+        text.push_str(&output_text(output, measured, *accuracy));
     }
     text.push_str(&nodes_text(&quantized.imported.tail));
+    let on = if split.held_out {
+        format!("{measured} others")
+    } else {
+        "the same, as there are no others (--validate)".to_owned()
+    };
     text.push_str(&format!(
-        "{} {} ({}), calibrated with {samples} samples\nprogram {id}\n",
-        session.style.good("quantized model in"),
-        args.output.display(),
-        bytes(quantized.model.len() as u64),
+        "calibrated with {samples} samples, measured on {on}\n"
     ));
+    let accepted = reasons.is_empty();
+    if accepted {
+        text.push_str(&format!(
+            "{} {} ({})\nprogram {id}\n",
+            session.style.good("quantized model in"),
+            args.output.display(),
+            bytes(quantized.model.len() as u64),
+        ));
+    } else {
+        for reason in reasons {
+            text.push_str(&format!(
+                "{} {}\n",
+                session.style.bad("not accepted:"),
+                plain(reason)
+            ));
+        }
+        text.push_str("nothing was written; --accept-error writes the model as it is\n");
+    }
+    let bound = args.accept_error.unwrap_or(Bound::Share(ERROR_BOUND));
+    let uncovered: Vec<TailNode> = quantized.uncovered().cloned().collect();
     let json = json!({
-        "output": args.output.display().to_string(),
+        "accepted": accepted,
+        "reasons": reasons,
+        "output": accepted.then(|| args.output.display().to_string()),
         "model_bytes": quantized.model.len(),
         "program_id": id,
         "samples": samples,
+        "measured_samples": measured,
+        "held_out": split.held_out,
+        "reference": if quantized.against_original { "float_model" } else { "rewritten_float_model" },
+        "error_bound": bound.share(),
         "layers": quantized.layers.iter().map(layer_json).collect::<Vec<_>>(),
         "outputs": quantized.outputs.iter().zip(&accuracy).map(|(o, a)| output_json(o, *a)).collect::<Vec<_>>(),
         "not_proved": nodes_json(&quantized.imported.tail),
+        "not_covered": nodes_json(&uncovered),
     });
-    Answer::yes(json, text)
+    Answer::new(json, text, if accepted { Exit::Yes } else { Exit::No })
 }
 
 fn layers_text(layers: &[LayerError]) -> String {
@@ -167,7 +310,7 @@ fn layers_text(layers: &[LayerError]) -> String {
             layer.op.clone(),
             format!("{:.3e}", layer.max_abs),
             format!("{:.3e}", layer.mean_abs),
-            format!("{:.3} %", 100.0 * layer.relative_rms),
+            percent(layer.relative_rms),
         ]
     }));
     table(&rows)
@@ -175,13 +318,23 @@ fn layers_text(layers: &[LayerError]) -> String {
 
 fn output_text(output: &OutputError, samples: usize, accuracy: Option<(usize, usize)>) -> String {
     let error = &output.error;
-    let mut text = format!(
-        "output {}: max abs {:.3e}, mean abs {:.3e}, relative rms {:.3} %",
-        error.tensor,
-        error.max_abs,
-        error.mean_abs,
-        100.0 * error.relative_rms
-    );
+    let mut text = format!("output {}: ", plain(&error.tensor));
+    match (&output.absent, output.differing) {
+        (Some(reason), _) => text.push_str(&plain(reason)),
+        (None, Some((of, differ))) => text.push_str(&format!("{differ} of {of} integers differ")),
+        (None, None) => text.push_str(&format!(
+            "max abs {:.3e}, mean abs {:.3e}, relative rms {}",
+            error.max_abs,
+            error.mean_abs,
+            percent(error.relative_rms)
+        )),
+    }
+    if output.not_finite > 0 {
+        text.push_str(&format!(
+            ", {} elements are not finite in the float model and not compared",
+            output.not_finite
+        ));
+    }
     if let Some(same) = output.same_argmax {
         text.push_str(&format!(", argmax as float for {same} of {samples}"));
     }
@@ -223,123 +376,27 @@ fn layer_json(layer: &LayerError) -> Value {
     json!({
         "tensor": layer.tensor,
         "op": layer.op,
-        "max_abs": layer.max_abs,
-        "mean_abs": layer.mean_abs,
-        "relative_rms": layer.relative_rms,
+        "max_abs": real_json(layer.max_abs),
+        "mean_abs": real_json(layer.mean_abs),
+        "relative_rms": real_json(layer.relative_rms),
     })
 }
 
 fn output_json(output: &OutputError, accuracy: Option<(usize, usize)>) -> Value {
     let mut value = layer_json(&output.error);
+    let differing = |(of, elements): (u64, u64)| json!({"elements": elements, "of": of});
+    value["differing"] = json!(output.differing.map(differing));
+    value["not_finite"] = json!(output.not_finite);
+    value["absent"] = json!(output.absent);
     value["same_argmax"] = json!(output.same_argmax);
     value["labels_right"] =
         json!(accuracy.map(|(float, quantized)| json!({"float": float, "quantized": quantized})));
     value
 }
 
-/// The samples of a file: every input has one shape, or that shape with a leading axis (or a batch) of samples.
-fn feeds(inputs: &[ModelInput], file: &Inputs) -> Result<Vec<Vec<Feed>>, SampleError> {
-    let named = |input: &ModelInput| {
-        let found = |(name, _): &&(Option<String>, Array)| name.as_deref() == Some(&input.name);
-        file.arrays.iter().find(found).map(|(_, array)| array)
-    };
-    let any = inputs.iter().any(|i| named(i).is_some());
-    if !any && inputs.len() != file.arrays.len() {
-        let names: Vec<&str> = inputs.iter().map(|i| i.name.as_str()).collect();
-        return Err(SampleError::Count {
-            expected: inputs.len(),
-            got: file.arrays.len(),
-            names: names.join(", "),
-        });
-    }
-    let mut samples: Vec<Vec<Feed>> = Vec::new();
-    for (i, input) in inputs.iter().enumerate() {
-        let by_place = file.arrays.get(i).map(|(_, array)| array);
-        let array = if any { named(input) } else { by_place };
-        let array = array.ok_or_else(|| SampleError::Missing {
-            name: input.name.clone(),
-            got: file
-                .arrays
-                .iter()
-                .filter_map(|(name, _)| name.clone())
-                .collect::<Vec<_>>()
-                .join(", "),
-        })?;
-        let column = split(input, array)?;
-        if i == 0 {
-            samples = vec![Vec::new(); column.len()];
-        }
-        if column.len() != samples.len() {
-            return Err(SampleError::SampleCount {
-                name: input.name.clone(),
-                expected: samples.len(),
-                got: column.len(),
-            });
-        }
-        for (sample, feed) in samples.iter_mut().zip(column) {
-            sample.push(feed);
-        }
-    }
-    match samples.is_empty() {
-        true => Err(SampleError::NoSample),
-        false => Ok(samples),
-    }
-}
-
-/// The samples of one input.
-fn split(input: &ModelInput, array: &Array) -> Result<Vec<Feed>, SampleError> {
-    let size = input.shape.iter().product::<usize>().max(1);
-    let stacked = array.shape.get(1..) == Some(input.shape.as_slice());
-    // The batch of one may also be where the samples are.
-    let batch = input.shape.first() == Some(&1) && array.shape.get(1..) == input.shape.get(1..);
-    // JSON for one sample is one flat list for each input.
-    let flat = array.shape == [size];
-    let fits = array.shape == input.shape || stacked || batch || flat;
-    if !fits || array.elements.is_empty() {
-        return Err(SampleError::Shape {
-            name: input.name.clone(),
-            expected: input.shape.clone(),
-            got: array.shape.clone(),
-        });
-    }
-    Ok(match (&array.elements, input.integers) {
-        (Elements::F32(values), None) => values
-            .chunks(size)
-            .map(|v| Feed::Floats(v.to_vec()))
-            .collect(),
-        (Elements::Int(_, values), None) => values
-            .chunks(size)
-            .map(|v| Feed::Floats(v.iter().map(|&v| v as f32).collect()))
-            .collect(),
-        (Elements::Int(_, values), Some(_)) => values
-            .chunks(size)
-            .map(|v| Feed::Integers(v.to_vec()))
-            .collect(),
-        (Elements::F32(values), Some(_)) => values
-            .chunks(size)
-            .map(|v| Feed::Integers(v.iter().map(|&v| v as i64).collect()))
-            .collect(),
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn input(shape: &[usize]) -> ModelInput {
-        ModelInput {
-            name: "x".into(),
-            shape: shape.to_vec(),
-            integers: None,
-        }
-    }
-
-    fn array(shape: &[usize]) -> Array {
-        Array {
-            shape: shape.to_vec(),
-            elements: Elements::F32(vec![0.5; shape.iter().product()]),
-        }
-    }
 
     #[test]
     fn accepts_methods() {
@@ -353,6 +410,16 @@ mod tests {
     }
 
     #[test]
+    fn accepts_bounds_in_percent() {
+        assert_eq!(parse_bound("25"), Ok(Bound::Share(0.25)));
+        assert_eq!(parse_bound("0.5%"), Ok(Bound::Share(0.005)));
+        assert_eq!(parse_bound("any"), Ok(Bound::Any));
+        for text in ["", "-1", "inf", "NaN", "much"] {
+            assert!(parse_bound(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
     fn rejects_other_methods() {
         for text in [
             "",
@@ -363,26 +430,6 @@ mod tests {
             "min-max=3",
         ] {
             assert!(parse_method(text).is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn accepts_samples_along_a_new_axis_or_the_batch_and_a_flat_one() {
-        let count = |shape: &[usize]| split(&input(&[1, 4]), &array(shape)).map(|s| s.len());
-        assert_eq!(count(&[1, 4]), Ok(1));
-        assert_eq!(count(&[7, 4]), Ok(7));
-        assert_eq!(count(&[7, 1, 4]), Ok(7));
-        assert_eq!(count(&[4]), Ok(1));
-    }
-
-    #[test]
-    fn rejects_samples_of_another_shape() {
-        for shape in [&[8][..], &[7, 5], &[0, 4], &[2, 2, 4]] {
-            let result = split(&input(&[1, 4]), &array(shape));
-            assert!(
-                matches!(result, Err(SampleError::Shape { .. })),
-                "{shape:?}"
-            );
         }
     }
 }

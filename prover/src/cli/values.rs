@@ -445,7 +445,7 @@ pub(super) fn float_text((name, output): &FloatOutput) -> String {
 /// The outputs of the float tail of one inference for programs.
 pub(super) fn floats_json(outputs: &[FloatOutput]) -> Value {
     let one = |(name, output): &FloatOutput| match output {
-        Err(reason) => json!({"name": name, "proved": false, "error": reason.to_string()}),
+        Err(reason) => json!({"name": name, "proved": false, "reason": reason.to_string()}),
         Ok(tensor) => {
             let (dtype, values) = match &tensor.data {
                 TailData::Floats(data) => {

@@ -101,6 +101,15 @@ impl<'a> Evaluator<'a> {
         &self.constants
     }
 
+    /// Whether every one of these tensors is computed, and not only what does not follow from unknown operators.
+    pub(super) fn computes(&self, names: &[String], sample: &Values) -> bool {
+        let values = self.run(sample.clone(), |_| false);
+        values.is_ok_and(|values| {
+            let mut names = names.iter();
+            names.all(|name| values.contains_key(name) || self.constants.contains_key(name))
+        })
+    }
+
     /// The nodes that depend on the input.
     pub(super) fn nodes(&self) -> &[&'a NodeProto] {
         &self.nodes

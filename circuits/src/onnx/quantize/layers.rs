@@ -102,7 +102,12 @@ impl Layers {
             }
         }
         if quantized.is_empty() {
-            return Err(QuantizeError::Nothing);
+            let mut ops: Vec<&str> = graph.nodes.iter().map(|n| n.op_type.as_str()).collect();
+            ops.sort_unstable();
+            ops.dedup();
+            return Err(QuantizeError::Nothing {
+                ops: ops.join(", "),
+            });
         }
         Ok(Self {
             tail,

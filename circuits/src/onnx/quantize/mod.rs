@@ -35,7 +35,7 @@ use tract_onnx::pb::{ModelProto, NodeProto};
 use super::constant::Constant;
 use super::error::{ImportError, NodeError};
 use super::graph::{Graph, InputType};
-use super::{Imported, registry};
+use super::{Imported, TailNode, registry};
 use crate::program::{DataType, elements};
 pub(super) use eval::{Evaluator, Values};
 use layers::Layers;
@@ -113,6 +113,29 @@ pub enum Feed {
     Integers(Vec<i64>),
 }
 
+/// Operators that change no number of what they present: nodes of these after the proof leave nothing out of it.
+const PRESENTING: [&str; 19] = [
+    "Cast",
+    "Concat",
+    "Constant",
+    "Dropout",
+    "Expand",
+    "Flatten",
+    "Gather",
+    "Identity",
+    "LogSoftmax",
+    "Reshape",
+    "Shape",
+    "Slice",
+    "Softmax",
+    "Split",
+    "Squeeze",
+    "Tile",
+    "Transpose",
+    "Unsqueeze",
+    "ZipMap",
+];
+
 /// A quantized model and how far it is from the float one on the samples.
 #[derive(Clone, Debug)]
 pub struct Quantized {
@@ -124,6 +147,20 @@ pub struct Quantized {
     pub layers: Vec<LayerError>,
     /// Error of each output of the model.
     pub outputs: Vec<OutputError>,
+    /// Whether the outputs are compared with the float model as it is, or else, because that is not evaluated here, with
+    /// the equal one that was quantized.
+    pub against_original: bool,
+}
+
+impl Quantized {
+    /// The nodes outside the proof that are more than the usual end of a model: what is proved is less than the model.
+    pub fn uncovered(&self) -> impl Iterator<Item = &TailNode> {
+        let presents = |node: &&TailNode| node.is_known() && PRESENTING.contains(&node.op.as_str());
+        self.imported
+            .tail
+            .iter()
+            .filter(move |node| !presents(node))
+    }
 }
 
 /// Why a model is not quantized.
@@ -167,6 +204,26 @@ pub enum QuantizeError {
         /// How many the sample has, or what else.
         got: usize,
     },
+    /// A sample with something that is no number.
+    #[error(
+        "sample {sample}: input `{input}` is {value} at position {index}, and has no range; leave the sample out"
+    )]
+    NotFinite {
+        /// Number of the sample.
+        sample: usize,
+        /// The input.
+        input: String,
+        /// Position, row-major.
+        index: usize,
+        /// What it is.
+        value: f32,
+    },
+    /// The quantized model cannot be run on a sample.
+    #[error("the quantized model cannot be run on the samples: {reason}")]
+    Measure {
+        /// Why.
+        reason: String,
+    },
     /// A node that cannot be evaluated.
     #[error("node `{node}` ({op}): {source}")]
     Evaluate {
@@ -179,7 +236,7 @@ pub enum QuantizeError {
     },
     /// An operator that is not proved and whose result is computed with.
     #[error(
-        "node `{node}` ({op}) is not an operator that is proved (`zkonnx ops`), and node `{before}` ({before_op}) computes with its result; split the model there, or express it by other operators"
+        "node `{node}` ({op}) is not an operator that is proved (`zkonnx ops`), and node `{before}` ({before_op}) computes with its result; cut the model behind `{node}`, so that its result is the input"
     )]
     Island {
         /// The node.
@@ -193,12 +250,54 @@ pub enum QuantizeError {
     },
     /// Nothing in the model can be quantized.
     #[error(
-        "no node of the model computes with the floats of its input in a way that is proved (`zkonnx ops`)"
+        "no node of the model computes with the floats of its input in a way that is proved: its operators are {ops}; express it by those that `zkonnx ops` lists"
     )]
-    Nothing,
+    Nothing {
+        /// The operators of the model.
+        ops: String,
+    },
     /// The quantized model is not provable.
-    #[error("the quantized model would not be provable: {0}")]
+    #[error("{}", not_provable(.0))]
     NotProvable(ImportError),
+}
+
+/// What stands in the way, without the advice to do what was just done.
+fn not_provable(error: &ImportError) -> String {
+    let ImportError::Unsupported(problems) = error else {
+        return format!("the quantized model would not be provable: {error}");
+    };
+    let mut text = "the quantized model would not be provable; cut the model before the first of these nodes, or \
+                    express them by other operators that `zkonnx ops` lists:"
+        .to_owned();
+    for problem in problems {
+        let (node, op, cause) = (&problem.node, &problem.op, problem.reason.cause());
+        text.push_str(&format!("\n  node `{node}` ({op}): {cause}"));
+    }
+    text
+}
+
+/// Why a float model would not be quantized, whatever the samples: so that the advice to quantize it is given only where
+/// it can be followed. A sample is made up to learn the shapes of tensors.
+pub fn obstacle(bytes: &[u8]) -> Option<QuantizeError> {
+    structure(bytes).err()
+}
+
+fn structure(bytes: &[u8]) -> Result<(), QuantizeError> {
+    let mut graph = Graph::read(bytes).map_err(QuantizeError::Model)?;
+    let made_up = |input: &ModelInput| {
+        let len = elements(&input.shape);
+        match input.integers {
+            None => Feed::Floats((0..len).map(|i| (i % 17) as f32 / 8.0 - 1.0).collect()),
+            Some(_) => Feed::Integers(vec![0; len]),
+        }
+    };
+    let sample = inputs_of(&graph).iter().map(made_up).collect();
+    let samples = feed(&graph, &[sample])?;
+    let first = samples.first().ok_or(QuantizeError::NoSample)?;
+    rewrite::rewrite(&mut graph, first)?;
+    let values = Evaluator::new(&graph).run(first.clone(), proved)?;
+    Layers::new(&graph, &values)?;
+    Ok(())
 }
 
 /// The inputs of a float model.
@@ -219,13 +318,27 @@ fn inputs_of(graph: &Graph) -> Vec<ModelInput> {
     graph.inputs.iter().map(input).collect()
 }
 
-/// Quantizes a float model. Each sample gives every input, in the order of [`model_inputs`].
+/// Quantizes a float model, and measures the result on the samples that it is calibrated with.
 ///
-/// Samples are run three times or four (ranges, the distribution for percentiles, both models for the report), in
-/// parallel. The result has been imported, so it can be proved.
+/// As [`quantize_and_measure`], which is to be preferred where there are samples for both.
 pub fn quantize(
     bytes: &[u8],
     samples: &[Vec<Feed>],
+    options: &Options,
+) -> Result<Quantized, QuantizeError> {
+    quantize_and_measure(bytes, samples, samples, options)
+}
+
+/// Quantizes a float model with some samples, and measures the error on others. Each sample gives every input, in the
+/// order of [`model_inputs`].
+///
+/// The outputs that are measured are those that a proof states, with the float nodes after it; they are compared with
+/// the float model as it is in the file. Samples are run in parallel, for ranges, for the distribution if percentiles
+/// are asked for, and twice for the report. The result has been imported, so it can be proved.
+pub fn quantize_and_measure(
+    bytes: &[u8],
+    samples: &[Vec<Feed>],
+    measured: &[Vec<Feed>],
     options: &Options,
 ) -> Result<Quantized, QuantizeError> {
     if let Method::Percentile(p) = options.method
@@ -246,7 +359,9 @@ pub fn quantize(
         return Err(QuantizeError::PerChannel(opset));
     }
     let samples = feed(&graph, samples)?;
+    let measured = feed(&graph, measured)?;
     let first = samples.first().ok_or(QuantizeError::NoSample)?;
+    let original = Graph::read(bytes).map_err(QuantizeError::Model)?;
     rewrite::rewrite(&mut graph, first)?;
 
     let evaluator = Evaluator::new(&graph);
@@ -258,18 +373,22 @@ pub fn quantize(
     let imported = super::import(&model).map_err(QuantizeError::NotProvable)?;
 
     let quantized = Graph::check(emitted.model).map_err(QuantizeError::Model)?;
-    let (layers, outputs) = report::compare(
-        &evaluator,
-        &Evaluator::new(&quantized),
-        &emitted.tensors,
-        &graph.outputs,
-        &samples,
-    )?;
+    let (tensors, quantized) = (&emitted.tensors, Evaluator::new(&quantized));
+    let layers = report::layers(&evaluator, &quantized, tensors, &measured)?;
+    let original = Evaluator::new(&original);
+    let against_original = original.computes(&graph.outputs, first);
+    let reference = if against_original {
+        &original
+    } else {
+        &evaluator
+    };
+    let outputs = report::outputs(reference, &imported, &graph.outputs, &measured)?;
     Ok(Quantized {
         model,
         imported,
         layers,
         outputs,
+        against_original,
     })
 }
 
@@ -303,6 +422,14 @@ fn feed(graph: &Graph, samples: &[Vec<Feed>]) -> Result<Vec<Values>, QuantizeErr
             let shape = input.shape.clone();
             let value = match (sample.get(i), input.integers) {
                 (Some(Feed::Floats(v)), None) if v.len() == expected => {
+                    if let Some(index) = v.iter().position(|v| !v.is_finite()) {
+                        return Err(QuantizeError::NotFinite {
+                            sample: number,
+                            input: input.name.clone(),
+                            index,
+                            value: v[index],
+                        });
+                    }
                     Constant::floats(shape, v.clone())
                 }
                 (Some(Feed::Integers(v)), Some(dtype)) if v.len() == expected => {
