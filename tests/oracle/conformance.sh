@@ -29,7 +29,7 @@ trap 'rm -rf "$work"' EXIT
 
 status=0
 echo "== the runner itself"
-(cd "$here" && "$python" -m unittest -q test_conformance test_fuzz) || status=1
+(cd "$here" && "$python" -m unittest -q test_conformance test_fuzz test_windows) || status=1
 echo "== zkonnx on the directed operator cases"
 "$python" "$here/gen_cases.py" "$work/cases" || status=1
 "$python" "$here/check_cases.py" "$work/cases" --zkonnx "$zkonnx" || status=1
