@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::chips::{MAX_FAN_IN, Shape};
+use crate::chips::{Guests, MAX_FAN_IN, Shape};
 
+use super::budget::{Budget, PRICED_GROUP};
 use super::jobs::{Jobs, Tables, windows_per_group};
 use super::pack::{lanes_per_equation, share};
 use super::place::lane_bits;
@@ -69,6 +70,16 @@ pub(super) struct Estimate {
 }
 
 impl Estimate {
+    /// What may be estimated once for all shapes that differ from `shape` in their host columns.
+    pub(super) fn key(shape: &Shape) -> Shape {
+        Shape {
+            guests: Guests::None,
+            bytes: 0,
+            plain: 0,
+            ..shape.clone()
+        }
+    }
+
     pub(super) fn new(jobs: &Jobs<'_>, shape: &Shape, tables: &Tables) -> Self {
         let mut blocks: Vec<Vec<Way>> = (0..jobs.steps.len())
             .map(|step| {
@@ -111,9 +122,11 @@ impl Estimate {
     }
 
     /// Rows, once the host columns are known.
-    pub(super) fn rows(&self, shape: &Shape) -> usize {
+    pub(super) fn rows(&self, shape: &Shape, budget: &Budget) -> usize {
         let mut rows: usize = 1;
         for block in &self.blocks {
+            let groups: usize = block.iter().map(|way| way.0.len()).sum();
+            budget.spend(PRICED_GROUP * groups as u64);
             let best = block.iter().map(|way| way.rows(shape)).min();
             rows = rows.saturating_add(best.unwrap_or(usize::MAX));
         }
@@ -215,21 +228,29 @@ impl Jobs<'_> {
                 Way(vec![groups(count, b, b.lanes, &banks)])
             }
             rule_banks => {
-                let mut kinds: BTreeMap<Vec<usize>, usize> = BTreeMap::new();
-                for mix in &*job.tiling.mixes(&b.extents) {
-                    let mut banks = vec![0; shape.banks];
-                    for &(rule, lanes) in &mix.rules {
-                        banks[rule_banks[rule as usize]] += lanes;
+                let kinds = tables.kinds(step, &b.extents, || {
+                    let mut kinds: BTreeMap<Vec<usize>, usize> = BTreeMap::new();
+                    for mix in &*job.tiling.mixes(&b.extents) {
+                        self.budget.spend(mix.rules.len() as u64);
+                        let mut banks = vec![0; shape.banks];
+                        for &(rule, lanes) in &mix.rules {
+                            banks[rule_banks[rule as usize]] += lanes;
+                        }
+                        *kinds.entry(banks).or_default() += mix.count;
                     }
-                    *kinds.entry(banks).or_default() += mix.count;
-                }
-                let kinds = kinds.into_iter();
+                    kinds.into_iter().collect()
+                });
+                let kinds = kinds.iter();
                 Way(kinds
-                    .map(|(banks, count)| groups(count, b, banks.iter().sum(), &banks))
+                    .map(|(banks, count)| groups(*count, b, banks.iter().sum(), banks))
                     .collect())
             }
         };
         let boxes = job.tiling.boxes_of(capacity);
-        boxes.iter().map(|b| (b.extents.clone(), way(b))).collect()
+        let found: Vec<_> = boxes.iter().map(|b| (b.extents.clone(), way(b))).collect();
+        let groups: usize = found.iter().map(|(_, way)| way.0.len()).sum();
+        self.budget.spend(PRICED_GROUP * groups as u64);
+        self.budget.spend(job.tiling.take_visits());
+        found
     }
 }

@@ -8,7 +8,8 @@ use crate::chips::{BYTE_BITS, MAX_FAN_IN, Shape};
 use crate::lower::{Block, Lowering, Operand};
 use crate::program::Range;
 
-use super::estimate::{capacity, class_capacity};
+use super::budget::{Budget, PLACED_CELL, SEARCH_STEPS};
+use super::estimate::{Estimate, capacity, class_capacity};
 use super::layout::{Layout, PlacedTable};
 use super::pack::{CAPACITY_BITS, lanes_per_equation};
 use super::place::{Placer, max_lane_bits};
@@ -43,7 +44,10 @@ struct InputJob {
 /// Chosen tables, by usable rows, cutting and number of banks.
 type Chosen = HashMap<(usize, Cutting, usize), Option<Rc<Tables>>>;
 /// What tables take, by table and cutting.
-type Sizes = HashMap<(usize, Cutting), Rc<TableSize>>;
+type Sizes = HashMap<(usize, Cutting), TableSize>;
+
+/// Estimates that are kept.
+const KEPT_ESTIMATES: usize = 256;
 
 /// A model, prepared for the search.
 pub(super) struct Jobs<'a> {
@@ -57,6 +61,86 @@ pub(super) struct Jobs<'a> {
     tables: Vec<StepTable>,
     sizes: RefCell<Sizes>,
     chosen: RefCell<Chosen>,
+    /// The last estimates.
+    estimates: RefCell<HashMap<Shape, Rc<Estimate>>>,
+    pub(super) budget: Budget,
+}
+
+/// A form for each step block on the way to a choice, and what its tables take.
+struct Choice<'a> {
+    jobs: &'a Jobs<'a>,
+    /// For each step block, the number of its form.
+    forms: Vec<usize>,
+    /// How often each table is used.
+    uses: Vec<u32>,
+    /// Steps of all tables in use.
+    steps: usize,
+    /// Rows of all tables in use, once they have been asked for.
+    rows: Option<(Cutting, usize)>,
+}
+
+impl<'a> Choice<'a> {
+    fn new(jobs: &'a Jobs<'a>) -> Self {
+        let mut choice = Self {
+            jobs,
+            forms: vec![0; jobs.steps.len()],
+            uses: vec![0; jobs.tables.len()],
+            steps: 0,
+            rows: None,
+        };
+        for job in &jobs.steps {
+            job.tables[0].iter().for_each(|&table| choice.add(table));
+        }
+        let of_inputs = jobs.inputs.iter().filter_map(|job| job.table);
+        of_inputs.for_each(|table| choice.add(table));
+        choice
+    }
+
+    fn rows(&mut self, cutting: Cutting) -> usize {
+        if let Some((of, rows)) = self.rows
+            && of == cutting
+        {
+            return rows;
+        }
+        let used = self.uses.iter().enumerate().filter(|(_, uses)| **uses > 0);
+        let rows = used.map(|(table, _)| self.jobs.size(table, cutting).rows);
+        let rows = rows.fold(0, usize::saturating_add);
+        self.rows = Some((cutting, rows));
+        rows
+    }
+
+    /// Moves a block on to its next form.
+    fn advance(&mut self, block: usize) {
+        let job = &self.jobs.steps[block];
+        let form = self.forms[block];
+        job.tables[form]
+            .iter()
+            .for_each(|&table| self.remove(table));
+        job.tables[form + 1]
+            .iter()
+            .for_each(|&table| self.add(table));
+        self.forms[block] += 1;
+    }
+
+    fn add(&mut self, table: usize) {
+        self.uses[table] += 1;
+        if self.uses[table] == 1 {
+            self.steps += self.jobs.tables[table].steps.len();
+            if let Some((cutting, rows)) = &mut self.rows {
+                *rows = rows.saturating_add(self.jobs.size(table, *cutting).rows);
+            }
+        }
+    }
+
+    fn remove(&mut self, table: usize) {
+        self.uses[table] -= 1;
+        if self.uses[table] == 0 {
+            self.steps -= self.jobs.tables[table].steps.len();
+            if let Some((cutting, rows)) = &mut self.rows {
+                *rows = rows.saturating_sub(self.jobs.size(table, *cutting).rows);
+            }
+        }
+    }
 }
 
 /// A form for each step block, and the bank of each table.
@@ -75,7 +159,12 @@ pub(super) struct Tables {
     lanes: Vec<usize>,
     /// How many inputs read each bank.
     inputs: Vec<usize>,
+    /// For a step block and the extents of its boxes: how many boxes have so many lanes for each bank.
+    kinds: RefCell<HashMap<(usize, Vec<usize>), Kinds>>,
 }
+
+/// Lanes for each bank, and the number of boxes that have them.
+type Kinds = Rc<[(Vec<usize>, usize)]>;
 
 impl<'a> Jobs<'a> {
     pub(super) fn new(
@@ -91,6 +180,8 @@ impl<'a> Jobs<'a> {
             tables: vec![],
             sizes: RefCell::default(),
             chosen: RefCell::default(),
+            estimates: RefCell::default(),
+            budget: Budget::new(SEARCH_STEPS),
         };
         let mut numbers: HashMap<StepTable, usize> = HashMap::new();
         for (i, block) in lowering.blocks().iter().enumerate() {
@@ -190,52 +281,60 @@ impl<'a> Jobs<'a> {
         tables
     }
 
-    fn size(&self, table: usize, cutting: Cutting) -> Rc<TableSize> {
-        let known = self.sizes.borrow().get(&(table, cutting)).cloned();
+    fn size(&self, table: usize, cutting: Cutting) -> TableSize {
+        let known = self.sizes.borrow().get(&(table, cutting)).copied();
         known.unwrap_or_else(|| {
-            let size = Rc::new(self.tables[table].size(cutting));
-            self.sizes
-                .borrow_mut()
-                .insert((table, cutting), size.clone());
+            let table_steps = &self.tables[table];
+            self.budget.spend(table_steps.steps.len() as u64);
+            let size = table_steps.size(cutting);
+            self.sizes.borrow_mut().insert((table, cutting), size);
             size
         })
     }
 
     fn search_forms(&self, shape: &Shape, cutting: Cutting) -> Option<Tables> {
-        let mut chosen = vec![0; self.steps.len()];
         let room = shape.banks * shape.table_capacity();
+        let mut choice = Choice::new(self);
+        // What each block saves by moving on to its next form, as long as it is known.
+        let mut savings: Vec<Option<i64>> = vec![None; self.steps.len()];
+        let mut was_hopeless = true;
         loop {
+            self.budget.spend(1 + self.steps.len() as u64);
             // A step takes a row at least: where that is too much, it need not be known how steps are cut.
-            let steps = |&table: &usize| self.tables[table].steps.len();
-            let hopeless = self.placed(&chosen).iter().map(steps).sum::<usize>() > room;
-            let tables = if hopeless {
-                None
-            } else {
-                self.tables(shape, cutting, &chosen)
-            };
-            if tables.is_some() {
-                return tables;
+            let hopeless = choice.steps > room;
+            if hopeless != was_hopeless {
+                savings.fill(None);
+                was_hopeless = hopeless;
+            }
+            // Row 0 of every table is the dummy that idle units look up.
+            if !hopeless
+                && choice.rows(cutting).saturating_add(shape.banks) <= room
+                && let Some(tables) = self.tables(shape, cutting, &choice.forms)
+            {
+                return Some(tables);
             }
             // The block whose next form saves most rows moves on to it.
             let rows = |job: &StepJob<'_>, form: usize| -> i64 {
                 let tables = job.tables[form].iter();
-                let rows = |t: &usize| match hopeless {
-                    true => steps(t),
-                    false => self.size(*t, cutting).rows,
+                let rows = |&t: &usize| match hopeless {
+                    true => self.tables[t].steps.len(),
+                    false => self.size(t, cutting).rows,
                 };
                 tables.map(rows).fold(0, |a, b| a.saturating_add(b as i64))
             };
             let (saved, block) = (0..self.steps.len())
-                .filter(|&i| chosen[i] + 1 < self.steps[i].forms.len())
+                .filter(|&i| choice.forms[i] + 1 < self.steps[i].forms.len())
                 .map(|i| {
-                    let job = &self.steps[i];
-                    (rows(job, chosen[i]) - rows(job, chosen[i] + 1), i)
+                    let (job, form) = (&self.steps[i], choice.forms[i]);
+                    let saved = || rows(job, form) - rows(job, form + 1);
+                    (*savings[i].get_or_insert_with(saved), i)
                 })
                 .max_by_key(|&(saved, i)| (saved, std::cmp::Reverse(i)))?;
             if saved <= 0 {
                 return None;
             }
-            chosen[block] += 1;
+            choice.advance(block);
+            savings[block] = None;
         }
     }
 
@@ -256,7 +355,10 @@ impl<'a> Jobs<'a> {
         let placed = self.placed(chosen);
         let sizes: Vec<_> = placed.iter().map(|&t| self.size(t, cutting)).collect();
         if cutting.outer.is_some() {
-            let widths: BTreeSet<u64> = sizes.iter().flat_map(|s| s.widths.clone()).collect();
+            let steps = placed.iter().map(|&t| self.tables[t].steps.len() as u64);
+            self.budget.spend(steps.sum());
+            let widths = placed.iter().flat_map(|&t| self.tables[t].widths(cutting));
+            let widths: BTreeSet<u64> = widths.collect();
             let rows: u64 = widths.iter().map(|w| w + 1).sum();
             // One more for the width of idle units.
             if rows + 1 > shape.table_capacity() as u64 {
@@ -304,7 +406,24 @@ impl<'a> Jobs<'a> {
             rule_banks,
             lanes,
             inputs,
+            kinds: RefCell::default(),
         })
+    }
+
+    /// The estimate for a shape, whatever its host columns.
+    pub(super) fn estimate(&self, shape: &Shape, tables: &Tables) -> Rc<Estimate> {
+        let key = Estimate::key(shape);
+        if let Some(known) = self.estimates.borrow().get(&key) {
+            return known.clone();
+        }
+        let made = Rc::new(Estimate::new(self, shape, tables));
+        let mut estimates = self.estimates.borrow_mut();
+        // Shapes that differ in their host columns follow closely on one another.
+        if estimates.len() >= KEPT_ESTIMATES {
+            estimates.clear();
+        }
+        estimates.insert(key, made.clone());
+        made
     }
 
     /// The node whose steps have most to prove.
@@ -328,6 +447,8 @@ impl<'a> Jobs<'a> {
         tables: &Tables,
         public_elements: usize,
     ) -> Result<Layout, PlanError> {
+        let cells = shape.advice_columns() * shape.usable_rows();
+        self.budget.spend(PLACED_CELL * cells as u64);
         let cutting = Cutting::of(shape);
         let placed = tables.placed.iter().zip(&tables.banks);
         let placed = placed
@@ -483,6 +604,22 @@ fn check_domain(
 }
 
 impl Tables {
+    /// What `count` finds for a block and boxes of these extents, counted once.
+    pub(super) fn kinds(
+        &self,
+        step: usize,
+        extents: &[usize],
+        count: impl FnOnce() -> Kinds,
+    ) -> Kinds {
+        let key = (step, extents.to_vec());
+        if let Some(known) = self.kinds.borrow().get(&key) {
+            return known.clone();
+        }
+        let kinds = count();
+        self.kinds.borrow_mut().insert(key, kinds.clone());
+        kinds
+    }
+
     /// Lanes and inputs that read a bank.
     pub(super) fn lanes_of(&self, bank: usize) -> usize {
         self.lanes[bank] + self.inputs[bank]

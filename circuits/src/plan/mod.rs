@@ -4,6 +4,7 @@
 //! tables and the groups that cost least under a model of the prover ([`cost`]), with the length of the proof as a
 //! hard limit. It is a function of the model and the options alone: no clock, no thread count, no randomness.
 
+mod budget;
 pub mod cost;
 mod estimate;
 mod inputs;
@@ -88,7 +89,8 @@ pub struct PublicElement {
 pub enum PlanError {
     /// No shape within the limits holds the model.
     #[error(
-        "no circuit of at most 2^{max_k} rows and {max_proof_bytes} proof bytes holds the model: {remedy}"
+        "no circuit of at most 2^{max_k} rows and {max_proof_bytes} proof bytes holds the model{}: {}",
+        overrun(*nearest), remedy(*ended)
     )]
     NoShape {
         /// The node with most to prove, where there is one.
@@ -97,8 +99,16 @@ pub enum PlanError {
         max_k: u32,
         /// The limit on the proof.
         max_proof_bytes: usize,
-        /// What to do.
-        remedy: &'static str,
+        /// Rows that the model needs in the best of these circuits, and those that it has.
+        nearest: Option<(usize, usize)>,
+        /// Whether the search ended at its budget of steps, before every circuit was tried.
+        ended: bool,
+    },
+    /// The tables of the model do not fit the shape.
+    #[error("the tables do not fit a circuit of 2^{k} rows")]
+    NoTables {
+        /// The size of the circuit.
+        k: u32,
     },
     /// The rows ran out.
     #[error("{rows} rows are needed and {usable} can be used")]
@@ -188,6 +198,27 @@ pub enum PlanError {
         /// The node.
         node: u32,
     },
+}
+
+fn overrun(nearest: Option<(usize, usize)>) -> String {
+    match nearest {
+        Some((usize::MAX, _)) | None => String::new(),
+        Some((rows, usable)) if rows <= usable => {
+            format!(" (it seems to need {rows} of {usable} rows, but could not be placed in them)")
+        }
+        Some((rows, usable)) => {
+            let over = (100 * (rows as u128 - usable as u128)).div_ceil(usable.max(1) as u128);
+            format!(" (it needs about {rows} rows of {usable}, {over} % too many)")
+        }
+    }
+}
+
+fn remedy(ended: bool) -> &'static str {
+    if ended {
+        "the search ended at its budget; make the model smaller, split it, or allow a longer proof (`--max-proof-bytes`)"
+    } else {
+        "make this layer smaller, split the model, or allow a longer proof (`--max-proof-bytes`)"
+    }
 }
 
 impl PlanError {

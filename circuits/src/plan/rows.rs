@@ -53,8 +53,9 @@ impl Placer<'_> {
             0
         };
         let first_row = self.rows.len();
+        // Rows beyond the usable ones are placed all the same, so that `finish` can tell how many are missing.
         let usable = self.shape.usable_rows();
-        if rows > usable - usable.min(first_row) {
+        if rows > 2 * usable - first_row.min(2 * usable) {
             return Err(PlanError::TooManyRows {
                 rows: first_row.saturating_add(rows),
                 usable,

@@ -3,13 +3,13 @@
 //! For each shape the rows that its groups take are counted from the boxes of [`super::tiles`] in closed form
 //! ([`super::estimate`]); the cheapest shapes are then placed for real, in order, until one fits.
 
+use std::collections::HashMap;
 use std::rc::Rc;
 
 use crate::chips::{BYTE_BITS, Check, Guests, RESERVED_ROWS, Shape};
 use crate::lower::Lowering;
 
 use super::cost::{Cost, predict};
-use super::estimate::Estimate;
 use super::jobs::{Jobs, Tables};
 use super::layout::Layout;
 use super::{PlanError, PlanOptions, PublicElement};
@@ -21,8 +21,8 @@ const SLACK: f64 = 1.5;
 const NEAR: f64 = 1.04;
 /// Candidates that are kept for each `k`.
 const KEPT: usize = 24;
-/// How many candidates are placed at most.
-const ATTEMPTS: usize = 400;
+/// How many candidates are placed whatever their search has taken.
+const LEAST_ATTEMPTS: usize = 4;
 /// Largest percentage of the rows that is left free because an estimate was too good.
 const MAX_MARGIN: usize = 15;
 /// Smallest `k` that is tried.
@@ -45,6 +45,8 @@ struct Candidate {
     shape: Shape,
     tables: Rc<Tables>,
     cost: Cost,
+    /// Rows that it seems to need.
+    rows: usize,
     /// Percent of the rows that the estimate leaves free.
     margin: usize,
 }
@@ -60,8 +62,11 @@ pub fn plan(
     let score = |cost: &Cost| options.objective.score(cost);
     let mut next_k = LEAST_K;
     let mut candidates = Vec::new();
-    let mut last = None;
-    for _ in 0..ATTEMPTS {
+    let mut overruns = Overruns::default();
+    for attempt in 0.. {
+        if attempt >= LEAST_ATTEMPTS && jobs.budget.is_spent() {
+            break;
+        }
         if candidates.is_empty() {
             // At first, and should no candidate fit after all.
             candidates = jobs.candidates(public_elements, options, &mut next_k);
@@ -79,27 +84,57 @@ pub fn plan(
         });
         let Some((index, _)) = best else { break };
         let candidate = candidates.swap_remove(index);
-        match jobs.place(&candidate.shape, &candidate.tables, public_elements) {
-            Ok(layout) => return Ok((layout, candidate.cost)),
-            Err(error @ PlanError::TooManyRows { .. }) => {
-                last = Some(error);
-                // The estimate was too good: the same shape gets another chance with more columns.
-                let Candidate { shape, tables, .. } = candidate;
-                let margin = 2 * candidate.margin + 1;
-                if margin <= MAX_MARGIN {
-                    let bound = f64::INFINITY;
-                    candidates.extend(jobs.complete(&shape, &tables, options, margin, bound));
-                }
+        // What other candidates have shown of the estimate is taken to heart before a circuit is placed.
+        let needed = overruns.margin(&candidate.shape);
+        let Candidate {
+            shape,
+            tables,
+            cost,
+            rows,
+            margin,
+        } = candidate;
+        let mut retry = |margin: usize| {
+            let again = (margin <= MAX_MARGIN)
+                .then(|| jobs.complete(&shape, &tables, options, margin, f64::INFINITY));
+            candidates.extend(again.flatten());
+        };
+        if margin < needed {
+            retry(needed);
+            continue;
+        }
+        match jobs.place(&shape, &tables, public_elements) {
+            Ok(layout) => return Ok((layout, cost)),
+            Err(PlanError::TooManyRows { rows: placed, .. }) => {
+                overruns.add(&shape, rows, placed);
+                retry(overruns.margin(&shape).max(margin + 1));
             }
             Err(error) => return Err(error),
         }
     }
-    Err(last.unwrap_or(PlanError::NoShape {
-        node: jobs.largest_node(),
-        max_k: options.max_k,
-        max_proof_bytes: options.max_proof_bytes,
-        remedy: "make this layer smaller or split the model, or allow more rows or a longer proof",
-    }))
+    Err(jobs.no_shape(options, public_elements))
+}
+
+/// By how much circuits that were placed took more rows than was estimated.
+#[derive(Default)]
+struct Overruns(HashMap<(u32, Check, Guests), usize>);
+
+impl Overruns {
+    /// Estimates are off by like amounts where rows and the columns of copies are alike.
+    fn key(shape: &Shape) -> (u32, Check, Guests) {
+        (shape.k, shape.check, shape.guests)
+    }
+
+    /// Percent of the rows that have to be left free.
+    fn margin(&self, shape: &Shape) -> usize {
+        self.0.get(&Self::key(shape)).copied().unwrap_or(0)
+    }
+
+    fn add(&mut self, shape: &Shape, estimated: usize, placed: usize) {
+        let over = placed.saturating_sub(estimated);
+        let percent = over.saturating_mul(100).div_ceil(placed.max(1));
+        let known = self.0.entry(Self::key(shape)).or_default();
+        *known = (*known).max(percent);
+    }
 }
 
 /// Places a model in a shape of the caller's choice, each block with a table of its own for each rule.
@@ -110,12 +145,9 @@ pub fn place_shape(
     shape: &Shape,
 ) -> Result<Layout, PlanError> {
     let jobs = Jobs::new(lowering, public)?;
-    let tables = jobs.choose_tables(shape).ok_or(PlanError::NoShape {
-        node: None,
-        max_k: shape.k,
-        max_proof_bytes: 0,
-        remedy: "the tables do not fit",
-    })?;
+    let tables = jobs
+        .choose_tables(shape)
+        .ok_or(PlanError::NoTables { k: shape.k })?;
     jobs.place(shape, &tables, public_elements)
 }
 
@@ -135,6 +167,11 @@ impl Jobs<'_> {
             *next_k += 1;
             let mut of_k: Vec<Candidate> = Vec::new();
             for (shape, tables) in self.skeletons(k) {
+                let some = !(found.is_empty() && of_k.is_empty());
+                if self.budget.is_spent() || some && self.budget.choice_is_over() {
+                    *next_k = u32::MAX;
+                    break;
+                }
                 if shape.usable_rows() < public_elements {
                     continue;
                 }
@@ -178,8 +215,8 @@ impl Jobs<'_> {
             affordable.then_some(cost)
         };
         affordable(&with(enough, 1), bound)?;
-        let estimate = Estimate::new(self, shape, tables);
-        let fits = |shape: &Shape| estimate.rows(shape) <= usable;
+        let estimate = self.estimate(shape, tables);
+        let fits = |shape: &Shape| estimate.rows(shape, &self.budget) <= usable;
         let mut best: Option<Candidate> = None;
         for bytes in [enough, enough + 1] {
             // Rows fall as columns are added: the fewest columns that do.
@@ -201,6 +238,7 @@ impl Jobs<'_> {
                 .map_or(bound, |b| options.objective.score(&b.cost));
             if let Some(cost) = affordable(&shape, bound) {
                 best = Some(Candidate {
+                    rows: estimate.rows(&shape, &self.budget),
                     shape,
                     tables: tables.clone(),
                     cost,
@@ -209,6 +247,38 @@ impl Jobs<'_> {
             }
         }
         best
+    }
+
+    /// By how much the model fails to fit the largest circuit that is allowed.
+    fn no_shape(&self, options: &PlanOptions, public_elements: usize) -> PlanError {
+        let mut nearest: Option<(usize, usize)> = None;
+        for (shape, tables) in self.skeletons(options.max_k) {
+            let with = |plain: usize| Shape {
+                bytes: self.byte_inputs().div_ceil(shape.usable_rows()),
+                plain,
+                ..shape.clone()
+            };
+            let fits =
+                |plain: &usize| predict(&with(*plain)).proof_bytes <= options.max_proof_bytes;
+            let widest = (1..=MAX_PLAIN).rev().find(fits);
+            let Some(widest) = widest else { continue };
+            let estimate = self.estimate(&shape, &tables);
+            let rows = estimate.rows(&with(widest), &self.budget);
+            let rows = rows.max(public_elements);
+            if nearest.is_none_or(|(least, _)| rows < least) {
+                nearest = Some((rows, shape.usable_rows()));
+            }
+            if self.budget.is_overdrawn() {
+                break;
+            }
+        }
+        PlanError::NoShape {
+            node: self.largest_node(),
+            max_k: options.max_k,
+            max_proof_bytes: options.max_proof_bytes,
+            nearest,
+            ended: self.budget.is_spent(),
+        }
     }
 
     /// Shapes without host columns, for one `k`, with their tables.

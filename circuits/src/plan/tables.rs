@@ -25,7 +25,7 @@ pub struct StepTable {
     /// What is subtracted from a value to get the content of its cell.
     pub y_offset: i64,
     /// First `p` and value of each step.
-    pub steps: Vec<(i64, i64)>,
+    pub steps: Arc<[(i64, i64)]>,
 }
 
 /// One row of a table in the circuit.
@@ -90,21 +90,24 @@ impl StepTable {
     /// What the table takes in a circuit.
     pub fn size(&self, cutting: Cutting) -> TableSize {
         let cuts = self.cuts(cutting);
-        let mut widths: Vec<u64> = cuts.iter().flat_map(Cut::widths).collect();
-        widths.sort_unstable();
-        widths.dedup();
         TableSize {
             rows: cuts.iter().map(|cut| cut.pieces as usize).sum(),
-            widths,
             lo: cuts.first().map_or(self.lo, |cut| cut.start),
             hi: cuts.last().map_or(self.hi, Cut::end),
         }
     }
 
+    /// The widths less one that occur in a circuit, each at least once.
+    pub fn widths(&self, cutting: Cutting) -> impl Iterator<Item = u64> {
+        let cuts = self.cuts(cutting);
+        cuts.into_iter().flat_map(|cut| cut.widths())
+    }
+
     /// The rows of the table in a circuit.
     pub fn cut(&self, cutting: Cutting) -> CutTable {
-        let TableSize { lo, hi, .. } = self.size(cutting);
         let cuts = self.cuts(cutting);
+        let lo = cuts.first().map_or(self.lo, |cut| cut.start);
+        let hi = cuts.last().map_or(self.hi, Cut::end);
         let rows = cuts.iter().flat_map(|cut| cut.rows(lo, self.y_offset));
         CutTable {
             lo,
@@ -115,12 +118,10 @@ impl StepTable {
 }
 
 /// What a table takes in a circuit.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TableSize {
     /// Number of rows.
     pub rows: usize,
-    /// The widths less one that occur, sorted.
-    pub widths: Vec<u64>,
     /// Smallest `p`.
     pub lo: i64,
     /// Largest `p`.
@@ -271,7 +272,7 @@ fn own_tables(rules: &[Arc<StepRule>], y_offset: i64) -> TableForm {
             lo: rule.domain().lo,
             hi: rule.domain().hi,
             y_offset,
-            steps: rule.pieces().to_vec(),
+            steps: rule.pieces().into(),
         };
         let index = tables.iter().position(|t| *t == table).unwrap_or_else(|| {
             tables.push(table);
@@ -311,19 +312,18 @@ impl Shared {
         Self { lo, hi, gaps }
     }
 
-    /// The thresholds that both leave open, if there are some for each value.
-    fn meet(&self, other: &Self) -> Option<Self> {
-        let gaps: Vec<_> = self
-            .gaps
-            .iter()
-            .zip(&other.gaps)
-            .map(|(a, b)| (a.0, a.1.max(b.1), a.2.min(b.2)))
-            .collect();
-        gaps.iter().all(|&(_, from, to)| from <= to).then(|| Self {
-            lo: self.lo.min(other.lo),
-            hi: self.hi.max(other.hi),
-            gaps,
-        })
+    /// Narrows the thresholds to those that `other` leaves open as well, if there are some for each value.
+    fn meet(&mut self, other: &Self) -> bool {
+        let both = || self.gaps.iter().zip(&other.gaps);
+        if both().any(|(a, b)| a.1.max(b.1) > a.2.min(b.2)) {
+            return false;
+        }
+        for (gap, other) in self.gaps.iter_mut().zip(&other.gaps) {
+            *gap = (gap.0, gap.1.max(other.1), gap.2.min(other.2));
+        }
+        self.lo = self.lo.min(other.lo);
+        self.hi = self.hi.max(other.hi);
+        true
     }
 
     fn table(&self, y_offset: i64) -> StepTable {
@@ -342,7 +342,7 @@ impl Shared {
             lo: self.lo,
             hi: self.hi,
             y_offset,
-            steps,
+            steps: steps.into(),
         }
     }
 }
@@ -360,15 +360,8 @@ fn shared_tables(rules: &[Arc<StepRule>], y_offset: i64, bits: u32) -> TableForm
     let mut of_rule = Vec::with_capacity(rules.len());
     for (rule, &m) in rules.iter().zip(&multipliers) {
         let own = Shared::new(rule, m, &values);
-        let found = clusters
-            .iter()
-            .enumerate()
-            .find_map(|(i, c)| Some((i, c.meet(&own)?)));
-        let index = match found {
-            Some((i, met)) => {
-                clusters[i] = met;
-                i
-            }
+        let index = match clusters.iter_mut().position(|c| c.meet(&own)) {
+            Some(index) => index,
             None => {
                 clusters.push(own);
                 clusters.len() - 1
@@ -411,6 +404,8 @@ fn multipliers(rules: &[Arc<StepRule>], bits: u32) -> Vec<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeSet;
+
     use crate::program::Range;
 
     fn cutting(widest: u64, outer: Option<u64>) -> Cutting {
@@ -458,12 +453,13 @@ mod tests {
             let cutting = cutting(width, (width == 7).then_some(5));
             let cut = form.tables[0].cut(cutting);
             let size = form.tables[0].size(cutting);
+            let widths: Vec<u64> = form.tables[0].widths(cutting).collect();
             assert_eq!(cut.rows.len(), size.rows);
             assert!(cut.lo <= -50 && cut.hi >= 200);
             let mut next = 0;
             for row in &cut.rows {
                 assert_eq!(row.t, next);
-                assert!(row.width_less_one < width && size.widths.contains(&row.width_less_one));
+                assert!(row.width_less_one < width && widths.contains(&row.width_less_one));
                 next = row.t + row.width_less_one + 1;
             }
             assert_eq!(next as i64, cut.hi - cut.lo + 1);
@@ -475,10 +471,15 @@ mod tests {
         let rule = linear_rule(1, 8, Range::new(-70_001, 90_003));
         let form = &forms(&[rule], 0)[0];
         // All inner steps are 256 wide.
-        let size = |widest| form.tables[0].size(cutting(widest, Some(1000)));
-        assert_eq!(size(300).widths, [255, 999]);
-        assert_eq!(size(100).widths, [84, 85, 999]);
-        assert_eq!(size(300).lo, 256 - 71_000);
+        let widths = |widest| -> Vec<u64> {
+            let widths: BTreeSet<u64> =
+                form.tables[0].widths(cutting(widest, Some(1000))).collect();
+            widths.into_iter().collect()
+        };
+        assert_eq!(widths(300), [255, 999]);
+        assert_eq!(widths(100), [84, 85, 999]);
+        let size = form.tables[0].size(cutting(300, Some(1000)));
+        assert_eq!(size.lo, 256 - 71_000);
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! lanes: where a lane takes the largest of several forms, or where not every form is used, its coordinates are those of
 //! the lanes' first forms.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
@@ -32,6 +32,8 @@ pub(crate) struct Tiling<'a> {
     boxes: RefCell<HashMap<usize, Rc<[GridBox]>>>,
     /// The boxes that differ in the rules of their lanes, by extents.
     mixes: RefCell<HashMap<Vec<usize>, Rc<[Mix]>>>,
+    /// Lanes and terms that were looked at since [`Tiling::take_visits`] was last called.
+    visits: Cell<u64>,
 }
 
 /// Boxes whose lanes have the same rules.
@@ -109,7 +111,17 @@ impl<'a> Tiling<'a> {
             reads: RefCell::default(),
             boxes: RefCell::default(),
             mixes: RefCell::default(),
+            visits: Cell::new(0),
         }
+    }
+
+    /// How many lanes and terms were looked at since the last call.
+    pub(crate) fn take_visits(&self) -> u64 {
+        self.visits.take()
+    }
+
+    fn visit(&self, n: usize) {
+        self.visits.set(self.visits.get().saturating_add(n as u64));
     }
 
     /// The boxes of these extents, by the rules of their lanes.
@@ -135,6 +147,7 @@ impl<'a> Tiling<'a> {
         };
         let count = other(&|a| self.grid[a].div_ceil(extents[a]));
         let lanes = other(&|a| extents[a]);
+        self.visit(rules.len());
         let parts = rules.chunks(extents[axis].max(1));
         let mix = |part: &[u32]| {
             let mut rules: BTreeMap<u32, usize> = BTreeMap::new();
@@ -147,6 +160,7 @@ impl<'a> Tiling<'a> {
     }
 
     fn mixes_of_lanes(&self, extents: &[usize]) -> Rc<[Mix]> {
+        self.visit(4 * self.lanes.len());
         let mut boxes: BTreeMap<usize, BTreeMap<u32, usize>> = BTreeMap::new();
         for (i, lane) in self.lanes.iter().enumerate() {
             let rules = boxes.entry(self.box_of(i, extents)).or_default();
@@ -245,11 +259,12 @@ impl<'a> Tiling<'a> {
             return known;
         }
         let mut seen = vec![false; self.map.inputs.len()];
-        let mut count = 0;
+        let (mut count, mut terms) = (0, seen.len());
         self.for_middle_box(extents, &mut |place| {
             let lane = self.at[place].map(|lane| &self.lanes[lane]);
             for form in lane.into_iter().flat_map(StepLane::forms) {
                 self.map.forms.terms(form as usize, &mut |j, _| {
+                    terms += 1;
                     if !seen[j] && matches!(self.map.inputs[j], Operand::Cell(_)) {
                         seen[j] = true;
                         count += 1;
@@ -257,6 +272,7 @@ impl<'a> Tiling<'a> {
                 });
             }
         });
+        self.visit(terms);
         self.reads.borrow_mut().insert(extents.to_vec(), count);
         count
     }
