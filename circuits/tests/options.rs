@@ -59,7 +59,63 @@ fn rejects_what_does_not_fit_and_names_the_layer() {
     };
     let error = planned(&options).unwrap_err();
     assert!(
-        matches!(error, PlanError::NoShape { node: Some(0), .. }),
+        matches!(
+            error,
+            PlanError::NoShape {
+                node: Some(0),
+                ended: false,
+                ..
+            }
+        ),
         "{error}"
     );
+}
+
+/// With too few rows the error says how many the model needs, and they are about what it takes where there are enough.
+#[test]
+fn rejects_too_many_rows_and_says_by_how_much() {
+    let mut r = Random::new(5);
+    let mut stack = Stack::new(64, Range::new(0, 255));
+    stack.dense(&mut r, 6_000, false);
+    stack.dense(&mut r, 10, false);
+    let model = stack.finish();
+    let plan_in = |max_k| {
+        let options = PlanOptions {
+            max_k,
+            max_proof_bytes: 8_000,
+            ..PlanOptions::default()
+        };
+        plan(&model.lowering, &model.public, model.elements, &options)
+    };
+    let layout = plan_in(15).unwrap().0;
+    let error = plan_in(layout.shape.k - 1).unwrap_err();
+    let PlanError::NoShape {
+        nearest: Some((rows, usable)),
+        ended: false,
+        ..
+    } = error
+    else {
+        panic!("{error}");
+    };
+    assert!(rows > usable && rows < 4 * usable, "{error}");
+    let percent = (100 * (rows - usable)).div_ceil(usable);
+    assert!(
+        error.to_string().contains(&format!("{percent} % too many")),
+        "{error}"
+    );
+}
+
+#[test]
+fn rejects_tables_that_do_not_fit_and_says_so() {
+    let model = model();
+    let options = PlanOptions {
+        max_k: 6,
+        ..PlanOptions::default()
+    };
+    let error = plan(&model.lowering, &model.public, model.elements, &options).unwrap_err();
+    assert!(
+        matches!(error, PlanError::NoShape { nearest: None, .. }),
+        "{error}"
+    );
+    assert!(error.to_string().contains("tables"), "{error}");
 }

@@ -99,6 +99,48 @@ fn planning_is_a_function_of_the_model() {
     }
 }
 
+/// The search ends at its count of steps with the best plan so far, and that plan is as good a circuit as any.
+#[test]
+fn a_search_that_is_cut_short_ends_with_a_valid_plan() {
+    let mut cut_short = 0;
+    for seed in [1, 3, 8, 13, 21] {
+        let model = random_stack(seed);
+        let plan_in = |search_steps: u64| {
+            let options = PlanOptions {
+                search_steps,
+                ..PlanOptions::default()
+            };
+            plan(&model.lowering, &model.public, model.elements, &options)
+        };
+        let (whole, best) = plan_in(PlanOptions::default().search_steps).unwrap();
+        for steps in [10_000, 100_000, 1_000_000] {
+            match plan_in(steps) {
+                Ok((layout, cost)) => {
+                    assert!(cost.prove_cpu_s >= 0.9 * best.prove_cpu_s, "seed {seed}");
+                    cut_short += usize::from(layout != whole);
+                    assert_eq!(plan_in(steps).unwrap().0, layout, "seed {seed}");
+                    let assembly = Assembly::new(layout);
+                    let (_, witness, instance) =
+                        model.solve(&assembly.layout, &mut Random::new(seed));
+                    let advice = witness.advice(&assembly.layout, &instance);
+                    let violated = Checker::new(&assembly).violated_anywhere(&advice, &instance);
+                    assert!(violated.is_empty(), "seed {seed}: {violated:?}");
+                }
+                Err(error) => {
+                    assert!(
+                        matches!(error, PlanError::NoShape { ended: true, .. }),
+                        "{error}"
+                    );
+                }
+            }
+        }
+    }
+    assert!(
+        cut_short > 0,
+        "some plans are others than those of a whole search"
+    );
+}
+
 /// Placement in shapes that no search would choose: either it says why it cannot, or every copy has its place and the
 /// honest witness satisfies all constraints.
 #[test]
@@ -132,7 +174,7 @@ fn places_models_in_any_shape() {
         let layout = place_shape(&model.lowering, &model.public, model.elements, &shape);
         let layout = match layout {
             Ok(layout) => layout,
-            Err(PlanError::TooManyRows { .. } | PlanError::NoShape { .. }) => continue,
+            Err(PlanError::TooManyRows { .. } | PlanError::NoTables { .. }) => continue,
             Err(error) => panic!("seed {seed}: {error} in {shape:?}"),
         };
         placed += 1;

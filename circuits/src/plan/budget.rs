@@ -41,7 +41,7 @@ impl Budget {
 
     /// Whether a quarter more is spent: the end of looking for a reason why there is no plan.
     pub(super) fn is_overdrawn(&self) -> bool {
-        self.spent.get() >= self.steps + self.steps / 4
+        self.spent.get() / 5 >= self.steps / 4
     }
 
     /// Whether everything is spent.

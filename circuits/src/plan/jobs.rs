@@ -8,7 +8,7 @@ use crate::chips::{BYTE_BITS, MAX_FAN_IN, Shape};
 use crate::lower::{Block, Lowering, Operand};
 use crate::program::Range;
 
-use super::budget::{Budget, PLACED_CELL, SEARCH_STEPS};
+use super::budget::{Budget, PLACED_CELL};
 use super::estimate::{Estimate, capacity, class_capacity};
 use super::layout::{Layout, PlacedTable};
 use super::pack::{CAPACITY_BITS, lanes_per_equation};
@@ -170,6 +170,7 @@ impl<'a> Jobs<'a> {
     pub(super) fn new(
         lowering: &'a Lowering,
         public: &'a [PublicElement],
+        search_steps: u64,
     ) -> Result<Self, PlanError> {
         let mut jobs = Self {
             lowering,
@@ -181,7 +182,7 @@ impl<'a> Jobs<'a> {
             sizes: RefCell::default(),
             chosen: RefCell::default(),
             estimates: RefCell::default(),
-            budget: Budget::new(SEARCH_STEPS),
+            budget: Budget::new(search_steps),
         };
         let mut numbers: HashMap<StepTable, usize> = HashMap::new();
         for (i, block) in lowering.blocks().iter().enumerate() {

@@ -58,6 +58,8 @@ pub struct PlanOptions {
     pub max_proof_bytes: usize,
     /// Largest `k` that is tried.
     pub max_k: u32,
+    /// Steps that the search may take: a count, so that a plan is the same on every machine.
+    pub search_steps: u64,
 }
 
 impl Default for PlanOptions {
@@ -66,6 +68,7 @@ impl Default for PlanOptions {
             objective: Objective::Prover,
             max_proof_bytes: 28_000,
             max_k: zkonnx_verifier::MAX_K,
+            search_steps: budget::SEARCH_STEPS,
         }
     }
 }
@@ -202,7 +205,8 @@ pub enum PlanError {
 
 fn overrun(nearest: Option<(usize, usize)>) -> String {
     match nearest {
-        Some((usize::MAX, _)) | None => String::new(),
+        None => " (its tables do not fit)".to_owned(),
+        Some((usize::MAX, _)) => String::new(),
         Some((rows, usable)) if rows <= usable => {
             format!(" (it seems to need {rows} of {usable} rows, but could not be placed in them)")
         }

@@ -58,7 +58,7 @@ pub fn plan(
     public_elements: usize,
     options: &PlanOptions,
 ) -> Result<(Layout, Cost), PlanError> {
-    let jobs = Jobs::new(lowering, public)?;
+    let jobs = Jobs::new(lowering, public, options.search_steps)?;
     let score = |cost: &Cost| options.objective.score(cost);
     let mut next_k = LEAST_K;
     let mut candidates = Vec::new();
@@ -144,7 +144,7 @@ pub fn place_shape(
     public_elements: usize,
     shape: &Shape,
 ) -> Result<Layout, PlanError> {
-    let jobs = Jobs::new(lowering, public)?;
+    let jobs = Jobs::new(lowering, public, u64::MAX)?;
     let tables = jobs
         .choose_tables(shape)
         .ok_or(PlanError::NoTables { k: shape.k })?;
