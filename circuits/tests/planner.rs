@@ -119,7 +119,7 @@ fn a_search_that_is_cut_short_ends_with_a_valid_plan() {
                     assert!(cost.prove_cpu_s >= 0.9 * best.prove_cpu_s, "seed {seed}");
                     cut_short += usize::from(layout != whole);
                     assert_eq!(plan_in(steps).unwrap().0, layout, "seed {seed}");
-                    let assembly = Assembly::new(layout);
+                    let assembly = Assembly::new(layout).unwrap();
                     let (_, witness, instance) =
                         model.solve(&assembly.layout, &mut Random::new(seed));
                     let advice = witness.advice(&assembly.layout, &instance);
