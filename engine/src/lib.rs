@@ -60,6 +60,7 @@ mod permutation;
 mod pinned;
 mod program;
 mod prover;
+mod secret;
 mod shape;
 mod synthesis;
 

@@ -20,6 +20,8 @@ pub(crate) use batch::Point;
 use batch::sum_buckets;
 pub(crate) use fold::msm_points;
 
+use crate::secret::wipe_with;
+
 /// Scalars are below `2^255`; with the sign taken out, below `2^254`.
 const SCALAR_BITS: u32 = 254;
 
@@ -149,7 +151,7 @@ impl FixedBases {
     /// `Σ scalar_i·base_i` over all terms.
     pub(crate) fn msm(&self, terms: &[Term<'_>]) -> Eq {
         let sets = self.layout.windows().div_ceil(self.layout.tables) as usize;
-        let digits = self.digits(terms, sets);
+        let mut digits = self.digits(terms, sets);
         let mut sum = Eq::identity();
         for digits in digits.iter().rev() {
             if !bool::from(sum.is_identity()) {
@@ -158,6 +160,10 @@ impl FixedBases {
                 }
             }
             sum += self.bucket_sum(digits);
+        }
+        // They are the scalars, which may be a witness.
+        for digits in &mut digits {
+            wipe_with(digits, Digit::NONE);
         }
         sum
     }
@@ -292,6 +298,11 @@ pub(crate) struct Digit {
 }
 
 impl Digit {
+    const NONE: Self = Self {
+        bucket: 0,
+        point: 0,
+    };
+
     fn new(magnitude: u64, point: usize, negative: bool) -> Self {
         Self {
             bucket: magnitude as u32,

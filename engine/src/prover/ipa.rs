@@ -17,6 +17,7 @@ use super::{ProveError, single};
 use crate::arith::inner_product;
 use crate::msm::{Point, Term, Values, msm_points};
 use crate::params::Params;
+use crate::secret::Secret;
 
 /// Opens `polynomial` at the point whose powers are `powers`. `blinding` is a random polynomial and `commitment` the
 /// commitment to it.
@@ -35,7 +36,7 @@ pub(super) fn open(
     let correction = params.monomial().msm(&[single(0, &-excess)]);
     transcript.points(&affine(&[correction + commitment]))?;
     let (xi, z) = (transcript.challenge(), transcript.challenge());
-    let mut p = blinding.coefficients;
+    let mut p = Secret(std::mem::take(&mut blinding.coefficients));
     p.iter_mut()
         .zip(&polynomial.coefficients)
         .for_each(|(s, p)| *s = *s * xi + p);
@@ -113,7 +114,7 @@ impl Generators<'_> {
 
 fn rounds(
     params: &Params,
-    mut p: Vec<Fp>,
+    mut p: Secret,
     mut b: Vec<Fp>,
     mut blind: Fp,
     z: Fp,

@@ -13,8 +13,8 @@ use super::{ProveError, draw};
 use crate::constraints::compile_compression;
 use crate::key::ProvingKey;
 use crate::msm::limbs;
-
 use crate::program::{Poly, Program};
+use crate::secret::wipe_with;
 
 /// Compresses, sorts, blinds and commits to the inputs and tables of all lookups.
 pub(super) fn commit_permuted(
@@ -86,7 +86,7 @@ fn compress(key: &ProvingKey, run: &Run, expressions: &[Expression], theta: Fp) 
 /// its table entry; the other entries fill the remaining rows from the last to the first. `None` if an input is not in
 /// the table.
 fn align(input: &[Fp], table: &[Fp], usable: usize) -> Option<(Vec<Fp>, Vec<Fp>)> {
-    let (inputs, tables) = (sorted(&input[..usable]), sorted(&table[..usable]));
+    let (mut inputs, tables) = (sorted(&input[..usable]), sorted(&table[..usable]));
     let mut aligned = vec![None; usable];
     let mut repeated = Vec::with_capacity(usable);
     let mut leftover = Vec::with_capacity(usable);
@@ -114,6 +114,7 @@ fn align(input: &[Fp], table: &[Fp], usable: usize) -> Option<(Vec<Fp>, Vec<Fp>)
         .iter()
         .map(|(_, index)| input[*index as usize])
         .collect();
+    wipe_with(&mut inputs, ([0; 4], 0));
     Some((
         sorted_input,
         aligned.into_iter().map(Option::unwrap_or_default).collect(),

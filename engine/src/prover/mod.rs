@@ -309,11 +309,8 @@ pub fn prove_witness<R: Rng>(
     let (beta, gamma) = (transcript.challenge(), transcript.challenge());
     permutation::products(key, &mut runs, beta, gamma, &mut rng);
     lookup::products(key, &mut runs, beta, gamma, &mut rng);
-    let random = Polynomial {
-        coefficients: draw(&mut rng, shape.n),
-        blind: Fp::random(&mut rng),
-        ..Polynomial::default()
-    };
+    let coefficients = draw(&mut rng, shape.n);
+    let random = Polynomial::of_coefficients(coefficients, Fp::random(&mut rng));
     commit_products(work, &runs, &random, &mut transcript)?;
 
     options.stage(Stage::Quotient);
@@ -334,11 +331,7 @@ pub fn prove_witness<R: Rng>(
     let pieces: Vec<Polynomial> =
         quotient::quotient(key, &runs, &classes, circuit_weight, &tails, lean)
             .into_iter()
-            .map(|coefficients| Polynomial {
-                coefficients,
-                blind: Fp::random(&mut rng),
-                ..Polynomial::default()
-            })
+            .map(|coefficients| Polynomial::of_coefficients(coefficients, Fp::random(&mut rng)))
             .collect();
     let jobs: Vec<_> = pieces.iter().map(|piece| piece.terms(params)).collect();
     transcript.points(&work.commit(params.monomial(), &jobs))?;

@@ -80,11 +80,7 @@ fn combine(opened: &Opened<'_>, group: &Group, x_1: Fp) -> Polynomial {
         opened.key.domain.interpolate_coset(&mut sum, 0);
     }
     add_combination(&mut sum, &coefficients);
-    Polynomial {
-        coefficients: sum,
-        blind,
-        ..Polynomial::default()
-    }
+    Polynomial::of_coefficients(sum, blind)
 }
 
 /// The quotient of a polynomial by `Π (X − point)`, padded with zeros.
@@ -120,9 +116,9 @@ pub(super) fn open(
     let quotients: Vec<Polynomial> = combined
         .par_iter()
         .zip(&groups)
-        .map(|(polynomial, group)| Polynomial {
-            coefficients: divide(&polynomial.coefficients, &group.points),
-            ..Polynomial::default()
+        .map(|(polynomial, group)| {
+            let quotient = divide(&polynomial.coefficients, &group.points);
+            Polynomial::of_coefficients(quotient, Fp::ZERO)
         })
         .rev()
         .collect();
@@ -131,11 +127,8 @@ pub(super) fn open(
     quotient.blind = Fp::random(&mut *rng);
     // The polynomial that blinds the opening is random but for its constant coefficient, which a challenge decides; its
     // commitment is computed before, along with that of the quotient, and corrected.
-    let blinding = Polynomial {
-        coefficients: draw(rng, opened.key.shape.n),
-        blind: Fp::random(&mut *rng),
-        ..Polynomial::default()
-    };
+    let coefficients = draw(rng, opened.key.shape.n);
+    let blinding = Polynomial::of_coefficients(coefficients, Fp::random(&mut *rng));
     let points = work.commit(
         params.monomial(),
         &[quotient.terms(params), blinding.terms(params)],

@@ -19,6 +19,7 @@ use crate::arith::powers;
 use crate::constraints::Class;
 use crate::key::ProvingKey;
 use crate::program::{Poly, Program, Slot};
+use crate::secret::Secret;
 
 /// The polynomials on a coset that all circuits of a proof share.
 struct Common {
@@ -236,7 +237,7 @@ fn evaluate<'a>(
     run: &Run,
     programs: impl Iterator<Item = &'a Program>,
     coset: usize,
-) -> BTreeMap<Poly, Vec<Fp>> {
+) -> BTreeMap<Poly, Secret> {
     use rayon::prelude::*;
     let polys: BTreeSet<Poly> = programs
         .flat_map(|program| program.slots())
@@ -246,14 +247,14 @@ fn evaluate<'a>(
         .into_par_iter()
         .filter_map(|poly| {
             run.get(poly)
-                .map(|p| (poly, key.domain.evaluate(&p.coefficients, coset)))
+                .map(|p| (poly, Secret(key.domain.evaluate(&p.coefficients, coset))))
         })
         .collect()
 }
 
 fn column<'a>(
     key: &'a ProvingKey,
-    witness: &'a BTreeMap<Poly, Vec<Fp>>,
+    witness: &'a BTreeMap<Poly, Secret>,
     common: &'a Common,
     poly: Poly,
     coset: usize,
@@ -264,6 +265,6 @@ fn column<'a>(
         Poly::Identity => &common.identity,
         Poly::Column(ColumnKind::Fixed, index) => &key.fixed[index as usize].cosets[coset],
         Poly::Sigma(position) => &key.sigma[position as usize][coset],
-        _ => witness.get(&poly).map_or(&[], Vec::as_slice),
+        _ => witness.get(&poly).map_or(&[], |values| values.as_slice()),
     }
 }

@@ -5,6 +5,7 @@ use group::CurveAffine as _;
 use pasta_curves::arithmetic::CurveExt;
 use pasta_curves::{Eq, EqAffine, Fp};
 use rand_core::Rng;
+use zeroize::Zeroize;
 use zkonnx_verifier::cs::ColumnKind;
 
 use super::transcript::Transcript;
@@ -13,6 +14,7 @@ use crate::key::ProvingKey;
 use crate::msm::{FixedBases, Term, Values};
 use crate::params::Params;
 use crate::program::Poly;
+use crate::secret::{Secret, wipe, wipe_with};
 
 /// The values of an advice column.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,22 +42,32 @@ impl AdviceColumn {
         self.len() == 0
     }
 
-    /// The values, followed by zeros up to `rows`, and the small integers that they are.
-    fn into_values(self, rows: usize) -> (Vec<Fp>, Vec<i64>) {
+    /// The values, followed by zeros up to `rows`, in a vector with room for `capacity`, and the small integers that they
+    /// are.
+    fn into_values(self, rows: usize, capacity: usize) -> (Vec<Fp>, Vec<i64>) {
         let element = |value: &i64| {
             let magnitude = Fp::from(value.unsigned_abs());
             if *value < 0 { -magnitude } else { magnitude }
         };
-        let (mut values, small) = match self {
-            Self::Full(values) => (values, Vec::new()),
-            Self::Small(small) => (small.iter().map(element).collect::<Vec<Fp>>(), small),
+        // Room for the tail too, so that no copy is left behind when it is added.
+        let mut out = Vec::with_capacity(capacity);
+        let small = match self {
+            Self::Full(mut values) => {
+                out.extend_from_slice(&values);
+                wipe(&mut values);
+                Vec::new()
+            }
+            Self::Small(small) => {
+                out.extend(small.iter().map(element));
+                small
+            }
         };
-        values.resize(rows, Fp::ZERO);
-        (values, small)
+        out.resize(rows, Fp::ZERO);
+        (out, small)
     }
 }
 
-/// A witness polynomial.
+/// A witness polynomial, or one that blinds; wiped when it is dropped.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Polynomial {
     /// Values on the rows, as long as they are needed.
@@ -74,10 +86,28 @@ impl Polynomial {
         key.domain.interpolate(&mut coefficients);
         Self {
             values,
+            small: Vec::new(),
             coefficients,
             blind,
-            ..Self::default()
         }
+    }
+
+    /// The polynomial with these coefficients.
+    pub(super) fn of_coefficients(coefficients: Vec<Fp>, blind: Fp) -> Self {
+        Self {
+            values: Vec::new(),
+            small: Vec::new(),
+            coefficients,
+            blind,
+        }
+    }
+
+    /// Drops the values on the rows.
+    fn forget_values(&mut self) {
+        wipe(&mut self.values);
+        self.values = Vec::new();
+        self.small.zeroize();
+        self.small = Vec::new();
     }
 
     /// The scalars of the commitment in the Lagrange basis.
@@ -108,6 +138,14 @@ impl Polynomial {
     }
 }
 
+impl Drop for Polynomial {
+    fn drop(&mut self) {
+        self.forget_values();
+        wipe(&mut self.coefficients);
+        wipe_with(std::slice::from_mut(&mut self.blind), Fp::ZERO);
+    }
+}
+
 /// The polynomials of a lookup.
 #[derive(Clone, Debug, Default)]
 pub(super) struct LookupPolynomials {
@@ -117,6 +155,29 @@ pub(super) struct LookupPolynomials {
     pub(super) permuted_input: Polynomial,
     pub(super) permuted_table: Polynomial,
     pub(super) product: Polynomial,
+}
+
+impl LookupPolynomials {
+    /// Drops the values on the rows.
+    fn forget_values(&mut self) {
+        for values in [&mut self.input, &mut self.table] {
+            wipe(values);
+            *values = Vec::new();
+        }
+        for polynomial in [
+            &mut self.permuted_input,
+            &mut self.permuted_table,
+            &mut self.product,
+        ] {
+            polynomial.forget_values();
+        }
+    }
+}
+
+impl Drop for LookupPolynomials {
+    fn drop(&mut self) {
+        self.forget_values();
+    }
 }
 
 /// All polynomials of one circuit of the proof.
@@ -184,21 +245,10 @@ impl Run {
             .iter_mut()
             .chain(&mut self.advice)
             .chain(&mut self.permutation);
-        columns.for_each(|polynomial| {
-            polynomial.values = Vec::new();
-            polynomial.small = Vec::new();
-        });
-        for lookup in &mut self.lookups {
-            lookup.input = Vec::new();
-            lookup.table = Vec::new();
-            for polynomial in [
-                &mut lookup.permuted_input,
-                &mut lookup.permuted_table,
-                &mut lookup.product,
-            ] {
-                polynomial.values = Vec::new();
-            }
-        }
+        columns.for_each(Polynomial::forget_values);
+        self.lookups
+            .iter_mut()
+            .for_each(LookupPolynomials::forget_values);
     }
 }
 
@@ -268,12 +318,11 @@ pub(super) fn commit_advice(
             .zip(tails)
             .zip(blinds)
             .map(|((column, tail), blind)| {
-                let (mut values, small) = column.into_values(usable);
-                values.extend(tail);
-                Polynomial {
-                    small,
-                    ..Polynomial::new(key, values, blind)
-                }
+                let (mut values, small) = column.into_values(usable, key.shape.n);
+                values.extend_from_slice(&Secret(tail));
+                let mut polynomial = Polynomial::new(key, values, blind);
+                polynomial.small = small;
+                polynomial
             })
             .collect();
     }
@@ -300,9 +349,5 @@ pub(super) fn fold(polynomials: &[Polynomial], x: Fp) -> Polynomial {
         .zip(polynomials)
         .map(|(weight, p)| *weight * p.blind)
         .sum();
-    Polynomial {
-        coefficients,
-        blind,
-        ..Polynomial::default()
-    }
+    Polynomial::of_coefficients(coefficients, blind)
 }
