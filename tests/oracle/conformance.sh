@@ -39,6 +39,7 @@ echo "== zkonnx on each operator"
 "$python" "$here/conformance.py" operators "$zkonnx" "$rounds" || status=1
 echo "== zkonnx on forms of groups: kernel or float, and whether the label is true"
 "$python" "$here/group_forms.py" "$zkonnx" "$forms" || status=1
+"$python" "$here/group_forms.py" "$zkonnx" 20 --only Softmax || status=1
 "$python" "$here/group_forms.py" "$zkonnx" resize ${extents:+--extents $extents} || status=1
 echo "== zkonnx on what ONNX Runtime's quantizer makes"
 "$python" -W ignore "$here/conformance.py" tool "$zkonnx" "$tool" || status=1
