@@ -17,20 +17,7 @@ use crate::program::{DataType, Fact, Range, TensorId};
 /// Largest number of accumulators that a rule which is not monotone is enumerated on.
 const MAX_ENUMERATION: i64 = 1 << 20;
 
-/// `saturate(round_half_even(x) + zero)`; NaN becomes the lowest value, as in ONNX Runtime.
-pub(crate) fn saturate(x: f32, zero: i64, range: Range) -> i64 {
-    if x.is_nan() {
-        return range.lo;
-    }
-    // Clamped before the conversion, so that infinities and huge values saturate.
-    let rounded = f64::from(x.round_ties_even()).clamp(-1e12, 1e12) as i64;
-    (rounded + zero).clamp(range.lo, range.hi)
-}
-
-/// QuantizeLinear: true division, half to even, saturation.
-pub(crate) fn quantize(x: f32, scale: f32, zero: i64, range: Range) -> i64 {
-    saturate(x / scale, zero, range)
-}
+pub(crate) use super::eval::{quantize, saturate};
 
 /// The multiplier's mantissa and exponent.
 pub(crate) fn split(multiplier: f32) -> Result<(u32, i32), NodeError> {

@@ -19,8 +19,82 @@ pub(crate) fn may_compute(len: usize, from: usize) -> bool {
 pub(crate) enum Data {
     /// Binary32.
     Float(Vec<f32>),
-    /// Integers or booleans.
+    /// Binary64.
+    Double(Vec<f64>),
+    /// Floats of 16 bits, as their bits. They are moved and converted, not computed with.
+    Half(Half, Vec<u16>),
+    /// Integers or booleans, within their type.
     Int(DataType, Vec<i64>),
+    /// Unsigned integers of 64 bits, which no program has.
+    Long(Vec<u64>),
+}
+
+/// A float type of 16 bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Half {
+    /// Binary16.
+    F16,
+    /// The upper half of binary32.
+    BFloat16,
+}
+
+/// The type of a constant's elements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Element {
+    Float,
+    Double,
+    Half(Half),
+    Int(DataType),
+    Long,
+}
+
+impl Data {
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Float(data) => data.len(),
+            Self::Double(data) => data.len(),
+            Self::Half(_, data) => data.len(),
+            Self::Int(_, data) => data.len(),
+            Self::Long(data) => data.len(),
+        }
+    }
+
+    pub(crate) fn element(&self) -> Element {
+        match self {
+            Self::Float(_) => Element::Float,
+            Self::Double(_) => Element::Double,
+            Self::Half(kind, _) => Element::Half(*kind),
+            Self::Int(dtype, _) => Element::Int(*dtype),
+            Self::Long(_) => Element::Long,
+        }
+    }
+
+    /// Elements by place; the places exist.
+    pub(crate) fn pick(&self, places: &[usize]) -> Self {
+        fn at<T: Copy>(data: &[T], places: &[usize]) -> Vec<T> {
+            places.iter().map(|&i| data[i]).collect()
+        }
+        match self {
+            Self::Float(data) => Self::Float(at(data, places)),
+            Self::Double(data) => Self::Double(at(data, places)),
+            Self::Half(kind, data) => Self::Half(*kind, at(data, places)),
+            Self::Int(dtype, data) => Self::Int(*dtype, at(data, places)),
+            Self::Long(data) => Self::Long(at(data, places)),
+        }
+    }
+
+    /// Appends elements of the same type; `false` if their type is another.
+    pub(crate) fn extend(&mut self, more: &Self) -> bool {
+        match (self, more) {
+            (Self::Float(a), Self::Float(b)) => a.extend(b),
+            (Self::Double(a), Self::Double(b)) => a.extend(b),
+            (Self::Half(x, a), Self::Half(y, b)) if x == y => a.extend(b),
+            (Self::Int(x, a), Self::Int(y, b)) if x == y => a.extend(b),
+            (Self::Long(a), Self::Long(b)) => a.extend(b),
+            _ => return false,
+        }
+        true
+    }
 }
 
 /// A constant tensor: an initializer, the value of a Constant node, or what was computed from such at import.
@@ -52,22 +126,27 @@ impl Constant {
     pub(crate) fn as_ints(&self) -> Option<&[i64]> {
         match &self.data {
             Data::Int(_, data) => Some(data),
-            Data::Float(_) => None,
+            _ => None,
         }
     }
 
     pub(crate) fn as_floats(&self) -> Option<&[f32]> {
         match &self.data {
             Data::Float(data) => Some(data),
-            Data::Int(..) => None,
+            _ => None,
         }
     }
 
+    /// The type of integers that programs know.
     pub(crate) fn dtype(&self) -> Option<DataType> {
         match self.data {
             Data::Int(dtype, _) => Some(dtype),
-            Data::Float(_) => None,
+            _ => None,
         }
+    }
+
+    pub(crate) fn element(&self) -> Element {
+        self.data.element()
     }
 
     /// The only integer of a scalar or one-element tensor.
@@ -80,10 +159,7 @@ impl Constant {
 
     /// Elements picked by place; the places are within the tensor.
     pub(crate) fn pick(&self, shape: Vec<usize>, places: &[usize]) -> Self {
-        let data = match &self.data {
-            Data::Float(data) => Data::Float(places.iter().map(|&i| data[i]).collect()),
-            Data::Int(dtype, data) => Data::Int(*dtype, places.iter().map(|&i| data[i]).collect()),
-        };
+        let data = self.data.pick(places);
         Self { shape, data }
     }
 
@@ -127,7 +203,19 @@ pub(crate) fn integer_type(code: i32) -> Option<DataType> {
 
 /// The ONNX element type of binary32.
 pub(crate) const FLOAT: i32 = tensor_proto::DataType::Float as i32;
-const DOUBLE: i32 = tensor_proto::DataType::Double as i32;
+
+/// The type of elements that an ONNX code names, if constants may have it.
+pub(crate) fn element_type(code: i32) -> Option<Element> {
+    use tensor_proto::DataType as Onnx;
+    Some(match Onnx::try_from(code).ok()? {
+        Onnx::Float => Element::Float,
+        Onnx::Double => Element::Double,
+        Onnx::Float16 => Element::Half(Half::F16),
+        Onnx::Bfloat16 => Element::Half(Half::BFloat16),
+        Onnx::Uint64 => Element::Long,
+        _ => Element::Int(integer_type(code)?),
+    })
+}
 
 fn read_data(proto: &TensorProto, len: usize) -> Result<Data, TensorProblem> {
     let length = |got: usize| {
@@ -149,29 +237,43 @@ fn read_data(proto: &TensorProto, len: usize) -> Result<Data, TensorProblem> {
         Ok(proto.raw_data.chunks_exact(width).map(word).collect())
     };
     let is_raw = !proto.raw_data.is_empty();
-    if proto.data_type == FLOAT {
-        if is_raw {
-            return Ok(Data::Float(
-                raw(4)?
-                    .into_iter()
-                    .map(|word| f32::from_bits(word as u32))
-                    .collect(),
-            ));
+    let problem = TensorProblem::Type(proto.data_type);
+    let dtype = match element_type(proto.data_type).ok_or(problem)? {
+        Element::Float => {
+            let data: Vec<f32> = match is_raw {
+                true => raw(4)?.iter().map(|w| f32::from_bits(*w as u32)).collect(),
+                false => proto.float_data.clone(),
+            };
+            length(data.len())?;
+            return Ok(Data::Float(data));
         }
-        length(proto.float_data.len())?;
-        return Ok(Data::Float(proto.float_data.clone()));
-    }
-    if proto.data_type == DOUBLE {
-        // Doubles occur as bounds and thresholds in exported graphs; the model's arithmetic is binary32.
-        let doubles: Vec<f64> = if is_raw {
-            raw(8)?.into_iter().map(f64::from_bits).collect()
-        } else {
-            proto.double_data.clone()
-        };
-        length(doubles.len())?;
-        return Ok(Data::Float(doubles.into_iter().map(|d| d as f32).collect()));
-    }
-    let dtype = integer_type(proto.data_type).ok_or(TensorProblem::Type(proto.data_type))?;
+        Element::Double => {
+            let data: Vec<f64> = match is_raw {
+                true => raw(8)?.into_iter().map(f64::from_bits).collect(),
+                false => proto.double_data.clone(),
+            };
+            length(data.len())?;
+            return Ok(Data::Double(data));
+        }
+        Element::Half(kind) => {
+            let data: Vec<u16> = match is_raw {
+                true => raw(2)?.into_iter().map(|word| word as u16).collect(),
+                false => proto.int32_data.iter().map(|&v| v as u16).collect(),
+            };
+            length(data.len())?;
+            return Ok(Data::Half(kind, data));
+        }
+        Element::Long => {
+            let data = if is_raw {
+                raw(8)?
+            } else {
+                proto.uint64_data.clone()
+            };
+            length(data.len())?;
+            return Ok(Data::Long(data));
+        }
+        Element::Int(dtype) => dtype,
+    };
     let values: Vec<i64> = if is_raw {
         let spare = 64 - dtype.width();
         let signed = dtype.offset() != 0;

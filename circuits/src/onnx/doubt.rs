@@ -1,6 +1,6 @@
 //! How far ONNX Runtime's float functions are from those of `math.rs`, and which table entries that may move.
 
-use super::expr::{Binary, Expr, Unary};
+use super::expr::{Binary, Expr, Operand, Unary};
 
 /// How far a result of ONNX Runtime may be from ours: by units in the last place of binary32, or by an absolute amount
 /// where its steps cancel, whichever is more.
@@ -82,12 +82,13 @@ pub(crate) fn bounds(expr: &Expr, x: f32, lane: usize) -> (f32, f32) {
             widened(ends(&[f.eval(lo), f.eval(hi)]), distance(*f))
         }
         Expr::Binary(f, a, b) => {
+            let single = matches!(b.as_ref(), Expr::Const(Operand::Scalar(_)));
             let (a, b) = (bounds(a, x, lane), bounds(b, x, lane));
             let ends = ends(&[
-                f.eval(a.0, b.0),
-                f.eval(a.0, b.1),
-                f.eval(a.1, b.0),
-                f.eval(a.1, b.1),
+                f.eval(a.0, b.0, single),
+                f.eval(a.0, b.1, single),
+                f.eval(a.1, b.0, single),
+                f.eval(a.1, b.1, single),
             ]);
             widened(ends, if *f == Binary::Pow { by(2, 0.0) } else { None })
         }

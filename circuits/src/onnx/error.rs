@@ -296,6 +296,22 @@ pub enum NodeError {
     /// A multiplier that leaves the range of normal numbers.
     #[error("the quotient of its scales, {0}, is not a positive normal number")]
     Multiplier(f32),
+    /// Elements of a type that the operator does not take, or that are computed with in no way here.
+    #[error(
+        "input {input} is of element type {got}, which this operator is not evaluated for; cast it before"
+    )]
+    ElementType {
+        /// The input.
+        input: usize,
+        /// Its element type.
+        got: &'static str,
+    },
+    /// Arithmetic on constants without a value that all machines agree on.
+    #[error("{reason}, which has no value that holds on every machine; change the constant")]
+    Undefined {
+        /// What happens.
+        reason: &'static str,
+    },
     /// A constant that cannot be read.
     #[error(transparent)]
     Tensor(#[from] TensorProblem),

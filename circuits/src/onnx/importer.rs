@@ -7,6 +7,7 @@ use tract_onnx::pb::NodeProto;
 
 use super::constant::{Constant, MAX_COMPUTED_ELEMENTS};
 use super::error::{ImportError, NodeError, NodeProblem, TensorProblem};
+use super::eval::{self, Inputs};
 use super::exactness::Exactness;
 use super::extension::{Extension, Registry};
 use super::graph::{Graph, InputType, domain_name, node_name};
@@ -50,8 +51,6 @@ impl Done {
         Self::new(Value::Const(Arc::new(constant)), Status::Folded)
     }
 }
-
-static NO_EXTENSIONS: Registry = Registry::new();
 
 /// State of an import.
 pub(crate) struct Importer<'a> {
@@ -109,33 +108,6 @@ pub(crate) fn import(graph: &Graph, registry: &Registry) -> Result<Imported, Imp
         importer.visit(index, node, feeds[index]);
     }
     importer.finish()
-}
-
-/// The results of one node whose inputs are all known: the rules that fold constants, applied to any values.
-pub(crate) fn evaluate<'a>(
-    graph: &'a Graph,
-    node: &'a NodeProto,
-    inputs: impl Iterator<Item = (&'a str, Arc<Constant>)>,
-) -> Result<Vec<Value>, NodeError> {
-    let domain = domain_name(&node.domain);
-    let entry = registry::find(domain, &node.op_type).ok_or(NodeError::Unknown)?;
-    let mut importer = Importer {
-        graph,
-        registry: &NO_EXTENSIONS,
-        builder: Builder::new(),
-        values: inputs.map(|(name, c)| (name, Value::Const(c))).collect(),
-        quantized_inputs: HashMap::new(),
-        report: Vec::new(),
-        problems: Vec::new(),
-        names: Vec::new(),
-        tail: Vec::new(),
-        folded: 0,
-        most_folded: usize::MAX,
-        feeds_kernel: HashSet::new(),
-        routes: Routes::default(),
-    };
-    let view = NodeView::new(node, graph.opset(&node.domain).unwrap_or(0));
-    Ok((entry.import)(&mut importer, &view)?.values)
 }
 
 /// Whether an operator computes with quantized integers.
@@ -279,6 +251,9 @@ impl<'a> Importer<'a> {
             return self.import_extension(&extension, node, untouched);
         }
         let entry = registry::find(domain, node.op());
+        if let Some(done) = self.fold(entry, node)? {
+            return self.counted(done).map_err(Some);
+        }
         // A scale that depends on the data is named as the cause, wherever it stands.
         let proved =
             entry.is_some_and(|e| e.closes) && !untouched || node.op().starts_with("Dynamic");
@@ -296,15 +271,7 @@ impl<'a> Importer<'a> {
             optional,
             ..
         } = entry.ok_or_else(|| Some(unknown(node.op())))?;
-        if domain == super::graph::STANDARD && !(*min..=*max).contains(&node.opset) {
-            return Err(Some(NodeError::Opset {
-                min: *min,
-                max: *max,
-            }));
-        }
-        if domain == super::graph::STANDARD {
-            windows::check(node).map_err(Some)?;
-        }
+        window(*min, *max, node)?;
         let done = match import(self, node) {
             Err(_) if *optional && real && !feeds => return Ok(outside_done()),
             done => done.map_err(Some)?,
@@ -315,16 +282,60 @@ impl<'a> Importer<'a> {
         if node.op() == "Gather" && !feeds && done.values.iter().any(float) {
             return Ok(outside_done());
         }
-        let folded = done
-            .values
-            .iter()
-            .map(|v| if let Value::Const(c) = v { c.len() } else { 0 });
-        let folded: usize = folded.sum();
+        self.counted(done).map_err(Some)
+    }
+
+    /// Counts the elements of constants that a node makes, of which a file may not ask for too many.
+    fn counted(&mut self, done: Done) -> Result<Done, NodeError> {
+        let len = |v: &Value| if let Value::Const(c) = v { c.len() } else { 0 };
+        let folded: usize = done.values.iter().map(len).sum();
         self.folded = self.folded.saturating_add(folded);
         if folded > 0 && self.folded > self.most_folded {
-            return Err(Some(TensorProblem::TooLarge(self.most_folded).into()));
+            return Err(TensorProblem::TooLarge(self.most_folded).into());
         }
         Ok(done)
+    }
+
+    /// The results of a node whose inputs are all known, if they become constants: what it computes, by the evaluator.
+    /// Integers that stand for reals keep their meaning through data movement and are reals for anything else.
+    fn fold(
+        &mut self,
+        entry: Option<&Entry>,
+        node: &NodeView<'_>,
+    ) -> Result<Option<Done>, Option<NodeError>> {
+        let names: Vec<Option<&str>> = (0..node.inputs()).map(|i| node.input(i)).collect();
+        let mut inputs = Vec::with_capacity(names.len());
+        let mut quantized = false;
+        for name in names {
+            inputs.push(match name.map(|name| self.values.get(name)) {
+                None => None,
+                Some(Some(Value::Const(c))) => Some(Arc::clone(c)),
+                Some(Some(Value::Weights(w))) => {
+                    quantized = true;
+                    Some(Arc::new(real_constant(w)))
+                }
+                Some(_) => return Ok(None),
+            });
+        }
+        let known = eval::is_known(node.domain(), node.op());
+        if node.op() == "DequantizeLinear" || !known {
+            return Ok(None);
+        }
+        if let Some(entry) = entry {
+            window(entry.min, entry.max, node)?;
+        }
+        if quantized
+            && let Some(entry) = entry
+            && let Ok(done) = (entry.import)(self, node)
+        {
+            node.check_attributes().map_err(Some)?;
+            return Ok(Some(done));
+        }
+        let inputs = inputs.iter().map(Option::as_deref).collect();
+        let results = eval::evaluate(node, &Inputs::of_constants(inputs)).map_err(Some)?;
+        let values = results.into_iter().map(|c| Value::Const(Arc::new(c)));
+        let (values, status) = (values.collect(), Status::Folded);
+        Ok(Some(Done { values, status }))
     }
 
     /// A node of an operator that another crate defines.
@@ -459,6 +470,25 @@ impl<'a> Importer<'a> {
             tensors,
         })
     }
+}
+
+/// Refuses an operator in an opset that it is not supported in.
+fn window(min: i64, max: i64, node: &NodeView<'_>) -> Result<(), Option<NodeError>> {
+    if node.domain() != super::graph::STANDARD {
+        return Ok(());
+    }
+    if !(min..=max).contains(&node.opset) {
+        return Err(Some(NodeError::Opset { min, max }));
+    }
+    windows::check(node).map_err(Some)
+}
+
+/// A dequantized constant as floats.
+fn real_constant(weights: &QuantizedConstant) -> Constant {
+    Constant::floats(
+        weights.data.shape.clone(),
+        super::ops::quantization::dequantize(weights),
+    )
 }
 
 /// Why an operator without an entry is refused.

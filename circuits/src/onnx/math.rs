@@ -136,25 +136,98 @@ pub(crate) fn erf(x: f64) -> f64 {
     (1.0 - complement).copysign(x)
 }
 
-/// x^y for y a small integer or a half, or through the logarithm.
+/// The power, with the special values of C's `pow`.
 pub(crate) fn pow(x: f64, y: f64) -> f64 {
-    if y == 0.0 {
+    if y == 0.0 || x == 1.0 {
         return 1.0;
     }
-    if y == y.round_ties_even() && y.abs() <= 64.0 {
-        let mut power = 1.0;
-        for _ in 0..y.abs() as u32 {
-            power *= x;
+    if x.is_nan() || y.is_nan() {
+        return f64::NAN;
+    }
+    let base = x.abs();
+    if y.is_infinite() {
+        return match (base > 1.0) == (y > 0.0) {
+            _ if base == 1.0 => 1.0,
+            true => f64::INFINITY,
+            false => 0.0,
+        };
+    }
+    let whole = y == y.trunc();
+    let odd = whole && y.abs() < (1u64 << 53) as f64 && y as i64 % 2 != 0;
+    let magnitude = if base == 0.0 || base.is_infinite() {
+        if (base == 0.0) == (y > 0.0) {
+            0.0
+        } else {
+            f64::INFINITY
         }
-        return if y < 0.0 { 1.0 / power } else { power };
+    } else if x < 0.0 && !whole {
+        return f64::NAN;
+    } else if whole && y.abs() <= 64.0 {
+        let power = (0..y.abs() as u32).fold(1.0, |power, _| power * base);
+        if y < 0.0 { 1.0 / power } else { power }
+    } else if y == 0.5 {
+        base.sqrt()
+    } else {
+        exp(y * ln(base))
+    };
+    if odd && x.is_sign_negative() {
+        -magnitude
+    } else {
+        magnitude
     }
-    if y == 0.5 {
-        return x.sqrt();
-    }
-    if x == 0.0 {
-        return if y > 0.0 { 0.0 } else { f64::INFINITY };
-    }
-    exp(y * ln(x))
+}
+
+/// A polynomial by Horner's rule with fused multiply-adds, the coefficient of the highest power first.
+fn horner(x: f32, coefficients: &[f32]) -> f32 {
+    coefficients
+        .iter()
+        .fold(0.0, |sum, &c| f32::mul_add(sum, x, c))
+}
+
+/// The logistic function as ONNX Runtime's kernels for processors with fused multiply-add compute it, to the last bit:
+/// a rational function of binary32 that is 0 below −18 and 1 above 18.
+pub(crate) fn sigmoid32(x: f32) -> f32 {
+    const P: [f32; 5] = [
+        4.370_31e-11,
+        1.156_273_2e-7,
+        6.085_748_7e-5,
+        8.513_771e-3,
+        0.248_287_95,
+    ];
+    const Q: [f32; 6] = [
+        6.102_473_7e-13,
+        5.761_021_6e-9,
+        6.291_067_9e-6,
+        1.701_988_2e-3,
+        0.116_817_65,
+        0.993_151_9,
+    ];
+    let x = x.clamp(-18.0, 18.0);
+    let square = x * x;
+    let y = horner(square, &P) * x / horner(square, &Q) + 0.5;
+    y.clamp(0.0, 1.0)
+}
+
+/// The hyperbolic tangent in the same manner.
+pub(crate) fn tanh32(x: f32) -> f32 {
+    const P: [f32; 7] = [
+        -2.760_768_4e-16,
+        2.000_187_9e-13,
+        -8.604_671_5e-11,
+        5.122_297_2e-8,
+        1.485_722_35e-5,
+        6.372_619_3e-4,
+        4.893_524_6e-3,
+    ];
+    const Q: [f32; 4] = [
+        1.198_258_4e-6,
+        1.185_347_06e-4,
+        2.268_434_7e-3,
+        4.893_525e-3,
+    ];
+    let x = x.clamp(-9.0, 9.0);
+    let square = x * x;
+    horner(square, &P) * x / horner(square, &Q)
 }
 
 /// ln(1 + x) without cancellation near zero.
@@ -190,6 +263,9 @@ pub(crate) fn cosh(x: f64) -> f64 {
 /// The inverse of the hyperbolic sine.
 pub(crate) fn asinh(x: f64) -> f64 {
     let a = x.abs();
+    if a.is_infinite() {
+        return x;
+    }
     let square = a * a;
     ln_1p(a + square / (1.0 + (square + 1.0).sqrt())).copysign(x)
 }
@@ -242,15 +318,68 @@ pub(crate) fn acos(x: f64) -> f64 {
     2.0 * atan(((1.0 - x) / (1.0 + x)).sqrt())
 }
 
-/// Sine and cosine for |x| below 2^20, by reduction with a three-part π/2 and their series.
-fn sin_cos(x: f64) -> (f64, f64) {
-    const PARTS: [f64; 3] = [
-        1.570_796_326_734_125_6,
-        6.077_100_506_303_966e-11,
-        2.022_266_248_795_951e-21,
+/// Above it, angles are reduced with more digits of π.
+pub(crate) const LARGE_ANGLE: f64 = (1u64 << 20) as f64;
+
+/// An angle of binary32 as the nearest number of right angles, modulo four, and the rest.
+fn reduced(x: f64) -> (i64, f64) {
+    if x.abs() < LARGE_ANGLE || !x.is_finite() {
+        const PARTS: [f64; 3] = [
+            1.570_796_326_734_125_6,
+            6.077_100_506_303_966e-11,
+            2.022_266_248_795_951e-21,
+        ];
+        let k = (x * std::f64::consts::FRAC_2_PI).round_ties_even();
+        return (k as i64, PARTS.iter().fold(x, |r, part| r - k * part));
+    }
+    // 2/π times 2^256, the lowest digit first.
+    const DIGITS: [u64; 8] = [
+        0xdebb_c561,
+        0xfe51_63ab,
+        0x3c43_9041,
+        0xdb62_9599,
+        0xf534_ddc0,
+        0xfc27_57d1,
+        0x4e44_1529,
+        0xa2f9_836e,
     ];
-    let k = (x * std::f64::consts::FRAC_2_PI).round_ties_even();
-    let r = PARTS.iter().fold(x, |r, part| r - k * part);
+    // |x| = mantissa · 2^exponent with 24 bits of mantissa, exponent from -3 to 104.
+    let bits = (x.abs() as f32).to_bits();
+    let (mantissa, exponent) = (
+        u64::from((bits & 0x7f_ffff) | 0x80_0000),
+        (bits >> 23) as i32 - 150,
+    );
+    let mut product = [0u64; 10];
+    for (i, digit) in DIGITS.iter().enumerate() {
+        let sum = product[i] + mantissa * digit;
+        product[i] = sum & 0xffff_ffff;
+        product[i + 1] += sum >> 32;
+    }
+    // The bits from 2^1 to 2^-126 of the number of right angles.
+    let bit = |place: i32| {
+        let place = place + 256 - exponent;
+        let digit = product.get(place as usize / 32).copied().unwrap_or(0);
+        u128::from(digit >> (place % 32) & 1)
+    };
+    let window = (-126..2)
+        .rev()
+        .fold(0u128, |window, place| window << 1 | bit(place));
+    let (mut right, mut rest) = ((window >> 126) as i64, (window << 2 >> 2) as i128);
+    if rest >= 1 << 125 {
+        right += 1;
+        rest -= 1 << 126;
+    }
+    let rest = rest as f64 * f64::from_bits((1023 - 126) << 52) * std::f64::consts::FRAC_PI_2;
+    if x < 0.0 {
+        (-right, -rest)
+    } else {
+        (right, rest)
+    }
+}
+
+/// Sine and cosine, of |x| from 2^20 on those of binary32 numbers, by their series.
+fn sin_cos(x: f64) -> (f64, f64) {
+    let (k, r) = reduced(x);
     let square = r * r;
     let series = |first: u32| {
         let mut sum = 0.0;
@@ -261,7 +390,7 @@ fn sin_cos(x: f64) -> (f64, f64) {
         sum
     };
     let (sin, cos) = (r * series(1), series(0));
-    match (k as i64).rem_euclid(4) {
+    match k.rem_euclid(4) {
         0 => (sin, cos),
         1 => (cos, -sin),
         2 => (-sin, -cos),
@@ -269,17 +398,17 @@ fn sin_cos(x: f64) -> (f64, f64) {
     }
 }
 
-/// The sine for |x| below 2^20.
+/// The sine.
 pub(crate) fn sin(x: f64) -> f64 {
     sin_cos(x).0
 }
 
-/// The cosine for |x| below 2^20.
+/// The cosine.
 pub(crate) fn cos(x: f64) -> f64 {
     sin_cos(x).1
 }
 
-/// The tangent for |x| below 2^20.
+/// The tangent.
 pub(crate) fn tan(x: f64) -> f64 {
     let (sin, cos) = sin_cos(x);
     sin / cos
@@ -320,6 +449,52 @@ mod tests {
     }
 
     #[test]
+    fn accepts_huge_angles() {
+        for x in [
+            1048576.0f32,
+            4294967296.0,
+            3.4e38,
+            -1e20,
+            16367173.0 * 2f32.powi(72),
+        ] {
+            let wide = f64::from(x);
+            assert!((super::sin(wide) - wide.sin()).abs() < 1e-15, "{x}");
+            assert!((super::cos(wide) - wide.cos()).abs() < 1e-15, "{x}");
+        }
+    }
+
+    #[test]
+    fn accepts_the_special_values_of_powers() {
+        let (inf, nan) = (f64::INFINITY, f64::NAN);
+        for (x, y) in [
+            (-2.0, 65.0),
+            (-2.0, -9.2e18),
+            (-0.5, 65536.0),
+            (0.0, -1.0),
+            (-0.0, -3.0),
+            (-0.0, -2.0),
+            (inf, -2.0),
+            (-inf, 3.0),
+            (-inf, 0.5),
+            (-0.0, 0.5),
+            (1.0, nan),
+            (nan, 0.0),
+            (-1.0, inf),
+            (-0.5, inf),
+            (2.0, -inf),
+            (-8.0, 0.3),
+            (nan, 2.0),
+        ] {
+            let (got, want) = (super::pow(x, y), x.powf(y));
+            let same = got == want && got.is_sign_negative() == want.is_sign_negative();
+            assert!(
+                same || got.is_nan() && want.is_nan(),
+                "{x}^{y}: {got} instead of {want}"
+            );
+        }
+    }
+
+    #[test]
     fn accepts_the_ends_of_domains() {
         for outside in [
             super::asin(1.1),
@@ -334,6 +509,8 @@ mod tests {
         assert_eq!(super::atan(f64::INFINITY), std::f64::consts::FRAC_PI_2);
         assert_eq!(super::atanh(-1.0), f64::NEG_INFINITY);
         assert_eq!(super::acosh(1.0), 0.0);
+        assert_eq!(super::asinh(f64::NEG_INFINITY), f64::NEG_INFINITY);
+        assert_eq!(super::acosh(f64::INFINITY), f64::INFINITY);
         assert_eq!(super::sinh(-800.0), f64::NEG_INFINITY);
         assert_eq!(super::cosh(-800.0), f64::INFINITY);
     }

@@ -14,6 +14,7 @@ mod close;
 mod constant;
 mod doubt;
 mod error;
+mod eval;
 mod exactness;
 mod expr;
 mod extension;
@@ -29,6 +30,7 @@ mod outputs;
 pub mod quantize;
 mod real;
 mod registry;
+mod run;
 mod sums;
 mod tail;
 #[cfg(test)]

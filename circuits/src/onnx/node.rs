@@ -33,6 +33,11 @@ impl<'a> NodeView<'a> {
         node_name(self.proto)
     }
 
+    /// The operator's domain; `ai.onnx` for the standard one.
+    pub(crate) fn domain(&self) -> &'a str {
+        super::graph::domain_name(&self.proto.domain)
+    }
+
     /// Name of the operator.
     pub fn op(&self) -> &'a str {
         &self.proto.op_type

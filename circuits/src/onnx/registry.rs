@@ -135,8 +135,8 @@ const ENTRIES: &[Entry] = &[
     since(12, onnx("Celu", activation::activation, &facts::FUNCTION)),
     onnx("Clip", elementwise::clip, &facts::CLAMP),
     onnx("Concat", selection::concat, &facts::JOINED),
-    onnx("Constant", movement::constant, &facts::SHAPES),
-    onnx("ConstantOfShape", fold::constant_of_shape, &facts::SHAPES),
+    onnx("Constant", fold::constants_only, &facts::SHAPES),
+    onnx("ConstantOfShape", fold::constants_only, &facts::SHAPES),
     closing(onnx("Conv", linear::conv, &facts::WEIGHTED)),
     closing(onnx(
         "ConvTranspose",
@@ -220,7 +220,7 @@ const ENTRIES: &[Entry] = &[
         quantization::quantize_linear,
         &facts::QUANTIZATION,
     )),
-    since(11, onnx("Range", fold::range, &facts::SHAPES)),
+    since(11, onnx("Range", fold::constants_only, &facts::SHAPES)),
     onnx("Reciprocal", activation::activation, &facts::FUNCTION),
     onnx(
         "ReduceMax",

@@ -12,8 +12,8 @@ use tract_onnx::pb::NodeProto;
 use super::constant::{Constant, Data};
 use super::error::NodeError;
 use super::graph::Graph;
-use super::quantize::{Evaluator, QuantizeError, Values};
 use super::real::{Real, Value};
+use super::run::{RunError, Runner, Values};
 use crate::program::{DataType, Program, Quantization, Tensor};
 
 /// The nodes of a float tail with their constants, ready to be evaluated.
@@ -67,6 +67,12 @@ pub enum TailError {
     RawInput {
         /// The graph's input.
         input: String,
+    },
+    /// An output of a type that is not shown.
+    #[error("output `{name}` is of an element type that is not shown; cast it to float or int64")]
+    ElementType {
+        /// The output.
+        name: String,
     },
     /// The tensors are not the outputs of the program that the tail belongs to.
     #[error("the float tail starts from `{name}`, which is not an output of the program")]
@@ -134,8 +140,8 @@ impl FloatTail {
             Some((name.clone(), Arc::new(constant)))
         });
         let start: Values = start.collect();
-        let evaluator = Evaluator::new(&self.graph);
-        let values = evaluator.run(start.clone(), |_| false).unwrap_or_default();
+        let evaluator = Runner::new(&self.graph);
+        let values = evaluator.run_known(start.clone());
         let one = |name: &String| match values.get(name).or_else(|| evaluator.constants().get(name))
         {
             Some(constant) => Ok(TailTensor {
@@ -144,6 +150,7 @@ impl FloatTail {
                 data: match &constant.data {
                     Data::Float(data) => TailData::Floats(data.clone()),
                     Data::Int(dtype, data) => TailData::Integers(*dtype, data.clone()),
+                    _ => return Err(TailError::ElementType { name: name.clone() }),
                 },
             }),
             None => Err(self.reason(name, &evaluator, &start)),
@@ -152,14 +159,13 @@ impl FloatTail {
     }
 
     /// Why something is missing: the first node that cannot be evaluated, or what it starts from.
-    fn reason(&self, output: &str, evaluator: &Evaluator<'_>, start: &Values) -> TailError {
+    fn reason(&self, output: &str, evaluator: &Runner<'_>, start: &Values) -> TailError {
         if let Some((_, input)) = self.raw.iter().find(|(name, _)| name == output) {
             let input = input.clone();
             return TailError::RawInput { input };
         }
-        if let Err(QuantizeError::Evaluate { node, op, source }) =
-            evaluator.run(start.clone(), |_| true)
-        {
+        if let Err(RunError { node, op, source }) = evaluator.run(start.clone(), |_| true) {
+            let source = Box::new(source);
             return TailError::Node { node, op, source };
         }
         if let Some((_, input)) = self.raw.first() {

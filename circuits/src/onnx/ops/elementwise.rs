@@ -2,18 +2,17 @@
 
 use std::sync::Arc;
 
-use super::super::constant::Constant as Folded;
 use super::super::error::NodeError;
+use super::super::eval::factors;
 use super::super::expr::{Binary, Expr, Operand, Unary};
 use super::super::importer::{Done, Importer};
 use super::super::kernel::{Origin, alike};
 use super::super::node::NodeView;
 use super::super::real::{Base, Deferred, Pair, PairOp, Quantized, Real, Value};
-use super::fold;
 use super::linear::scalar;
 use super::pool::quantized;
 use super::quantization::dequantize;
-use crate::ops::{Constant, Lanes, Maximum, Move, Reshape, Table, broadcast};
+use crate::ops::{Constant, Lanes, Maximum, Move, Reshape, Table, broadcast, broadcast_places};
 use crate::program::{Range, TensorId, elements};
 
 /// A tensor that is combined with itself, as the float function of one tensor that it is if more than a clamp follows:
@@ -67,17 +66,6 @@ pub(crate) fn unary(
 ) -> Result<Done, NodeError> {
     match cx.value(node, 0)? {
         Value::Real(real) => Ok(Done::pending(append(&real, f)?)),
-        Value::Const(c) => match c.as_floats() {
-            Some(values) => {
-                let values = values.iter().map(|&v| f.eval(v)).collect();
-                Ok(Done::folded(Folded::floats(c.shape.clone(), values)))
-            }
-            None => Err(NodeError::Input {
-                input: 0,
-                what: "x",
-                reason: "it is not float",
-            }),
-        },
         Value::Int(tensor) => match f {
             Unary::Relu => clamp_integers(cx, node, tensor, 0, i64::MAX),
             _ => Err(NodeError::Input {
@@ -149,13 +137,7 @@ pub(crate) fn clip(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, N
             },
             None => attribute,
         };
-        match given {
-            Some(v) if v.is_nan() => Err(NodeError::Attribute {
-                name,
-                reason: "it is not a number",
-            }),
-            other => Ok(other.unwrap_or(default)),
-        }
+        Ok(given.unwrap_or(default))
     };
     let lo = limit(1, "min", f32::NEG_INFINITY)?;
     let hi = limit(2, "max", f32::INFINITY)?;
@@ -167,15 +149,6 @@ pub(crate) fn batch_normalization(
     cx: &mut Importer<'_>,
     node: &NodeView<'_>,
 ) -> Result<Done, NodeError> {
-    node.float("momentum", 0.9)?;
-    if node.flag("training_mode", false)? {
-        return Err(NodeError::Attribute {
-            name: "training_mode",
-            reason: "the model is exported for training",
-        });
-    }
-    node.int("spatial", 1)?;
-    let epsilon = node.float("epsilon", 1e-5)?;
     let Value::Real(real) = cx.value(node, 0)? else {
         return Err(NodeError::Input {
             input: 0,
@@ -208,20 +181,13 @@ pub(crate) fn batch_normalization(
     };
     let (scale, bias) = (read(1, "the scale")?, read(2, "the bias")?);
     let (mean, variance) = (read(3, "the mean")?, read(4, "the variance")?);
-    let mut factors = Vec::with_capacity(channels);
-    let mut shifts = Vec::with_capacity(channels);
-    for c in 0..channels {
-        let factor = 1.0 / (variance[c] + epsilon).sqrt() * scale[c];
-        let shift = bias[c] - mean[c] * factor;
-        if !factor.is_finite() || !shift.is_finite() {
-            return Err(NodeError::Input {
-                input: 4,
-                what: "the variance",
-                reason: "it makes a factor infinite",
-            });
-        }
-        factors.push(factor);
-        shifts.push(shift);
+    let (factors, shifts) = factors(node, [&scale, &bias, &mean, &variance])?;
+    if !factors.iter().chain(&shifts).all(|v| v.is_finite()) {
+        return Err(NodeError::Input {
+            input: 4,
+            what: "the variance",
+            reason: "it makes a factor infinite",
+        });
     }
     let scaled = with_operand(&real, Binary::Mul, Operand::Axis(1, factors), false)?;
     Ok(Done::pending(with_operand(
@@ -266,11 +232,6 @@ fn with_operand(real: &Real, f: Binary, operand: Operand, first: bool) -> Result
 
 /// A float constant as an operand of a tensor of this shape.
 fn operand(values: &[f32], of: &[usize], shape: &[usize]) -> Result<Operand, NodeError> {
-    if values.iter().any(|v| v.is_nan()) {
-        return Err(NodeError::Island {
-            reason: "a constant is not a number",
-        });
-    }
     if let [only] = values
         && of.len() <= shape.len()
     {
@@ -302,7 +263,6 @@ pub(crate) fn binary(
         (Value::Real(x), Value::Real(y)) => two_reals(cx, node, f, x, y),
         (Value::Real(x), other) => one_real(cx, node, f, x, other, false),
         (other, Value::Real(x)) => one_real(cx, node, f, x, other, true),
-        (Value::Const(x), Value::Const(y)) => fold::binary(f, x, y),
         _ => super::integer::sum(cx, node, f, (&a, &b)),
     }
 }
@@ -471,11 +431,6 @@ fn each_element(
             reason: "a constant differs along several axes",
         });
     }
-    if values.iter().any(|v| v.is_nan()) {
-        return Err(NodeError::Island {
-            reason: "a constant is not a number",
-        });
-    }
     let count = elements(&shape);
     let flat = Move(Reshape { shape: vec![count] });
     let tensor = cx.push(node, flat, &[a.tensor])?;
@@ -483,7 +438,7 @@ fn each_element(
         tensor,
         params: a.params.clone(),
     };
-    let places = fold::places(of, &shape)?;
+    let places = broadcast_places(&shape, of);
     let each = places.into_iter().map(|place| values[place]).collect();
     let real = Real::new(Base::Quantized(flat), vec![count]);
     let mut real = with_operand(&real, f, Operand::Axis(0, each), first)?;
@@ -538,7 +493,7 @@ pub(crate) fn extreme(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done
         (all, []) if all.iter().any(|v| matches!(v, Value::Int(_))) => {
             extreme_integers(cx, node, all, largest)
         }
-        ([_, _], [_] | []) => binary(cx, node, f),
+        ([_, _], [_]) => binary(cx, node, f),
         _ if reals.len() == values.len() => {
             let mut shape = Vec::new();
             for real in &reals {

@@ -3,15 +3,16 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::super::constant::{Constant, Data};
+use super::super::constant::Constant;
 use super::super::error::NodeError;
 use super::super::importer::{Done, Importer};
 use super::super::node::NodeView;
 use super::super::real::{Base, Quantized, Real, Value};
 use super::linear::scalar;
-use super::{elementwise, fold, pair};
+use super::{elementwise, pair};
 use crate::ops::{
     Expand, Lanes, Maximum, Move, Requantize, Rule, Steps, Table, WeightedSum, broadcast,
+    broadcast_places,
 };
 use crate::program::{DataType, MAX_ELEMENTS, TensorId, elements};
 
@@ -37,7 +38,6 @@ pub(crate) fn compare(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done
         (Value::Real(x), Value::Real(y)) => two_reals(cx, node, f, x, y),
         (Value::Real(x), Value::Const(c)) => with_constant(cx, node, x, c, f),
         (Value::Const(c), Value::Real(x)) => with_constant(cx, node, x, c, |x, c| f(c, x)),
-        (Value::Const(x), Value::Const(y)) => constants(f, x, y),
         (Value::Int(x), Value::Int(y)) => {
             let sum = cx.push(node, WeightedSum::new(vec![1, -1], 0)?, &[*x, *y])?;
             sign(cx, node, sum, f)
@@ -100,33 +100,6 @@ fn integer_constant(
     sign(cx, node, difference, f)
 }
 
-fn constants(f: Compare, a: &Constant, b: &Constant) -> Result<Done, NodeError> {
-    let bad = NodeError::Input {
-        input: 1,
-        what: "b",
-        reason: "it does not fit the other constant",
-    };
-    // Integers are compared by the sign of their difference, which binary32 keeps.
-    let values: Option<Vec<i64>> = match (&a.data, &b.data) {
-        (Data::Int(_, x), Data::Int(_, y)) if a.shape == b.shape || y.len() == 1 => {
-            let y = |i: usize| if y.len() == 1 { y[0] } else { y[i] };
-            let order = |(i, x): (usize, &i64)| f(x.cmp(&y(i)) as i8 as f32, 0.0);
-            Some(
-                x.iter()
-                    .enumerate()
-                    .map(|pair| i64::from(order(pair)))
-                    .collect(),
-            )
-        }
-        _ => None,
-    };
-    Ok(Done::folded(Constant::ints(
-        DataType::Bool,
-        a.shape.clone(),
-        values.ok_or(bad)?,
-    )))
-}
-
 /// Comparison of an activation with constants: a table for each distinct constant. The activation is expanded where
 /// the constants have more axes or longer ones.
 fn with_constant(
@@ -171,7 +144,7 @@ fn with_constant(
         [] => Lanes::by_element(&each[..1]),
         &[d] => Lanes::along_axis(d + skip, &each),
         _ => {
-            let places = fold::places(&c.shape, &shape)?;
+            let places = broadcast_places(&shape, &c.shape);
             let each: Vec<_> = places.into_iter().map(|p| each[p].clone()).collect();
             Lanes::by_element(&each)
         }

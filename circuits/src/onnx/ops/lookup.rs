@@ -134,6 +134,7 @@ pub(super) fn lookup(
                 Ok(Done::int(places.integers(cx, node, *dtype, ints)?))
             }
             Data::Float(_) => floats(cx, node, index, c, axis),
+            _ => Err(bad(0, "the data", "their element type is not supported")),
         },
         Value::Weights(w) => {
             let Some(ints) = w.data.as_ints().filter(|_| w.params.axis.is_none()) else {

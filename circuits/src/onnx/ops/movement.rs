@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::super::Status;
-use super::super::constant::{Constant, Data, may_compute};
+use super::super::constant::{Constant, may_compute};
 use super::super::error::NodeError;
 use super::super::exactness::Exactness;
 use super::super::importer::{Done, Importer};
@@ -370,72 +370,4 @@ pub(crate) fn concat(
         [only] => Ok(*only),
         _ => cx.push(node, Move(Concat { axis }), tensors),
     }
-}
-
-/// `Constant`.
-pub(crate) fn constant(_: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, NodeError> {
-    use crate::program::DataType::I64;
-    if let Some(proto) = node.tensor("value")? {
-        return Ok(Done::folded(Constant::read(proto)?));
-    }
-    if let Some(v) = node.maybe_float("value_float")? {
-        return Ok(Done::folded(Constant::floats(vec![], vec![v])));
-    }
-    if let Some(v) = node.maybe_floats("value_floats")? {
-        return Ok(Done::folded(Constant::floats(vec![v.len()], v.to_vec())));
-    }
-    if let Some(v) = node.maybe_int("value_int")? {
-        return Ok(Done::folded(Constant {
-            shape: vec![],
-            data: Data::Int(I64, vec![v]),
-        }));
-    }
-    if let Some(v) = node.maybe_ints("value_ints")? {
-        return Ok(Done::folded(Constant::ints(I64, vec![v.len()], v.to_vec())));
-    }
-    Err(NodeError::Attribute {
-        name: "value",
-        reason: "it is missing, or of a kind that is not supported",
-    })
-}
-
-/// Joins constants of one type.
-pub(crate) fn concat_constants(
-    constants: &[Arc<Constant>],
-    movement: &Concat,
-    shapes: &[&[usize]],
-    shape: Vec<usize>,
-) -> Result<Done, NodeError> {
-    let sources = movement
-        .sources(shapes)?
-        .into_iter()
-        .filter_map(|source| match source {
-            Source::Element { input, index } => Some((input, index)),
-            Source::Constant(_) => None,
-        });
-    let mixed = NodeError::Input {
-        input: 1,
-        what: "b",
-        reason: "it has another type",
-    };
-    let dtype = constants[0].dtype();
-    if constants.iter().any(|c| c.dtype() != dtype) {
-        return Err(mixed);
-    }
-    let data = match dtype {
-        None => {
-            let value =
-                |(input, index): (usize, usize)| constants[input].as_floats()?.get(index).copied();
-            Data::Float(sources.map(value).collect::<Option<_>>().ok_or(mixed)?)
-        }
-        Some(dtype) => {
-            let value =
-                |(input, index): (usize, usize)| constants[input].as_ints()?.get(index).copied();
-            Data::Int(
-                dtype,
-                sources.map(value).collect::<Option<_>>().ok_or(mixed)?,
-            )
-        }
-    };
-    Ok(Done::folded(Constant { shape, data }))
 }

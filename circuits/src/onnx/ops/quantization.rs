@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::super::Status;
-use super::super::close::{is_quantized_type, quantize};
-use super::super::constant::{Constant, Data, integer_type};
+use super::super::close::is_quantized_type;
+use super::super::constant::{Data, integer_type};
 use super::super::error::NodeError;
 use super::super::importer::{Done, Importer};
 use super::super::node::NodeView;
@@ -55,7 +55,7 @@ impl Importer<'_> {
             None => (vec![0], place.dtype),
             Some(c) => match &c.data {
                 Data::Int(dtype, data) => (data.clone(), *dtype),
-                Data::Float(_) => {
+                _ => {
                     let reason = "it is not an integer";
                     return Err(NodeError::Input {
                         input: place.zero,
@@ -157,7 +157,6 @@ pub(crate) fn quantize_linear(
     };
     let x = cx.value(node, 0)?;
     let shape = match &x {
-        Value::Const(c) => c.shape.clone(),
         Value::Real(real) => real.shape.clone(),
         _ => {
             return Err(NodeError::Input {
@@ -179,20 +178,6 @@ pub(crate) fn quantize_linear(
         },
     )?;
     match x {
-        Value::Const(c) => {
-            let Some(data) = c.as_floats() else {
-                return Err(NodeError::Input {
-                    input: 0,
-                    what: "x",
-                    reason: "it is not float",
-                });
-            };
-            let lane = lane_of(&shape, &y);
-            let value =
-                |(i, &v): (usize, &f32)| quantize(v, y.scale[lane(i)], y.zero[lane(i)], y.range());
-            let data = data.iter().enumerate().map(value).collect();
-            Ok(Done::folded(Constant::ints(y.dtype, shape, data)))
-        }
         Value::Real(real) => {
             let (tensor, exactness) = cx.close(node, &real, &y)?;
             Ok(Done::closed(tensor, exactness))

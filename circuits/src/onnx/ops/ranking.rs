@@ -1,10 +1,8 @@
 //! Where the largest and smallest elements stand: ArgMax, ArgMin, TopK, Hardmax; and places as rows: OneHot.
 
-use std::cmp::Ordering;
 use std::sync::Arc;
 
 use super::super::Status;
-use super::super::constant::{Constant, Data};
 use super::super::error::NodeError;
 use super::super::exactness::Exactness;
 use super::super::importer::{Done, Importer};
@@ -146,10 +144,6 @@ pub(crate) fn top_k(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, 
     let k = cx.constant(node, 1, "k")?.as_int();
     let k = k.and_then(|k| usize::try_from(k).ok()).ok_or(bad.clone())?;
     let axis = node.int("axis", -1)?;
-    if let Value::Const(c) = cx.value(node, 0)? {
-        let axis = node.axis("axis", axis, c.shape.len())?;
-        return fold_top_k(&c, axis, k, largest).ok_or(bad);
-    }
     let (tensor, params) = ordered(cx, node)?;
     let axis = node.axis("axis", axis, cx.builder.fact(tensor).shape.len())?;
     let tensor = if largest {
@@ -182,44 +176,5 @@ pub(crate) fn top_k(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, 
     Ok(Done {
         values: vec![values, Value::Int(indices)],
         status: Status::Closed(Exactness::Kernel),
-    })
-}
-
-/// `TopK` of a constant; `None` if the axis has fewer than `k` elements.
-fn fold_top_k(x: &Constant, axis: usize, k: usize, largest: bool) -> Option<Done> {
-    let (extent, inner) = (x.shape[axis], elements(&x.shape[axis + 1..]));
-    if k == 0 || k > extent || x.len() == 0 {
-        return None;
-    }
-    let order = |a: usize, b: usize| match &x.data {
-        Data::Float(v) => v[a].partial_cmp(&v[b]).unwrap_or(Ordering::Equal),
-        Data::Int(_, v) => v[a].cmp(&v[b]),
-    };
-    let mut shape = x.shape.clone();
-    shape[axis] = k;
-    let mut picked = vec![0; elements(&shape)];
-    let mut indices = vec![0; picked.len()];
-    for line in 0..x.len() / extent {
-        let (outer, rest) = (line / inner, line % inner);
-        let place = |i: usize| (outer * extent + i) * inner + rest;
-        let mut places: Vec<usize> = (0..extent).collect();
-        // A stable sort: equal elements keep the order of their indices.
-        places.sort_by(|&a, &b| match largest {
-            true => order(place(b), place(a)),
-            false => order(place(a), place(b)),
-        });
-        for (r, &i) in places.iter().take(k).enumerate() {
-            let to = (outer * k + r) * inner + rest;
-            picked[to] = place(i);
-            indices[to] = i as i64;
-        }
-    }
-    let values = [
-        x.pick(shape.clone(), &picked),
-        Constant::ints(DataType::I64, shape, indices),
-    ];
-    Some(Done {
-        values: values.map(|c| Value::Const(Arc::new(c))).into(),
-        status: Status::Folded,
     })
 }

@@ -477,18 +477,9 @@ pub(crate) fn concat(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done,
     let rank = shapes.first().map_or(0, Vec::len);
     let axis = node.axis("axis", node.int("axis", 0)?, rank)?;
     let views: Vec<&[usize]> = shapes.iter().map(Vec::as_slice).collect();
-    let movement = Concat { axis };
-    let shape = crate::ops::Movement::shape(&movement, &views)?;
+    let shape = crate::ops::Movement::shape(&Concat { axis }, &views)?;
     if elements(&shape) > MAX_ELEMENTS {
         return Err(TOO_LARGE);
-    }
-    let known = values.iter().filter_map(|value| match value {
-        Value::Const(c) => Some(c.clone()),
-        _ => None,
-    });
-    let known: Vec<_> = known.collect();
-    if known.len() == values.len() {
-        return super::movement::concat_constants(&known, &movement, &views, shape);
     }
     let mut tensors = Vec::new();
     let mut reals = Vec::new();

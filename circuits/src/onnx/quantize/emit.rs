@@ -5,9 +5,9 @@ use std::collections::{BTreeSet, HashMap};
 use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, TensorProto, tensor_proto};
 
 use super::super::close::quantize;
-use super::super::constant::{Constant, Data};
+use super::super::constant::{Constant, Data, Half};
 use super::super::graph::Graph;
-use super::eval::Values;
+use super::super::run::Values;
 use super::integral::is_whole;
 use super::layers::{Layers, bias_of};
 use super::ranges::Ranges;
@@ -507,6 +507,21 @@ fn tensor(name: &str, constant: &Constant) -> TensorProto {
                 .collect();
             (onnx, raw)
         }
+        Data::Double(values) => (
+            Onnx::Double,
+            values.iter().flat_map(|v| v.to_le_bytes()).collect(),
+        ),
+        Data::Half(kind, values) => (
+            match kind {
+                Half::F16 => Onnx::Float16,
+                Half::BFloat16 => Onnx::Bfloat16,
+            },
+            values.iter().flat_map(|v| v.to_le_bytes()).collect(),
+        ),
+        Data::Long(values) => (
+            Onnx::Uint64,
+            values.iter().flat_map(|v| v.to_le_bytes()).collect(),
+        ),
     };
     TensorProto {
         name: name.into(),

@@ -7,10 +7,10 @@ use std::collections::{HashMap, HashSet};
 
 use tract_onnx::pb::NodeProto;
 
+use super::super::eval;
 use super::super::graph::Graph;
 use super::super::node::NodeView;
-use super::super::ops::activation;
-use super::eval::Values;
+use super::super::run::Values;
 use crate::ops::broadcast;
 
 /// Most operations between a quantized tensor and the next one; the importer allows 256.
@@ -165,7 +165,7 @@ fn function_of(
             fits.then(|| grown(Chain { axis, ..chain }, 2))?
         }
         _ => {
-            activation::function(&view).ok()?;
+            eval::function(&view).ok()?;
             grown(of(first)?, 1)
         }
     }

@@ -9,7 +9,7 @@ use tract_onnx::pb::NodeProto;
 
 use super::super::constant::{Constant, Data};
 use super::super::graph::Graph;
-use super::eval::Values;
+use super::super::run::Values;
 use super::layers::SELECTING;
 
 /// Whether all values of a constant are whole, and small enough for sums of them to be exact.
@@ -18,6 +18,7 @@ pub(super) fn is_whole(constant: &Constant) -> bool {
     match &constant.data {
         Data::Float(values) => values.iter().all(whole),
         Data::Int(..) => true,
+        _ => false,
     }
 }
 

@@ -5,8 +5,8 @@ use std::collections::{HashMap, HashSet};
 use tract_onnx::pb::NodeProto;
 
 use super::super::graph::{Graph, InputType, node_name};
+use super::super::run::Values;
 use super::QuantizeError;
-use super::eval::Values;
 use super::fuse::{fused, is_function};
 use super::integral::integral;
 use super::proved;

@@ -11,15 +11,12 @@
 
 mod decompose;
 mod emit;
-mod eval;
 mod fuse;
 mod integral;
-mod kernels;
 mod layers;
 mod parts;
 mod ranges;
 mod recurrent;
-mod reduction;
 mod report;
 mod rewrite;
 #[cfg(test)]
@@ -35,9 +32,9 @@ use tract_onnx::pb::{ModelProto, NodeProto};
 use super::constant::Constant;
 use super::error::{ImportError, NodeError};
 use super::graph::{Graph, InputType};
+use super::run::{RunError, Runner, Values};
 use super::{Imported, TailNode, registry};
 use crate::program::{DataType, elements};
-pub(super) use eval::{Evaluator, Values};
 use layers::Layers;
 pub use report::{LayerError, OutputError};
 
@@ -295,9 +292,19 @@ fn structure(bytes: &[u8]) -> Result<(), QuantizeError> {
     let samples = feed(&graph, &[sample])?;
     let first = samples.first().ok_or(QuantizeError::NoSample)?;
     rewrite::rewrite(&mut graph, first)?;
-    let values = Evaluator::new(&graph).run(first.clone(), proved)?;
+    let values = Runner::new(&graph).run(first.clone(), proved)?;
     Layers::new(&graph, &values)?;
     Ok(())
+}
+
+impl From<RunError> for QuantizeError {
+    fn from(error: RunError) -> Self {
+        Self::Evaluate {
+            node: error.node,
+            op: error.op,
+            source: Box::new(error.source),
+        }
+    }
 }
 
 /// The inputs of a float model.
@@ -364,7 +371,7 @@ pub fn quantize_and_measure(
     let original = Graph::read(bytes).map_err(QuantizeError::Model)?;
     rewrite::rewrite(&mut graph, first)?;
 
-    let evaluator = Evaluator::new(&graph);
+    let evaluator = Runner::new(&graph);
     let values = evaluator.run(first.clone(), proved)?;
     let layers = Layers::new(&graph, &values)?;
     let ranges = ranges::find(&evaluator, &layers, &samples, options.method)?;
@@ -373,9 +380,9 @@ pub fn quantize_and_measure(
     let imported = super::import(&model).map_err(QuantizeError::NotProvable)?;
 
     let quantized = Graph::check(emitted.model).map_err(QuantizeError::Model)?;
-    let (tensors, quantized) = (&emitted.tensors, Evaluator::new(&quantized));
+    let (tensors, quantized) = (&emitted.tensors, Runner::new(&quantized));
     let layers = report::layers(&evaluator, &quantized, tensors, &measured)?;
-    let original = Evaluator::new(&original);
+    let original = Runner::new(&original);
     let against_original = original.computes(&graph.outputs, first);
     let reference = if against_original {
         &original

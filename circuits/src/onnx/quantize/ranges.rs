@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use rayon::prelude::*;
 
-use super::eval::{Evaluator, Values};
+use super::super::run::{Runner, Values};
 use super::layers::Layers;
 use super::{Method, QuantizeError, proved};
 
@@ -19,7 +19,7 @@ const BINS: usize = 4096;
 
 /// Finds the ranges. Values that are not finite do not count.
 pub(super) fn find(
-    evaluator: &Evaluator<'_>,
+    evaluator: &Runner<'_>,
     layers: &Layers,
     samples: &[Values],
     method: Method,
@@ -35,7 +35,7 @@ pub(super) fn find(
                     *range = (range.0.min(*v), range.1.max(*v));
                 }
             });
-            Ok(ranges)
+            Ok::<_, QuantizeError>(ranges)
         })
         .try_reduce(Ranges::new, |mut a, b| {
             for (root, (lo, hi)) in b {
@@ -68,7 +68,7 @@ fn visit(layers: &Layers, values: &Values, mut f: impl FnMut(&str, &[f32])) {
 type Histograms = HashMap<String, Vec<u64>>;
 
 fn percentiles(
-    evaluator: &Evaluator<'_>,
+    evaluator: &Runner<'_>,
     layers: &Layers,
     samples: &[Values],
     extremes: &Ranges,
@@ -91,7 +91,7 @@ fn percentiles(
                     bins[(bin as usize).min(BINS - 1)] += 1;
                 }
             });
-            Ok(histograms)
+            Ok::<_, QuantizeError>(histograms)
         })
         .try_reduce(Histograms::new, |mut a, b| {
             for (root, bins) in b {

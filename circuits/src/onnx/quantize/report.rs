@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use rayon::prelude::*;
 
-use super::eval::{Evaluator, Values};
+use super::super::run::{Runner, Values};
 use super::{QuantizeError, proved};
 use crate::onnx::constant::{Constant, Data};
 use crate::onnx::tail::real;
@@ -146,8 +146,8 @@ fn argmax(value: &Constant) -> Option<usize> {
 
 /// Runs both models on all samples and compares the tensors between.
 pub(super) fn layers(
-    float: &Evaluator<'_>,
-    quantized: &Evaluator<'_>,
+    float: &Runner<'_>,
+    quantized: &Runner<'_>,
     pairs: &[Pair],
     samples: &[Values],
 ) -> Result<Vec<LayerError>, QuantizeError> {
@@ -175,7 +175,7 @@ type Measured = Result<(Sums, Option<(usize, usize)>), String>;
 
 /// Compares the outputs that the proof and the float nodes after it give with those of the float model.
 pub(super) fn outputs(
-    float: &Evaluator<'_>,
+    float: &Runner<'_>,
     imported: &Imported,
     outputs: &[String],
     samples: &[Values],
@@ -246,6 +246,7 @@ fn execute(
                 quantize_input(port, fact, values).map_err(|error| failed(error.to_string()))
             }
             Data::Int(_, values) => Ok(Tensor::new(fact.dtype, fact.shape.clone(), values.clone())),
+            _ => Err(failed(format!("input `{}` is of another type", port.name))),
         }
     });
     let inputs = inputs.collect::<Result<Vec<_>, _>>()?;

@@ -11,12 +11,12 @@ use std::sync::Arc;
 use tract_onnx::pb::{AttributeProto, NodeProto, attribute_proto::AttributeType};
 
 use super::super::constant::Constant;
+use super::super::eval::factors;
 use super::super::graph::Graph;
 use super::super::node::NodeView;
+use super::super::run::{Runner, Values};
 use super::QuantizeError;
 use super::decompose::decompose;
-use super::eval::{Evaluator, Inputs, Values};
-use super::kernels::factors;
 
 /// Rewrites a graph; `sample` gives its inputs, to learn the shapes of tensors.
 pub(super) fn rewrite(graph: &mut Graph, sample: &Values) -> Result<(), QuantizeError> {
@@ -44,14 +44,14 @@ pub(super) fn rewrite(graph: &mut Graph, sample: &Values) -> Result<(), Quantize
 
 /// Shapes of all tensors that depend on the input, as far as operators are known.
 fn shapes(graph: &Graph, sample: &Values) -> Result<HashMap<String, Vec<usize>>, QuantizeError> {
-    let values = Evaluator::new(graph).run(sample.clone(), super::proved)?;
+    let values = Runner::new(graph).run(sample.clone(), super::proved)?;
     let shape = |(name, value): (String, Arc<Constant>)| (name, value.shape.clone());
     Ok(values.into_iter().map(shape).collect())
 }
 
 /// Replaces nodes that depend on constants alone by their results.
 fn fold(graph: &mut Graph) {
-    let evaluator = Evaluator::new(graph);
+    let evaluator = Runner::new(graph);
     let nodes: Vec<NodeProto> = evaluator.nodes().iter().map(|&n| n.clone()).collect();
     let constants: HashMap<String, Constant> = evaluator
         .constants()
@@ -206,9 +206,9 @@ fn absorb(graph: &mut Graph, i: usize) -> Option<()> {
     if uses(graph, x) != 1 {
         return None;
     }
-    let find = |name: &str| graph.constants.get(name).cloned().map(Arc::new);
     let view = NodeView::new(&node, graph.opset("").unwrap_or(0));
-    let (factors, shifts) = factors(&view, &Inputs::of(&node, find)).ok()?;
+    let read = |input: usize| graph.constants.get(node.input.get(input)?)?.as_floats();
+    let (factors, shifts) = factors(&view, [read(1)?, read(2)?, read(3)?, read(4)?]).ok()?;
     let linear = graph.nodes[before].clone();
     let weights = graph.constants.get(linear.input.get(1)?)?;
     let n = factors.len();
