@@ -190,14 +190,14 @@ pub(crate) fn sigmoid32(x: f32) -> f32 {
     const P: [f32; 5] = [
         4.370_31e-11,
         1.156_273_2e-7,
-        6.085_748_7e-5,
+        6.085_749e-5,
         8.513_771e-3,
         0.248_287_95,
     ];
     const Q: [f32; 6] = [
         6.102_473_7e-13,
         5.761_021_6e-9,
-        6.291_067_9e-6,
+        6.291_068e-6,
         1.701_988_2e-3,
         0.116_817_65,
         0.993_151_9,
@@ -212,19 +212,14 @@ pub(crate) fn sigmoid32(x: f32) -> f32 {
 pub(crate) fn tanh32(x: f32) -> f32 {
     const P: [f32; 7] = [
         -2.760_768_4e-16,
-        2.000_187_9e-13,
-        -8.604_671_5e-11,
+        2.000_188e-13,
+        -8.604_672e-11,
         5.122_297_2e-8,
         1.485_722_35e-5,
         6.372_619_3e-4,
         4.893_524_6e-3,
     ];
-    const Q: [f32; 4] = [
-        1.198_258_4e-6,
-        1.185_347_06e-4,
-        2.268_434_7e-3,
-        4.893_525e-3,
-    ];
+    const Q: [f32; 4] = [1.198_258_4e-6, 1.185_347_1e-4, 2.268_434_7e-3, 4.893_525e-3];
     let x = x.clamp(-9.0, 9.0);
     let square = x * x;
     horner(square, &P) * x / horner(square, &Q)
@@ -486,7 +481,8 @@ mod tests {
             (nan, 2.0),
         ] {
             let (got, want) = (super::pow(x, y), x.powf(y));
-            let same = got == want && got.is_sign_negative() == want.is_sign_negative();
+            let close = got == want || (got / want - 1.0).abs() < 1e-14;
+            let same = close && got.is_sign_negative() == want.is_sign_negative();
             assert!(
                 same || got.is_nan() && want.is_nan(),
                 "{x}^{y}: {got} instead of {want}"

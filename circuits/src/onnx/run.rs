@@ -14,6 +14,9 @@ use super::node::NodeView;
 /// Tensors by name.
 pub(crate) type Values = HashMap<String, Arc<Constant>>;
 
+/// Results of a node with their names.
+type Named = Vec<(String, Arc<Constant>)>;
+
 /// A node that cannot be evaluated.
 #[derive(Debug)]
 pub(crate) struct RunError {
@@ -108,11 +111,7 @@ impl<'a> Runner<'a> {
 }
 
 /// The named results of a node; `None` if an input is not known.
-fn results(
-    graph: &Graph,
-    node: &NodeProto,
-    known: &[&Values],
-) -> Option<Result<Vec<(String, Arc<Constant>)>, NodeError>> {
+fn results(graph: &Graph, node: &NodeProto, known: &[&Values]) -> Option<Result<Named, NodeError>> {
     let find = |name: &String| known.iter().find_map(|values| values.get(name));
     let mut values = Vec::with_capacity(node.input.len());
     for name in &node.input {

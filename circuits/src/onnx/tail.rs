@@ -1,8 +1,7 @@
 //! The float tail: what a model computes after its last integer tensors.
 //!
-//! It is outside of every proof. It is evaluated in binary32 all the same, from the integers that are proved, so that
-//! `run` can show what the model answers. Sums are taken in the order of the elements; other runtimes may differ in the
-//! last bits.
+//! It is outside of every proof. It is evaluated all the same, from the integers that are proved and by the evaluator that
+//! folds constants, so that `run` can show what the model answers: the same bits on every machine.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;

@@ -310,7 +310,7 @@ fn integer_power(dtype: DataType, x: i64, y: f64, single: bool) -> Result<i64, N
     }
     let base = x as f64;
     // A whole power is known exactly, and rounded once.
-    let exact = (y >= 0.0 && y <= 63.0 && y == y.trunc())
+    let exact = ((0.0..=63.0).contains(&y) && y == y.trunc())
         .then(|| (base as i128).checked_pow(y as u32))
         .flatten();
     let value = match exact {

@@ -4,6 +4,8 @@
 //! Sigmoid and Tanh are the rational functions of its kernels with fused multiply-adds. Other functions are computed in
 //! binary64 by `math` and rounded once: the same bits on every machine, while ONNX Runtime's differ in the last ones.
 
+use std::cmp::Ordering;
+
 use super::super::math;
 
 /// Numbers of a float type.
@@ -120,13 +122,21 @@ pub(crate) enum Binary {
 }
 
 /// The larger of two numbers, the second of equal ones; not a number if one is not.
-fn larger<T: PartialOrd + Copy>(a: T, b: T) -> T {
-    if a > b || a != a { a } else { b }
+fn larger<T: Float>(a: T, b: T) -> T {
+    match a.partial_cmp(&b) {
+        Some(Ordering::Greater) => a,
+        Some(_) => b,
+        None => a + b,
+    }
 }
 
 /// The smaller of two numbers, the second of equal ones; not a number if one is not.
-fn smaller<T: PartialOrd + Copy>(a: T, b: T) -> T {
-    if a < b || a != a { a } else { b }
+fn smaller<T: Float>(a: T, b: T) -> T {
+    match a.partial_cmp(&b) {
+        Some(Ordering::Less) => a,
+        Some(_) => b,
+        None => a + b,
+    }
 }
 
 /// A clamp that leaves what is not a number, and that a limit which is not a number does not touch.
