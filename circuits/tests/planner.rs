@@ -10,7 +10,7 @@ mod common;
 use std::sync::Arc;
 
 use common::{Model, Random, Stack, mock_accepts};
-use zkonnx_circuits::chips::{Check, Guests, Shape};
+use zkonnx_circuits::chips::{Check, Chips, Guests, Shape};
 use zkonnx_circuits::circuit::Assembly;
 use zkonnx_circuits::plan::{PlanError, PlanOptions, place_shape, plan};
 use zkonnx_circuits::program::Range;
@@ -141,36 +141,41 @@ fn a_search_that_is_cut_short_ends_with_a_valid_plan() {
     );
 }
 
-/// Placement in shapes that no search would choose: either it says why it cannot, or every copy has its place and the
-/// honest witness satisfies all constraints.
+/// A shape that no search would choose.
+fn random_shape(r: &mut Random) -> Shape {
+    let guests = [Guests::None, Guests::Values, Guests::Starts, Guests::All];
+    let limbs = r.between(0, 3) as usize;
+    let units = r.between(1, 9) as usize;
+    let banks = r.between(1, 1.max(units as i64 / 2)) as usize;
+    Shape {
+        k: 13,
+        range_bits: r.between(8, 12) as u32,
+        check: match limbs {
+            0 => Check::Width(r.between(20, 120) as u32),
+            limbs => Check::Limbs(limbs),
+        },
+        unit_banks: (0..units).map(|u| u % banks).collect(),
+        banks,
+        maxima: r.between(1, 4) as usize,
+        max_limbs: 4,
+        max_top: true,
+        shared_slots: limbs > 0 && r.between(0, 1) == 1,
+        guests: guests[r.between(0, 3) as usize],
+        bytes: r.between(1, 4) as usize,
+        plain: r.between(1, 9) as usize,
+        accumulators: r.between(2, 9) as usize,
+    }
+}
+
+/// Either the placement says why it cannot, or every copy has its place and the honest witness satisfies all
+/// constraints.
 #[test]
 fn places_models_in_any_shape() {
     let mut placed = 0;
     for seed in 0..240 {
         let mut r = Random::new(seed);
         let model = random_stack(1000 + seed % 24);
-        let guests = [Guests::None, Guests::Values, Guests::Starts, Guests::All];
-        let limbs = r.between(0, 3) as usize;
-        let units = r.between(1, 9) as usize;
-        let banks = r.between(1, 1.max(units as i64 / 2)) as usize;
-        let shape = Shape {
-            k: 13,
-            range_bits: r.between(8, 12) as u32,
-            check: match limbs {
-                0 => Check::Width(r.between(20, 120) as u32),
-                limbs => Check::Limbs(limbs),
-            },
-            unit_banks: (0..units).map(|u| u % banks).collect(),
-            banks,
-            maxima: r.between(1, 4) as usize,
-            max_limbs: 4,
-            max_top: true,
-            shared_slots: limbs > 0 && r.between(0, 1) == 1,
-            guests: guests[r.between(0, 3) as usize],
-            bytes: r.between(1, 4) as usize,
-            plain: r.between(1, 9) as usize,
-            accumulators: r.between(2, 9) as usize,
-        };
+        let shape = random_shape(&mut r);
         let layout = place_shape(&model.lowering, &model.public, model.elements, &shape);
         let layout = match layout {
             Ok(layout) => layout,
@@ -188,6 +193,95 @@ fn places_models_in_any_shape() {
         );
     }
     assert!(placed > 100, "{placed}");
+}
+
+/// All of a value, in a few letters.
+fn digest(value: &impl std::fmt::Debug) -> String {
+    let text = format!("{value:?}");
+    let hash = blake2b_simd::Params::new()
+        .hash_length(8)
+        .hash(text.as_bytes());
+    hash.to_hex().to_string()
+}
+
+/// The pinned lines of one file, and what they are now. `ZKONNX_PIN=1` writes them, for a change that is meant: it
+/// changes verifying keys, and belongs into the changelog.
+fn assert_pinned(name: &str, lines: &[String]) {
+    let path = format!("{}/tests/data/{name}", env!("CARGO_MANIFEST_DIR"));
+    if std::env::var_os("ZKONNX_PIN").is_some() {
+        std::fs::write(&path, lines.join("\n") + "\n").unwrap();
+    }
+    let pinned = std::fs::read_to_string(&path).unwrap();
+    for (line, pinned) in lines.iter().zip(pinned.lines()) {
+        assert_eq!(line, pinned, "{name}");
+    }
+    assert_eq!(lines.len(), pinned.lines().count(), "{name}");
+}
+
+/// A plan decides the verifying key, so none changes unnoticed, neither for the better nor for the worse.
+#[test]
+fn plans_are_those_that_are_pinned() {
+    use zkonnx_circuits::plan::Objective::{Memory, ProofSize, Prover, Verifier};
+    let mut lines = Vec::new();
+    for seed in [3, 8, 17, 21, 33, 40, 52, 64] {
+        let model = random_stack(seed);
+        for objective in [Prover, Verifier, ProofSize, Memory] {
+            let options = PlanOptions {
+                objective,
+                ..PlanOptions::default()
+            };
+            let planned = plan(&model.lowering, &model.public, model.elements, &options);
+            let (layout, cost) = planned.unwrap();
+            let (k, columns) = (layout.shape.k, layout.shape.advice_columns());
+            let digest = digest(&layout);
+            lines.push(format!(
+                "{seed} {objective:?} k={k} columns={columns} rows={} table={} {digest} {cost:?}",
+                layout.rows.len(),
+                layout.table_rows(),
+            ));
+        }
+    }
+    assert_pinned("plans.txt", &lines);
+}
+
+/// The same for placements in shapes that somebody else chose, and for what these are refused with.
+#[test]
+fn placements_are_those_that_are_pinned() {
+    let mut lines = Vec::new();
+    for seed in 0..48 {
+        let mut r = Random::new(seed);
+        let model = random_stack(1000 + seed % 24);
+        let shape = random_shape(&mut r);
+        let placed = place_shape(&model.lowering, &model.public, model.elements, &shape);
+        lines.push(match placed {
+            Ok(layout) => format!("{seed} rows={} {}", layout.rows.len(), digest(&layout)),
+            Err(error) => format!("{seed} {error}"),
+        });
+    }
+    assert_pinned("placements.txt", &lines);
+}
+
+/// The constraint system of a shape, and what its columns are for.
+#[test]
+fn constraint_systems_are_those_that_are_pinned() {
+    let mut lines = Vec::new();
+    for seed in 0..48 {
+        let shape = random_shape(&mut Random::new(seed));
+        let chips = Chips::new(&shape);
+        let columns: Vec<_> = chips.table_columns().collect();
+        lines.push(format!(
+            "{seed} advice={} fixed={} permuted={} weights={} step={} table={} {} {}",
+            shape.advice_columns(),
+            chips.cs.num_fixed,
+            shape.permuted_columns().len(),
+            shape.weights(),
+            shape.max_step_width(),
+            shape.table_capacity(),
+            digest(&columns),
+            digest(&chips),
+        ));
+    }
+    assert_pinned("constraints.txt", &lines);
 }
 
 /// Shapes come from files too: one without the slots that a model needs is refused.
@@ -225,4 +319,17 @@ fn rejects_shapes_without_slots() {
         ..shape
     };
     assert!(matches!(place(no_top), Err(PlanError::NoSlot { .. })));
+}
+
+/// The node of an error is what a message names.
+#[test]
+fn errors_of_a_node_say_which() {
+    let of_node = [
+        PlanError::WideMaximum { node: 7, bits: 8 },
+        PlanError::NoRoom { node: 7 },
+        PlanError::NoSlot { node: 7 },
+        PlanError::NoByte { node: 7 },
+    ];
+    assert!(of_node.iter().all(|error| error.node() == Some(7)));
+    assert_eq!(PlanError::NoUnit { bank: 7 }.node(), None);
 }
