@@ -111,8 +111,7 @@ def run(batch, folder, model, feeds):
 
 
 def _message(answer):
-    error = answer.get("error", "")
-    return error.get("message", "") if isinstance(error, dict) else error
+    return answer.get("error", {}).get("message", "")
 
 
 def judge(batch, folder, model, feeds):
