@@ -12,7 +12,8 @@ use std::path::PathBuf;
 use common::claims::{Model, PROGRAM};
 use common::{Spec, mix};
 use zkonnx_verifier::{
-    Claim, ClaimInput, DataType, InputVisibility, Params, Receipt, TensorData, VerifyingKey, verify,
+    Claim, ClaimInput, DataType, InputVisibility, Params, Receipt, TensorData, VerifyingKey, Work,
+    verify, verify_batch_counting, verify_counting,
 };
 
 fn path(name: &str) -> PathBuf {
@@ -80,6 +81,59 @@ fn accepts_and_rejects_every_vector_as_the_index_says() {
         *counts.entry(fields[0]).or_default() += 1;
     }
     assert!(counts["receipt"] >= 15 && counts["claim"] >= 2 && counts["key"] >= 2);
+}
+
+/// What verifying the vectors takes, to the unit: a count that is off makes a price that is.
+#[test]
+fn work_on_the_vectors_is_pinned() {
+    let read = |name: &str| fs::read(path(name)).unwrap();
+    let params = Params::decode(&read("params-6.bin")).unwrap();
+    let keys = ["a", "b"].map(|name| VerifyingKey::decode(&read(&format!("key-{name}.bin"))));
+    let [a, b] = keys.map(Result::unwrap);
+    let receipts = ["a1", "a3", "b3", "flipped"];
+    let receipts = receipts.map(|name| Receipt::decode(&read(&format!("receipt-{name}.bin"))));
+    let [a1, a3, b3, flipped] = receipts.map(Result::unwrap);
+    let work = |run: &dyn Fn(&mut Work)| {
+        let mut work = Work::default();
+        run(&mut work);
+        [
+            work.hashed_bytes,
+            work.decompressions,
+            work.field_muls,
+            work.field_inversions,
+            work.group_additions,
+            work.group_doublings,
+        ]
+    };
+    let single = |key: &VerifyingKey, receipt: &Receipt| {
+        work(&|work| {
+            let _ = verify_counting(key, &params, receipt, work);
+        })
+    };
+    let batch = |items: &[(&VerifyingKey, &Receipt)]| {
+        work(&|work| {
+            let _ = verify_batch_counting(items, &params, work);
+        })
+    };
+    let counted = [
+        single(&a, &a1),
+        single(&a, &a3),
+        single(&b, &b3),
+        single(&a, &flipped),
+        batch(&[]),
+        batch(&[(&a, &a1), (&b, &b3), (&a, &a3)]),
+        batch(&[(&a, &a1), (&a, &flipped)]),
+    ];
+    let pinned = [
+        [6249, 35, 756, 6, 5648, 380],
+        [10633, 71, 1436, 6, 8432, 636],
+        [10892, 73, 1485, 6, 9110, 634],
+        [6249, 35, 756, 6, 5649, 380],
+        [128, 0, 0, 0, 128, 0],
+        [28478, 179, 3677, 18, 15982, 1146],
+        [13010, 70, 1682, 12, 18956, 1012],
+    ];
+    assert_eq!(counted, pinned);
 }
 
 /// Claims of every type and both visibilities.
