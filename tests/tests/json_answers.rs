@@ -166,6 +166,28 @@ fn accepts_the_answers_of_all_commands() {
             .each_ref()
             .map(|p| p.as_path()),
     );
+    let (cache, again) = (folder.join("cache"), folder.join("again"));
+    asked.ask(
+        "setup",
+        0,
+        &[&"setup", &mlp, &"-o", &again, &"--cache", &cache],
+    );
+    asked.ask(
+        "prove",
+        0,
+        &[
+            &"prove", &again, &"--input", &input, &"-o", &receipt, &"--cache", &cache,
+        ],
+    );
+    let params = std::fs::read_dir(&cache).unwrap().flatten();
+    let params: Vec<_> = params.map(|entry| entry.path()).collect();
+    assert_eq!(
+        params.len(),
+        2,
+        "parameters for proving and for verifying: {params:?}"
+    );
+    let paths: Vec<&Path> = params.iter().map(|path| path.as_path()).collect();
+    inspected(&mut asked, &paths);
     let float = model("digits_mlp/float.onnx");
     let q = folder.join("q.onnx");
     asked.ask(
@@ -205,14 +227,6 @@ fn accepts_the_answers_of_all_commands() {
 fn inspected(asked: &mut Asked, paths: &[&Path]) {
     for path in paths {
         asked.ask("inspect", 0, &[&"inspect", path]);
-    }
-    // Parameters that other commands have derived.
-    let cache =
-        Path::new(env!("CARGO_BIN_EXE_zkonnx-under-test")).with_file_name("zkonnx-tests-cache");
-    for entry in std::fs::read_dir(cache).unwrap().flatten() {
-        if entry.path().extension().is_some_and(|end| end == "params") {
-            asked.ask("inspect", 0, &[&"inspect", &entry.path()]);
-        }
     }
 }
 
