@@ -476,21 +476,21 @@ pub fn claim(
     let data = |tensor: &Tensor| {
         TensorData::new(tensor.dtype, extents(&tensor.shape)?, tensor.data.clone())
     };
-    let input = match visibility {
-        InputVisibility::Public => ClaimInput::Public(
+    let inputs = match visibility {
+        InputVisibility::Public => ClaimInput::public(
             inputs
                 .iter()
                 .map(data)
                 .collect::<Result<_, TensorError>>()?,
         ),
-        InputVisibility::Private => ClaimInput::Private,
+        InputVisibility::Private => ClaimInput::private(inputs.len()),
     };
     let outputs = trace
         .outputs()
         .into_iter()
         .map(data)
         .collect::<Result<_, _>>()?;
-    Ok(Claim::new(program.id(), input, outputs, context)?)
+    Ok(Claim::new(program.id(), inputs, outputs, context)?)
 }
 
 #[cfg(test)]

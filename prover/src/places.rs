@@ -5,7 +5,6 @@
 //! refused, a device or a pipe is written into.
 
 use std::fs::{self, Metadata};
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -107,17 +106,11 @@ fn writable(path: &Path) -> Result<(), Error> {
         Ok(data) if !data.is_file() => permitted(path),
         // A file is replaced through its folder; one that nobody may write is not to be replaced either.
         Ok(_) => permitted(path).and_then(|()| may_create(folder_of(path), path)),
-        Err(_) if path.file_name().is_none() || names_a_folder(path) => {
+        Err(_) if path.file_name().is_none() => {
             Err(FileError::Directory { path: path.into() }.into())
         }
         Err(_) => may_create(folder_of(path), path),
     }
-}
-
-/// Whether a path can only be that of a folder, as `new/` and `new/.` are.
-fn names_a_folder(path: &Path) -> bool {
-    let bytes = path.as_os_str().as_bytes();
-    bytes.ends_with(b"/") || bytes.ends_with(b"/.")
 }
 
 /// Asks the system whether what is there may be written.
@@ -231,13 +224,6 @@ mod tests {
             directory,
             Err(Error::File(FileError::Directory { .. }))
         ));
-        for name in ["new/", "new/."] {
-            let slash = check(&[folder.join(name)], &[]);
-            assert!(
-                matches!(slash, Err(Error::File(FileError::Directory { .. }))),
-                "{name}: {slash:?}"
-            );
-        }
         let missing = check(&[folder.join("no/such")], &[]);
         assert!(matches!(missing, Err(Error::File(FileError::Write { .. }))));
         let below = check(&[folder.join("model/below")], &[]);

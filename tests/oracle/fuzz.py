@@ -4,7 +4,7 @@
     fuzz.py ZKONNX_BENCH COUNT [SEED] [--jobs N] [--out FOLDER] [--minimise N]
 
 Exits with 1 for a difference that `fuzz_allowances.json` does not explain, for a crash, and for an allowance of that
-file that nothing needed (only runs of at least 100,000 graphs can say so).
+file that nothing needed (only runs of at least 10,000 graphs can say so).
 """
 
 import argparse

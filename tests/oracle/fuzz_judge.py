@@ -111,7 +111,8 @@ def run(batch, folder, model, feeds):
 
 
 def _message(answer):
-    return answer.get("error", {}).get("message", "")
+    error = answer.get("error", "")
+    return error.get("message", "") if isinstance(error, dict) else error
 
 
 def judge(batch, folder, model, feeds):

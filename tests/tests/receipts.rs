@@ -287,15 +287,15 @@ fn rejects_claims_that_were_edited() {
         values[0] ^= 1;
         vec![TensorData::with_spec(tensors[0].spec().clone(), values).unwrap()]
     };
-    let ClaimInput::Public(inputs) = claim.input() else {
+    let [ClaimInput::Public(input)] = claim.inputs() else {
         panic!("the input is public")
     };
-    let other_input = ClaimInput::Public(edited(inputs));
+    let other_input = ClaimInput::public(edited(std::slice::from_ref(input)));
     let mut other_program = *claim.program_id();
     other_program[0] ^= 1;
     let (id, input, outputs) = (
         *claim.program_id(),
-        claim.input().clone(),
+        claim.inputs().to_vec(),
         claim.outputs().to_vec(),
     );
     let context = *claim.context();
@@ -304,7 +304,7 @@ fn rejects_claims_that_were_edited() {
         Claim::new(id, input.clone(), edited(&outputs), context),
         Claim::new(id, input.clone(), outputs.clone(), [0; 32]),
         Claim::new(other_program, input, outputs.clone(), context),
-        Claim::new(id, ClaimInput::Private, outputs, context),
+        Claim::new(id, ClaimInput::private(1), outputs, context),
     ] {
         let lie = Receipt::new(
             *receipt.vk_id(),

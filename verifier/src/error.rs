@@ -373,18 +373,36 @@ pub enum DecodeError {
         expected: [u8; 4],
     },
     /// A version that this code does not know.
-    #[error("version {got} of the format is not supported, only {expected}")]
+    #[error(
+        "it has version {got} of its format, and only version {expected} is read: make it again with this release"
+    )]
     UnknownVersion {
         /// The supported version.
         expected: u16,
         /// The version found.
         got: u16,
     },
+    /// A code without a meaning.
+    #[error("{code} is not the code of a {what}")]
+    UnknownCode {
+        /// What it should be the code of.
+        what: &'static str,
+        /// The code.
+        code: u8,
+    },
     /// A type code without a type.
     #[error("{code} is not the code of a type")]
     UnknownDataType {
         /// The code.
         code: u8,
+    },
+    /// A leaf that no circuit proves yet.
+    #[error("{tag} is reserved for {meaning}, which this release does not verify")]
+    ReservedInputTag {
+        /// The tag.
+        tag: u8,
+        /// What it is reserved for.
+        meaning: &'static str,
     },
     /// An input that is neither public nor private.
     #[error("{tag} is neither a public nor a private input")]

@@ -21,7 +21,7 @@ use crate::shape::{
 pub const KEY_MAGIC: [u8; 4] = *b"zkxV";
 
 /// The version of the verifying key format.
-pub const KEY_VERSION: u16 = 1;
+pub const KEY_VERSION: u16 = 2;
 
 pub(crate) fn encode(key: &VerifyingKey) -> Vec<u8> {
     let circuit = key.circuit();

@@ -99,16 +99,19 @@ impl PublicLayout {
 
     /// The instance column that says what the claim says.
     pub fn instance(&self, claim: &Claim) -> Result<Vec<Fp>, LayoutError> {
-        let inputs = match (self.visibility, claim.input()) {
-            (InputVisibility::Public, ClaimInput::Public(inputs)) => inputs.as_slice(),
-            (InputVisibility::Private, ClaimInput::Private) => &[],
-            (expected, _) => return Err(LayoutError::VisibilityMismatch { expected }),
-        };
-        if self.visibility == InputVisibility::Public && inputs.len() != self.inputs.len() {
+        if claim.inputs().len() != self.inputs.len() {
             return Err(LayoutError::InputCount {
                 expected: self.inputs.len(),
-                got: inputs.len(),
+                got: claim.inputs().len(),
             });
+        }
+        let mut inputs = Vec::with_capacity(self.inputs.len());
+        for leaf in claim.inputs() {
+            match (self.visibility, leaf) {
+                (InputVisibility::Public, ClaimInput::Public(tensor)) => inputs.push(tensor),
+                (InputVisibility::Private, ClaimInput::Private) => {}
+                (expected, _) => return Err(LayoutError::VisibilityMismatch { expected }),
+            }
         }
         if claim.outputs().len() != self.outputs.len() {
             return Err(LayoutError::OutputCount {
@@ -190,9 +193,9 @@ mod tests {
     use crate::tensor::DataType;
     use alloc::vec;
 
-    fn claim(input: ClaimInput, context: [u8; 32]) -> Claim {
+    fn claim(inputs: Vec<ClaimInput>, context: [u8; 32]) -> Claim {
         let outputs = vec![TensorData::new(DataType::I8, vec![2], vec![-128, 127]).unwrap()];
-        Claim::new([7; 32], input, outputs, context).unwrap()
+        Claim::new([7; 32], inputs, outputs, context).unwrap()
     }
 
     #[test]
@@ -210,7 +213,7 @@ mod tests {
         context[16] = 2;
         context[31] = 255;
         let elements = layout
-            .instance(&claim(ClaimInput::Public(vec![input]), context))
+            .instance(&claim(vec![ClaimInput::Public(input)], context))
             .unwrap();
         assert_eq!(elements.len(), layout.element_count());
         assert_eq!(elements.len(), 2 + 2 + 1);
@@ -237,13 +240,13 @@ mod tests {
         .unwrap();
         let of = |input| layout.instance(&claim(input, [0; 32]));
         assert_eq!(
-            of(ClaimInput::Private),
+            of(ClaimInput::private(1)),
             Err(LayoutError::VisibilityMismatch {
                 expected: InputVisibility::Public
             })
         );
         assert_eq!(
-            of(ClaimInput::Public(vec![])),
+            of(vec![]),
             Err(LayoutError::InputCount {
                 expected: 1,
                 got: 0
@@ -251,11 +254,11 @@ mod tests {
         );
         for wrong in [data(DataType::U8, 2), data(DataType::I8, 3)] {
             assert_eq!(
-                of(ClaimInput::Public(vec![wrong])),
+                of(vec![ClaimInput::Public(wrong)]),
                 Err(LayoutError::InputSpec { index: 0 })
             );
         }
-        let input = || ClaimInput::Public(vec![data(DataType::U8, 3)]);
+        let input = || vec![ClaimInput::Public(data(DataType::U8, 3))];
         let with =
             |outputs| layout.instance(&Claim::new([0; 32], input(), outputs, [0; 32]).unwrap());
         assert_eq!(
@@ -276,11 +279,7 @@ mod tests {
         )
         .unwrap();
         assert_eq!(private.element_count(), 3);
-        assert!(
-            private
-                .instance(&claim(ClaimInput::Private, [0; 32]))
-                .is_ok()
-        );
+        assert!(private.instance(&claim(vec![], [0; 32])).is_ok());
         assert!(private.instance(&claim(input(), [0; 32])).is_err());
         assert_eq!(
             PublicLayout::new(InputVisibility::Public, vec![], vec![]),

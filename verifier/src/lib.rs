@@ -23,7 +23,8 @@
 //! # }
 //! ```
 //!
-//! The modules, from the outside in: `claim`, `receipt`, `layout`, `key` and `params` are the formats (FORMATS.md);
+//! The modules, from the outside in: `claim`, `receipt`, `interface`, `layout`, `key` and `params` are the formats
+//! (FORMATS.md);
 //! `verify`, `deferred` and `cost` what callers ask for; `proof`, `quotient` and `opening` the protocol, over `plan`,
 //! `transcript`, `decompress`, `msm` and `curve`; `cs`, `shape`, `expr` and `pinned` the circuit as data.
 #![cfg_attr(not(feature = "std"), no_std)]
@@ -63,6 +64,7 @@ mod digests;
 mod error;
 mod expr;
 mod field;
+pub mod interface;
 mod key;
 mod key_codec;
 mod layout;
@@ -80,7 +82,7 @@ mod transcript;
 mod verify;
 mod work;
 
-pub use claim::{CLAIM_MAGIC, CLAIM_VERSION, Claim, ClaimInput, MAX_PORTS};
+pub use claim::{CLAIM_MAGIC, CLAIM_VERSION, Claim, ClaimInput, MAX_PORTS, leaf_digest};
 pub use cost::{Cost, batch_cost, cost};
 pub use deferred::{
     Deferred, DischargeError, Verified, discharge_all, verify_deferred, verify_deferred_counting,
@@ -90,6 +92,7 @@ pub use error::{
     ReceiptError, TensorError, VerifyError,
 };
 pub use expr::MAX_STACK;
+pub use interface::{Interface, InterfaceError, Quantization};
 pub use key::{CircuitKey, VerifyingKey};
 pub use key_codec::{KEY_MAGIC, KEY_VERSION};
 pub use layout::{CONTEXT_ELEMENTS, InputVisibility, PublicLayout, context_elements};

@@ -10,7 +10,7 @@ use crate::error::{DecodeError, ReceiptError};
 pub const RECEIPT_MAGIC: [u8; 4] = *b"zkxR";
 
 /// The version of the receipt format.
-pub const RECEIPT_VERSION: u16 = 1;
+pub const RECEIPT_VERSION: u16 = 2;
 
 /// Largest number of claims under one proof.
 pub const MAX_CLAIMS: usize = 64;

@@ -6,7 +6,7 @@ use common::claims::Model;
 use common::mix;
 use zkonnx_verifier::{
     Claim, ClaimError, ClaimInput, DataType, DecodeError, MAX_CLAIMS, MAX_PORTS, MAX_PROOF_BYTES,
-    Receipt, ReceiptError, TensorData, VerifyingKey,
+    Receipt, ReceiptError, TensorData, VerifyingKey, leaf_digest,
 };
 
 fn tensor() -> TensorData {
@@ -14,8 +14,8 @@ fn tensor() -> TensorData {
 }
 
 fn claim() -> Claim {
-    let input = ClaimInput::Public(vec![tensor()]);
-    Claim::new([1; 32], input, vec![tensor(), tensor()], [2; 32]).unwrap()
+    let inputs = vec![ClaimInput::Public(tensor()), ClaimInput::Private];
+    Claim::new([1; 32], inputs, vec![tensor(), tensor()], [2; 32]).unwrap()
 }
 
 /// Every prefix is too short, and one more byte is too long.
@@ -73,26 +73,37 @@ fn rejects_headers_and_tags_by_name() {
         Err(DecodeError::WrongMagic { expected: *b"zkxC" })
     );
     assert_eq!(
-        with(4, 2),
+        with(4, 1),
         Err(DecodeError::UnknownVersion {
-            expected: 1,
-            got: 2
+            expected: 2,
+            got: 1
         })
     );
-    let tag = 6 + 64;
-    assert_eq!(with(tag, 2), Err(DecodeError::UnknownInputTag { tag: 2 }));
+    let tag = 6 + 64 + 1;
+    for reserved in [2, 3, 4] {
+        assert!(matches!(
+            with(tag, reserved),
+            Err(DecodeError::ReservedInputTag { tag, .. }) if tag == reserved
+        ));
+    }
+    for unknown in [5, 255] {
+        assert_eq!(
+            with(tag, unknown),
+            Err(DecodeError::UnknownInputTag { tag: unknown })
+        );
+    }
     assert_eq!(
-        with(tag + 2, 77),
+        with(tag + 1, 77),
         Err(DecodeError::UnknownDataType { code: 77 })
     );
-    assert!(matches!(with(tag + 3, 9), Err(DecodeError::Tensor(_))));
+    assert!(matches!(with(tag + 2, 9), Err(DecodeError::Tensor(_))));
 }
 
 #[test]
 fn rejects_counts_beyond_the_caps() {
     let many = vec![tensor(); MAX_PORTS + 1];
     let new = |inputs: Vec<TensorData>, outputs| {
-        Claim::new([0; 32], ClaimInput::Public(inputs), outputs, [0; 32])
+        Claim::new([0; 32], ClaimInput::public(inputs), outputs, [0; 32])
     };
     assert_eq!(
         new(many.clone(), vec![tensor()]),
@@ -189,8 +200,31 @@ fn rejects_malformed_parts_of_keys_by_name() {
     assert_eq!(
         VerifyingKey::decode(&version),
         Err(DecodeError::UnknownVersion {
-            expected: 1,
+            expected: 2,
             got: 9
         })
     );
+}
+
+/// A claim's digest is over the digests of its leaves, so that a kind of leaf that comes later changes no claim.
+#[test]
+fn accepts_the_digest_of_a_claim_from_those_of_its_leaves() {
+    let hash = |personal: &[u8; 16], bytes: &[u8]| {
+        let hash = blake2b_simd::Params::new()
+            .hash_length(32)
+            .personal(personal)
+            .hash(bytes);
+        <[u8; 32]>::try_from(hash.as_bytes()).unwrap()
+    };
+    let claim = claim();
+    // An i16 tensor of two values, -1 and 300.
+    let values = [1, 4, 1, 2, 0, 0, 0, 0xff, 0xff, 0x2c, 0x01];
+    let public = hash(b"zkonnx leaf v1..", &values);
+    let private = hash(b"zkonnx leaf v1..", &[0]);
+    assert_eq!(claim.inputs()[0].digest(), public);
+    assert_eq!(claim.inputs()[1].digest(), private);
+    assert_eq!(leaf_digest(&claim.outputs()[0]), public);
+    let leaves = [&[2][..], &public, &private, &[2], &public, &public].concat();
+    let bytes = [&[1; 32][..], &[2; 32], &leaves].concat();
+    assert_eq!(claim.digest(), hash(b"zkonnx claim v2.", &bytes));
 }

@@ -7,6 +7,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use common::claims::Model;
 use zkonnx_verifier::cs::{Column, ColumnKind, ConstraintSystem, Expression, Lookup, Node, Query};
+use zkonnx_verifier::interface::{
+    Attribute, AttributeValue, FloatNode, Interface, InterfaceOutput, InterfaceParts, ModelOutput,
+    Source,
+};
 use zkonnx_verifier::{
     Claim, ClaimInput, DataType, InputVisibility, PortSpec, PublicLayout, Receipt, TensorData,
     VerifyingKey,
@@ -201,13 +205,13 @@ fn accepts_decoding_within_the_stated_multiple_of_the_input() {
         assert_bounded(name, &bytes, decode_key);
     }
     let values = TensorData::new(DataType::U8, vec![1 << 20], vec![1; 1 << 20]).unwrap();
-    let claim = Claim::new([0; 32], ClaimInput::Private, vec![values], [0; 32]).unwrap();
+    let claim = Claim::new([0; 32], ClaimInput::private(1), vec![values], [0; 32]).unwrap();
     let decode_claim = |bytes: &[u8]| drop(std::hint::black_box(Claim::decode(bytes)));
     assert_bounded("a claim", &claim.encode(), decode_claim);
     let scalars = vec![TensorData::new(DataType::U8, vec![], vec![1]).unwrap(); 64];
     let claim = Claim::new(
         [0; 32],
-        ClaimInput::Public(scalars.clone()),
+        ClaimInput::public(scalars.clone()),
         scalars,
         [0; 32],
     )
@@ -215,4 +219,54 @@ fn accepts_decoding_within_the_stated_multiple_of_the_input() {
     let receipt = Receipt::new([0; 32], vec![claim; 64], vec![0; 1 << 20]).unwrap();
     let decode_receipt = |bytes: &[u8]| drop(std::hint::black_box(Receipt::decode(bytes)));
     assert_bounded("a receipt", &receipt.encode(), decode_receipt);
+    let decode_interface = |bytes: &[u8]| drop(std::hint::black_box(Interface::decode(bytes)));
+    for (name, interface) in interfaces() {
+        let bytes = interface.encode();
+        assert_bounded(name, &bytes, decode_interface);
+        for at in (0..200).step_by(3) {
+            let mut lying = bytes.clone();
+            lying[at..at + 4].fill(0xff);
+            assert_bounded(name, &lying, decode_interface);
+        }
+    }
+}
+
+/// Interfaces of many small parts.
+fn interfaces() -> [(&'static str, Interface); 3] {
+    let node = |attributes, inputs| FloatNode {
+        domain: String::new(),
+        op: String::new(),
+        opset: 1,
+        attributes,
+        inputs,
+        captures: vec![],
+        outputs: 1,
+    };
+    let with = |nodes| {
+        let spec = PortSpec::new(DataType::U8, vec![]).unwrap();
+        let output = InterfaceOutput {
+            spec,
+            quantization: None,
+        };
+        let named = ModelOutput {
+            name: String::new(),
+            source: Source::Output(0),
+        };
+        Interface::new(InterfaceParts {
+            outputs: vec![output],
+            model_outputs: vec![named],
+            nodes,
+            ..InterfaceParts::default()
+        })
+        .unwrap()
+    };
+    let strings = Attribute {
+        name: String::new(),
+        value: AttributeValue::Strings(vec![vec![]; 1 << 16]),
+    };
+    [
+        ("many strings", with(vec![node(vec![strings], vec![])])),
+        ("many inputs", with(vec![node(vec![], vec![None; 1 << 16])])),
+        ("many nodes", with(vec![node(vec![], vec![]); 1 << 14])),
+    ]
 }

@@ -51,24 +51,24 @@ fn rejects_every_other_claim_under_the_same_proof() {
         panic!("two claims");
     };
     let rebuilt =
-        |claim: &Claim, input: ClaimInput, outputs: Vec<TensorData>, context: [u8; 32]| {
-            let changed = Claim::new(*claim.program_id(), input, outputs, context).unwrap();
+        |claim: &Claim, inputs: Vec<ClaimInput>, outputs: Vec<TensorData>, context: [u8; 32]| {
+            let changed = Claim::new(*claim.program_id(), inputs, outputs, context).unwrap();
             verify(
                 &model.key,
                 &params,
                 &with_claims(&receipt, vec![changed, second.clone()]),
             )
         };
-    let (input, outputs, context) = (first.input(), first.outputs(), *first.context());
+    let (inputs, outputs, context) = (first.inputs(), first.outputs(), *first.context());
     assert_eq!(
-        rebuilt(first, input.clone(), outputs.to_vec(), context),
+        rebuilt(first, inputs.to_vec(), outputs.to_vec(), context),
         Ok(())
     );
     for byte in [0, 15, 16, 31] {
         let mut other = context;
         other[byte] ^= 0x80;
         assert_eq!(
-            rebuilt(first, input.clone(), outputs.to_vec(), other),
+            rebuilt(first, inputs.to_vec(), outputs.to_vec(), other),
             Err(VerifyError::InvalidProof)
         );
     }
@@ -77,20 +77,20 @@ fn rejects_every_other_claim_under_the_same_proof() {
         values[position] -= 1;
         let other = vec![tensor(&values), outputs[1].clone()];
         assert_eq!(
-            rebuilt(first, input.clone(), other, context),
+            rebuilt(first, inputs.to_vec(), other, context),
             Err(VerifyError::InvalidProof)
         );
     }
-    let ClaimInput::Public(inputs) = input else {
+    let [ClaimInput::Public(input)] = inputs else {
         panic!("a public input");
     };
-    let mut values = inputs[0].values().to_vec();
+    let mut values = input.values().to_vec();
     values[4] += 1;
-    let other = TensorData::with_spec(inputs[0].spec().clone(), values).unwrap();
+    let other = TensorData::with_spec(input.spec().clone(), values).unwrap();
     assert_eq!(
         rebuilt(
             first,
-            ClaimInput::Public(vec![other]),
+            vec![ClaimInput::Public(other)],
             outputs.to_vec(),
             context
         ),
@@ -115,7 +115,7 @@ fn rejects_receipts_of_other_keys_programs_and_shapes_by_name() {
     let claim = &receipt.claims()[0];
     let renamed = Claim::new(
         [9; 32],
-        claim.input().clone(),
+        claim.inputs().to_vec(),
         claim.outputs().to_vec(),
         *claim.context(),
     );
@@ -129,7 +129,7 @@ fn rejects_receipts_of_other_keys_programs_and_shapes_by_name() {
     );
     let private = Claim::new(
         *claim.program_id(),
-        ClaimInput::Private,
+        ClaimInput::private(1),
         claim.outputs().to_vec(),
         *claim.context(),
     );
@@ -169,7 +169,7 @@ fn accepts_private_input_without_its_values() {
     };
     let model = Model::new(spec, InputVisibility::Private, PROGRAM);
     let receipt = model.receipt(1);
-    assert_eq!(receipt.claims()[0].input(), &ClaimInput::Private);
+    assert_eq!(receipt.claims()[0].inputs(), [ClaimInput::Private]);
     assert_eq!(verify(&model.key, &params(), &receipt), Ok(()));
 }
 
@@ -274,7 +274,7 @@ fn accepts_deferred_receipts_only_once_discharged_and_names_what_fails() {
     let context = [1; 32];
     claims[0] = Claim::new(
         *first.program_id(),
-        first.input().clone(),
+        first.inputs().to_vec(),
         first.outputs().to_vec(),
         context,
     )

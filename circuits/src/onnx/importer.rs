@@ -14,6 +14,7 @@ use super::graph::{Graph, InputType, domain_name, node_name};
 use super::kernel::Routes;
 use super::node::NodeView;
 use super::outputs::{boundary, tail_node};
+use super::outside::outside;
 use super::real::{Base, Params, QuantizedConstant, Real, Value};
 use super::registry::{self, Entry};
 use super::{Imported, NodeReport, Status, windows};
@@ -450,7 +451,9 @@ impl<'a> Importer<'a> {
             .collect();
         self.builder
             .sort_inputs(|port| order.get(port.name.as_str()).copied().unwrap_or(usize::MAX));
-        let (program, places) = self.builder.finish(outputs.ports)?;
+        let quantized = |index: usize| self.quantized_inputs.contains_key(&index);
+        let outside = outside(self.graph, &self.values, &outputs, quantized)?;
+        let (program, places) = self.builder.finish_with(outputs.ports, outside)?;
         let mut tensors: Vec<(String, TensorId)> = self
             .names
             .into_iter()

@@ -27,6 +27,7 @@ mod math;
 mod node;
 mod ops;
 mod outputs;
+mod outside;
 pub mod quantize;
 mod real;
 mod registry;

@@ -15,6 +15,7 @@ use super::error::{NodeError, NodeProblem};
 use super::expr::Expr;
 use super::graph::{domain_name, node_name};
 use super::importer::{Importer, port_quantization};
+use super::outside::reads;
 use super::real::{Acc, Base, Params, Quantized, Real, Value};
 use super::tail::FloatTail;
 use crate::ops;
@@ -115,8 +116,8 @@ impl<'a> Importer<'a> {
             }
             match self.values.get(name).cloned() {
                 Some(Value::Outside) => {
-                    let inputs = makers.get(name).map_or(&[][..], |node| &node.input);
-                    stack.extend(inputs.iter().rev().map(String::as_str));
+                    let node = makers.get(name).copied();
+                    stack.extend(node.map(reads).into_iter().flatten().rev());
                 }
                 Some(Value::Int(tensor)) => starts.push((name, (tensor, None))),
                 Some(Value::Real(real)) if !matches!(real.base, Base::Input(_)) => {

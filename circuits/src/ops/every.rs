@@ -9,7 +9,7 @@ use zkonnx_verifier::InputVisibility;
 use super::*;
 use crate::compile::compile;
 use crate::plan::PlanOptions;
-use crate::program::{Builder, Port, Tensor};
+use crate::program::{Builder, Encoder, Port, Program, Quantization, Tensor};
 use crate::testing;
 
 /// A small range, where ties and repeated values abound.
@@ -178,6 +178,208 @@ fn rejects_every_lie_about_every_operator() {
     let registry = registry();
     let all: BTreeSet<&str> = registry.ids().map(|(_, name, _)| name).collect();
     assert_eq!(seen, all, "an operator is left out");
+}
+
+/// Where the vectors of the formats are.
+fn vector(name: &str) -> std::path::PathBuf {
+    std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../verifier/vectors")
+        .join(name)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A program of one operator, with a scale for its first output.
+fn single(op: Arc<dyn crate::program::Operator>, facts: &[Fact]) -> Program {
+    let mut builder = Builder::new();
+    let names = ["a", "b", "c"].into_iter();
+    let ids: Vec<_> = facts
+        .iter()
+        .zip(names)
+        .map(|(fact, name)| builder.input(name, fact.clone(), None))
+        .collect();
+    let tensors = builder.push("node", op, &ids).unwrap();
+    let port = |(place, &tensor): (usize, &crate::program::TensorId)| Port {
+        name: format!("y{place}"),
+        tensor,
+        quantization: (place == 0).then(|| Quantization {
+            scale_bits: vec![0x3e80_0000],
+            zero_point: vec![1],
+            axis: None,
+        }),
+    };
+    let ports = tensors.iter().enumerate().map(port).collect();
+    builder.finish(ports).unwrap().0
+}
+
+/// A program for each operator, by the operator's name.
+fn singles() -> Vec<(&'static str, Program)> {
+    let mut cases = [arithmetic(), choices(), movements()].concat();
+    let constant = Constant::new(DataType::I16, vec![2], vec![-1, 300]).unwrap();
+    cases.push((Arc::new(constant), vec![]));
+    let softmax = softmax::tests::softmax(1, 0.5, 4, (8, 3), 16);
+    cases.push((Arc::new(softmax), vec![bytes(&[2, 4])]));
+    cases.sort_by_key(|(op, _)| op.id().name);
+    cases.dedup_by_key(|(op, _)| op.id().name);
+    let single = |(op, facts): &Case| (op.id().name, single(op.clone(), facts));
+    cases.iter().map(single).collect()
+}
+
+/// The index of the vectors of programs: `program file interface-hash body-hash id`, `malformed file reason`.
+const PROGRAMS: &str = "PROGRAMS";
+
+#[test]
+fn accepts_and_rejects_every_program_as_the_vectors_say() {
+    let index = std::fs::read_to_string(vector(PROGRAMS)).unwrap();
+    let registry = registry();
+    let mut seen: BTreeSet<String> = BTreeSet::new();
+    let mut malformed = 0;
+    for line in index.lines().filter(|line| !line.starts_with('#')) {
+        let fields: Vec<&str> = line.splitn(3, ' ').collect();
+        let bytes = std::fs::read(vector(fields[1])).unwrap();
+        let read = Program::decode(&bytes, &registry);
+        match fields[0] {
+            "program" => {
+                let program = read.unwrap_or_else(|e| panic!("{line}: {e}"));
+                assert_eq!(program.encode(), bytes, "{line}");
+                assert_eq!(fields[2], hashes(&program), "{line}");
+                seen.extend(program.nodes().iter().map(|n| n.op.id().name.to_owned()));
+            }
+            "malformed" => {
+                assert_eq!(format!("{:?}", read.unwrap_err()), fields[2], "{line}");
+                malformed += 1;
+            }
+            kind => panic!("{kind} is not a kind of vector"),
+        }
+    }
+    let all: BTreeSet<String> = registry.ids().map(|(_, name, _)| name.to_owned()).collect();
+    assert_eq!(seen, all, "an operator has no vector");
+    assert!(malformed > 5);
+}
+
+fn hashes(program: &Program) -> String {
+    let hashes = [
+        program.interface().hash(),
+        program.body_hash(),
+        program.id(),
+    ];
+    hashes.map(|hash| hex(&hash)).join(" ")
+}
+
+/// The table of FORMATS.md has the operators there are, and no others.
+#[test]
+fn accepts_only_operators_whose_parameters_are_listed() {
+    let text = std::fs::read_to_string(vector("../FORMATS.md")).unwrap();
+    let rows = text.lines().filter_map(|line| {
+        let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+        let [_, name, version, parameters, _] = cells.as_slice() else {
+            return None;
+        };
+        let name = name.strip_prefix("`op ")?.strip_suffix('`')?;
+        assert!(!parameters.is_empty(), "{name}");
+        Some((name.to_owned(), version.parse::<u32>().unwrap()))
+    });
+    let listed: BTreeSet<(String, u32)> = rows.collect();
+    let registry = registry();
+    let all = registry
+        .ids()
+        .map(|(_, name, version)| (name.to_owned(), version));
+    assert_eq!(listed, all.collect());
+}
+
+/// `cargo test -p zkonnx-circuits --lib ops::every -- --ignored` writes the vectors anew after a change of a format.
+#[test]
+#[ignore = "writes the vectors"]
+fn write_vectors() {
+    let mut index = String::from(
+        "# program file interface-hash body-hash id | malformed file reason; files are those of FORMATS.md, Program file, \
+         without names\n",
+    );
+    let mut write = |kind: &str, name: &str, bytes: &[u8], rest: &str| {
+        let name = format!("program-{name}.bin");
+        std::fs::write(vector(&name), bytes).unwrap();
+        index.push_str(&format!("{kind} {name} {rest}\n"));
+    };
+    for (name, program) in singles() {
+        write("program", name, &program.encode(), &hashes(&program));
+    }
+    let program = single(
+        Arc::new(MatMul::new(vec![1, -2], vec![3], 4).unwrap()),
+        &[bytes(&[1, 2])],
+    );
+    let (whole, interface, body) = (
+        program.encode(),
+        program.interface().encode(),
+        program.encode_body(),
+    );
+    let joined = |interface: &[u8], body: &[u8]| {
+        let mut out = Encoder::new();
+        out.raw(&whole[..6]);
+        for part in [interface, body] {
+            out.count(part.len());
+            out.raw(part);
+        }
+        out.into_bytes()
+    };
+    let with = |bytes: &[u8], at: usize, value: u8| {
+        let mut bytes = bytes.to_vec();
+        bytes[at] = value;
+        bytes
+    };
+    let other = single(Arc::new(Maximum), &[bytes(&[2]), bytes(&[2])]);
+    let (last, end) = (interface.len(), body.len());
+    for (name, bytes) in [
+        ("magic", with(&whole, 0, b'Z')),
+        ("version", with(&whole, 4, 1)),
+        ("truncated", whole[..whole.len() - 1].to_vec()),
+        ("trailing", [whole.as_slice(), &[0]].concat()),
+        ("interface-magic", joined(&with(&interface, 3, b'i'), &body)),
+        ("interface-version", joined(&with(&interface, 4, 9), &body)),
+        (
+            "interface-source",
+            joined(&with(&interface, last - 13, 7), &body),
+        ),
+        ("interface-truncated", joined(&interface[..last - 1], &body)),
+        (
+            "other-interface",
+            joined(&other.interface().encode(), &body),
+        ),
+        ("body-magic", joined(&interface, &with(&body, 3, b'b'))),
+        ("body-version", joined(&interface, &with(&body, 4, 9))),
+        ("body-type", joined(&interface, &with(&body, 10, 2))),
+        (
+            "body-trailing",
+            joined(&interface, &[body.as_slice(), &[0]].concat()),
+        ),
+        (
+            "unknown-operator",
+            joined(&interface, &with(&body, 41, b'M')),
+        ),
+        (
+            "undefined-output",
+            joined(&interface, &with(&body, end - 4, 9)),
+        ),
+        // A width of two bytes for integers that one byte holds.
+        ("wide-integers", {
+            let at = body
+                .windows(6)
+                .position(|w| w == [1, 0, 0, 0, 1, 3])
+                .unwrap();
+            let mut wide = body.clone();
+            wide[at + 4] = 2;
+            wide.insert(at + 6, 0);
+            // The parameters are one byte longer.
+            let length = at - 12;
+            wide[length] += 1;
+            joined(&interface, &wide)
+        }),
+    ] {
+        let reason = format!("{:?}", Program::decode(&bytes, &registry()).unwrap_err());
+        write("malformed", name, &bytes, &reason);
+    }
+    std::fs::write(vector(PROGRAMS), index).unwrap();
 }
 
 /// Runs an operator of byte inputs in the executor and in its circuit, on all of these values at once.

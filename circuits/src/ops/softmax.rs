@@ -444,12 +444,12 @@ impl Softmax {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::testing;
 
     /// A softmax whose logarithm has `bits` fractional bits and `2^mantissa` pieces an octave, with `levels` results.
-    fn softmax(
+    pub(in crate::ops) fn softmax(
         axis: usize,
         scale: f64,
         extent: usize,

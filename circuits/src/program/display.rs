@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use super::{Fact, Port, Program, Quantization};
+use zkonnx_verifier::interface::Source;
+
+use super::{Fact, Port, Program};
 
 /// A tensor's type and shape, as `u8[1,64]`, and its range where that is narrower than the type.
 impl fmt::Display for Fact {
@@ -19,36 +21,17 @@ impl fmt::Display for Fact {
     }
 }
 
-/// `scale m·2^e, zero point z`; with several scales, their number and axis and the first of them.
-impl fmt::Display for Quantization {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (Some(bits), Some(zero)) = (self.scale_bits.first(), self.zero_point.first()) else {
-            return write!(f, "no scale");
-        };
-        // Only normal positive patterns reach this point, so the hidden bit is set.
-        let mut mantissa = (bits & 0x7f_ffff) | 0x80_0000;
-        let mut exponent = (bits >> 23) as i32 - 150;
-        let zeros = mantissa.trailing_zeros();
-        mantissa >>= zeros;
-        exponent += zeros as i32;
-        match self.axis {
-            None => write!(f, "scale {mantissa}·2^{exponent}, zero point {zero}"),
-            Some(axis) => write!(
-                f,
-                "{} scales along axis {axis}, the first {mantissa}·2^{exponent}, zero point {zero}",
-                self.scale_bits.len()
-            ),
-        }
-    }
-}
-
 impl fmt::Display for Program {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "program ")?;
-        self.id()
-            .iter()
-            .try_for_each(|byte| write!(f, "{byte:02x}"))?;
-        writeln!(f)?;
+        for (what, hash) in [
+            ("program  ", self.id()),
+            ("interface", self.interface.hash()),
+            ("body     ", self.body_hash()),
+        ] {
+            write!(f, "{what} ")?;
+            hash.iter().try_for_each(|byte| write!(f, "{byte:02x}"))?;
+            writeln!(f)?;
+        }
         let quantization = |port: &Port| match &port.quantization {
             Some(q) => format!(", {q}"),
             None => String::new(),
@@ -95,6 +78,43 @@ impl fmt::Display for Program {
                 port.name,
                 quantization(port)
             )?;
+        }
+        self.outside(f)
+    }
+}
+
+impl Program {
+    /// What is computed outside of the proof, and the outputs that come from there.
+    fn outside(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parts = self.interface.parts();
+        let source = |source: &Source| match *source {
+            Source::Output(i) => self.outputs.get(i as usize).map_or_else(
+                || format!("output {i}"),
+                |port| format!("%{}", port.tensor.0),
+            ),
+            Source::Input(i) => format!("float input {i}"),
+            Source::Constant(i) => format!("constant {i}"),
+            Source::Node(i, 0) => format!("float {i}"),
+            Source::Node(i, output) => format!("float {i}.{output}"),
+        };
+        for (i, node) in parts.nodes.iter().enumerate() {
+            let inputs: Vec<String> = node
+                .inputs
+                .iter()
+                .map(|input| input.as_ref().map_or_else(String::new, source))
+                .collect();
+            let (domain, op, opset) = (&node.domain, &node.op, node.opset);
+            let inputs = inputs.join(", ");
+            writeln!(
+                f,
+                "float  {i} = {domain}.{op}({inputs})  # opset {opset}, not proved"
+            )?;
+        }
+        for output in &parts.model_outputs {
+            if !matches!(output.source, Source::Output(_)) {
+                let from = source(&output.source);
+                writeln!(f, "output {from} = {:?}, not proved", output.name)?;
+            }
         }
         Ok(())
     }

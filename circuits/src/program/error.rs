@@ -1,6 +1,6 @@
 //! Why an operator, a program or its bytes are refused.
 
-use zkonnx_verifier::DataType;
+use zkonnx_verifier::{DataType, InterfaceError};
 
 use super::{Range, TensorId};
 
@@ -119,9 +119,32 @@ pub enum ProgramError {
         #[source]
         source: OpError,
     },
-    /// No output.
-    #[error("a program needs an output")]
-    NoOutput,
+    /// An interface that is refused.
+    #[error(transparent)]
+    Interface(#[from] InterfaceError),
+    /// An input with values that no program takes.
+    #[error("the interface gives input {input} a range wider than 62 bits")]
+    InputRange {
+        /// The input, by number.
+        input: usize,
+    },
+    /// Inputs of other types or shapes than the interface states.
+    #[error("interface and body have different inputs")]
+    InputTypes,
+    /// Another number of outputs than the interface states.
+    #[error("the interface has {stated} outputs, the body {got}")]
+    OutputCount {
+        /// Outputs of the interface.
+        stated: usize,
+        /// Outputs of the body.
+        got: usize,
+    },
+    /// An output of another type or shape than the interface states.
+    #[error("output {output} is not of the type and shape that the interface states")]
+    OutputType {
+        /// The output, by number.
+        output: usize,
+    },
     /// More nodes, ports or elements than the cap.
     #[error("a program may have {max} {what}, this one has more")]
     TooMany {
@@ -129,18 +152,6 @@ pub enum ProgramError {
         what: &'static str,
         /// The cap.
         max: usize,
-    },
-    /// An input without elements.
-    #[error("input {input} has no elements")]
-    EmptyInput {
-        /// The input, by number.
-        input: usize,
-    },
-    /// A quantization that does not fit its tensor.
-    #[error("the quantization of port {port} does not fit its tensor")]
-    Quantization {
-        /// The port, inputs first.
-        port: usize,
     },
 }
 
@@ -155,7 +166,9 @@ pub enum DecodeError {
     #[error("this is not a program")]
     Magic,
     /// The bytes are of another version of the format.
-    #[error("the program has format version {got}, this build reads {expected}")]
+    #[error(
+        "the program has format version {got}, this build reads {expected}: import the model again"
+    )]
     Version {
         /// The version that this build reads.
         expected: u16,

@@ -4,6 +4,7 @@
 //! hashed. Nothing in this module, nor below it, holds a float: scales survive as the bit patterns of graph inputs
 //! and outputs only, and multipliers as integer mantissas and exponents.
 
+mod builder;
 mod codec;
 mod display;
 mod encoding;
@@ -16,16 +17,14 @@ mod tests;
 
 use std::fmt::Debug;
 
+pub use builder::{Builder, Outside, Renumbering};
 pub use codec::{Decoder, Encoder};
 pub use error::{DecodeError, ExecuteError, OpError, ProgramError};
 pub(crate) use graph::elements;
-pub use graph::{
-    Builder, MAX_ELEMENTS, MAX_NODES, MAX_PORTS, MAX_RANK, Node, Port, Program, Quantization,
-    Renumbering, Trace,
-};
+pub use graph::{MAX_ELEMENTS, MAX_NODES, MAX_PORTS, MAX_RANK, Node, Port, Program, Trace};
 pub use registry::{DecodeOperator, Registry};
 pub use tensor::{Fact, Range, Tensor};
-pub use zkonnx_verifier::DataType;
+pub use zkonnx_verifier::{DataType, Interface, Quantization};
 
 use crate::lower::{LowerError, Lowering, Wires};
 

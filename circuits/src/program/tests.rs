@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use zkonnx_verifier::InterfaceError;
+use zkonnx_verifier::interface::program_id;
+
 use super::*;
 use crate::ops::{self, Lanes, MatMul, Move, Requantize, Reshape, Rule, ScaleRule};
 
@@ -94,7 +97,15 @@ fn accepts_its_own_bytes_and_names() {
     assert_eq!(again.nodes()[0].name, "first");
     let bare = Program::decode(&program.encode(), &registry).unwrap();
     assert_eq!(bare.id(), program.id());
-    assert_eq!(bare.inputs()[0].name, "");
+    // The names of inputs and outputs are part of the interface, those of nodes are not.
+    assert_eq!(
+        (
+            bare.inputs()[0].name.as_str(),
+            bare.outputs()[0].name.as_str()
+        ),
+        ("x", "y")
+    );
+    assert_eq!(bare.nodes()[0].name, "");
 }
 
 #[test]
@@ -160,8 +171,130 @@ fn rejects_quantizations_that_do_not_fit() {
         };
         let x = builder.input("x", Fact::any(DataType::U8, vec![1]), Some(q));
         let error = builder.finish(vec![port("y", x)]).unwrap_err();
-        assert_eq!(error, ProgramError::Quantization { port: 0 });
+        let (what, index) = ("input", 0);
+        let expected = InterfaceError::Quantization { what, index };
+        assert_eq!(error, ProgramError::Interface(expected));
     }
     let builder = Builder::new();
-    assert_eq!(builder.finish(vec![]).unwrap_err(), ProgramError::NoOutput);
+    let expected = InterfaceError::None { what: "output" };
+    assert_eq!(
+        builder.finish(vec![]).unwrap_err(),
+        ProgramError::Interface(expected)
+    );
+}
+
+/// Everything of a body is in its bytes: a change of any of it is another id.
+#[test]
+fn rejects_one_id_for_bodies_that_differ_in_a_field() {
+    type Change = fn(&mut Builder, TensorId) -> (TensorId, Vec<i64>);
+    let made = |dtype, shape: &[usize], change: Change| {
+        let mut builder = Builder::new();
+        let x = builder.input("x", Fact::any(dtype, shape.to_vec()), None);
+        let second = builder.input("z", Fact::any(dtype, shape.to_vec()), None);
+        let _ = second;
+        let (y, bias) = change(&mut builder, x);
+        let weights = MatMul::new(vec![1, 2, 3, 4], bias, 1).unwrap();
+        let y = builder.push1("m", Arc::new(weights), &[y]).unwrap();
+        let plain = Port {
+            quantization: None,
+            ..port("y", y)
+        };
+        builder.finish(vec![plain]).unwrap().0
+    };
+    let plain: Change = |_, x| (x, vec![10, -10]);
+    let programs = [
+        ("nothing", made(DataType::U8, &[1, 2], plain)),
+        ("input type", made(DataType::I8, &[1, 2], plain)),
+        ("input shape", made(DataType::U8, &[3, 2], plain)),
+        (
+            "parameter",
+            made(DataType::U8, &[1, 2], |_, x| (x, vec![10, -11])),
+        ),
+        (
+            "input of a node",
+            made(DataType::U8, &[1, 2], |_, x| {
+                (TensorId(x.0 + 1), vec![10, -10])
+            }),
+        ),
+        (
+            "another node",
+            made(DataType::U8, &[1, 2], |builder, x| {
+                let turn = Move(ops::Transpose { perm: vec![0, 1] });
+                (
+                    builder.push1("t", Arc::new(turn), &[x]).unwrap(),
+                    vec![10, -10],
+                )
+            }),
+        ),
+    ];
+    for (i, (field, a)) in programs.iter().enumerate() {
+        for (other, b) in &programs[..i] {
+            assert_ne!(a.body_hash(), b.body_hash(), "{field}, {other}");
+            assert_ne!(a.id(), b.id(), "{field}, {other}");
+        }
+    }
+    // The output of a body is one of its tensors, whatever the interface says of it.
+    let output = |tensor: u32| {
+        let mut builder = Builder::new();
+        for name in ["a", "b"] {
+            builder.input(name, Fact::any(DataType::U8, vec![2]), None);
+        }
+        let plain = Port {
+            quantization: None,
+            ..port("y", TensorId(tensor))
+        };
+        builder.finish(vec![plain]).unwrap().0
+    };
+    let (a, b) = (output(0), output(1));
+    assert_eq!(a.interface(), b.interface());
+    assert_ne!(a.body_hash(), b.body_hash());
+    assert_ne!(a.id(), b.id());
+    assert_eq!(a.id(), program_id(&a.interface().hash(), &a.body_hash()));
+}
+
+/// An interface that says something else than the body is no program.
+#[test]
+fn rejects_an_interface_of_another_body() {
+    let (program, registry) = (program(), ops::registry());
+    let body = program.encode_body();
+    let with = |change: &dyn Fn(&mut zkonnx_verifier::interface::InterfaceParts)| {
+        let mut parts = program.interface().parts().clone();
+        change(&mut parts);
+        let interface = Interface::new(parts).unwrap();
+        Program::from_parts(interface, &body, &registry).map(|program| program.id())
+    };
+    assert_eq!(with(&|_| {}), Ok(program.id()));
+    let wrong = |error: ProgramError| Err(DecodeError::Program(error));
+    // A narrower range is another program.
+    let narrow = with(&|parts| parts.inputs[0].integers.as_mut().unwrap().range = (0, 200));
+    assert_ne!(narrow.unwrap(), program.id());
+    let mut builder = Builder::new();
+    let fact = Fact {
+        range: Range::new(i64::MIN, 0),
+        ..Fact::any(DataType::I64, vec![2])
+    };
+    let wide = builder.input("x", fact, None);
+    let plain = Port {
+        quantization: None,
+        ..port("y", wide)
+    };
+    assert_eq!(
+        builder.finish(vec![plain]).unwrap_err(),
+        ProgramError::InputRange { input: 0 }
+    );
+    assert_eq!(
+        with(&|parts| parts.inputs[0].shape = vec![2, 1]),
+        wrong(ProgramError::InputTypes)
+    );
+    assert_eq!(
+        with(&|parts| {
+            let shape = vec![2, 1];
+            parts.outputs[0].spec = zkonnx_verifier::PortSpec::new(DataType::U8, shape).unwrap();
+        }),
+        wrong(ProgramError::OutputType { output: 0 })
+    );
+    assert_eq!(
+        with(&|parts| parts.outputs.push(parts.outputs[0].clone())),
+        wrong(ProgramError::OutputCount { stated: 2, got: 1 })
+    );
 }

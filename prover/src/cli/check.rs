@@ -58,6 +58,8 @@ pub(super) fn check(args: &CheckArgs, session: &Session) -> Result<Answer, Error
     let json = json!({
         "supported": true,
         "program_id": hex(&compiled.program_id),
+        "interface_hash": hex(&compiled.program.interface().hash()),
+        "body_hash": hex(&compiled.program.body_hash()),
         "visibility": visibility_name(args.visibility.visibility()),
         "nodes": report.iter().map(node_json).collect::<Vec<_>>(),
         "not_proved": tail_json(&model),

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use serde_json::{Value, json};
+use zkonnx_verifier::interface::Source;
 use zkonnx_verifier::{Claim, Params, PortSpec, Receipt, VerifyingKey, cost};
 
 use super::Session;
@@ -151,6 +152,20 @@ fn verifying_key(key: &VerifyingKey) -> (Value, String) {
     (json, text)
 }
 
+/// The outputs of the model in its order: their names, and their places among the proved ones.
+fn named_outputs(program: &zkonnx_circuits::program::Program) -> Value {
+    let outputs = program.interface().model_outputs().iter();
+    outputs
+        .map(|output| {
+            let place = match output.source {
+                Source::Output(place) => json!(place),
+                _ => Value::Null,
+            };
+            json!({"name": output.name, "output": place})
+        })
+        .collect()
+}
+
 fn program(program: &zkonnx_circuits::program::Program) -> (Value, String) {
     let port = |port: &zkonnx_circuits::program::Port| {
         let fact = program.fact(port.tensor);
@@ -166,8 +181,11 @@ fn program(program: &zkonnx_circuits::program::Program) -> (Value, String) {
     let json = json!({
         "assumptions": assumptions,
         "program_id": hex(&program.id()),
+        "interface_hash": hex(&program.interface().hash()),
+        "body_hash": hex(&program.body_hash()),
         "inputs": program.inputs().iter().map(port).collect::<Vec<_>>(),
         "outputs": program.outputs().iter().map(port).collect::<Vec<_>>(),
+        "named_outputs": named_outputs(program),
         "node_count": program.nodes().len(),
         "listing": program.to_string(),
     });

@@ -304,9 +304,13 @@ fn data_json(tensor: &TensorData) -> Value {
 
 /// A claim for programs.
 pub(super) fn claim_json(claim: &Claim) -> Value {
-    let input = match claim.input() {
-        ClaimInput::Private => Value::Null,
-        ClaimInput::Public(tensors) => tensors.iter().map(data_json).collect(),
+    let inputs = claim.inputs();
+    let hidden = |input: &ClaimInput| input.values().is_none();
+    let input = if !inputs.is_empty() && inputs.iter().all(hidden) {
+        Value::Null
+    } else {
+        let one = |input: &ClaimInput| input.values().map_or(Value::Null, data_json);
+        inputs.iter().map(one).collect()
     };
     json!({
         "claim_digest": hex(&claim.digest()),
@@ -328,11 +332,11 @@ pub(super) fn claim_text(claim: &Claim) -> String {
     };
     let mut text = format!("claim     {}\n", hex(&claim.digest()));
     text.push_str(&format!("  program {}\n", hex(claim.program_id())));
-    match claim.input() {
-        ClaimInput::Private => text.push_str("  input   private\n"),
-        ClaimInput::Public(tensors) => tensors
-            .iter()
-            .for_each(|tensor| text.push_str(&data("input ", tensor))),
+    for input in claim.inputs() {
+        match input.values() {
+            None => text.push_str("  input   private\n"),
+            Some(tensor) => text.push_str(&data("input ", tensor)),
+        }
     }
     claim
         .outputs()

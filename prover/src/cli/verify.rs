@@ -225,9 +225,12 @@ fn derived(
 }
 
 fn visibility_of(receipt: &Receipt) -> InputVisibility {
-    match receipt.claims().first().map(|claim| claim.input()) {
-        Some(ClaimInput::Private) => InputVisibility::Private,
-        _ => InputVisibility::Public,
+    let inputs = receipt.claims().first().map(|claim| claim.inputs());
+    let private = |input: &ClaimInput| matches!(input, ClaimInput::Private);
+    if inputs.is_some_and(|inputs| inputs.iter().any(private)) {
+        InputVisibility::Private
+    } else {
+        InputVisibility::Public
     }
 }
 

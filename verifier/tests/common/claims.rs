@@ -70,9 +70,9 @@ impl Model {
         };
         let layout = self.key.layout();
         let start = i64::from(number);
-        let input = match layout.visibility() {
-            InputVisibility::Private => ClaimInput::Private,
-            InputVisibility::Public => ClaimInput::Public(
+        let inputs = match layout.visibility() {
+            InputVisibility::Private => ClaimInput::private(layout.inputs().len()),
+            InputVisibility::Public => ClaimInput::public(
                 layout
                     .inputs()
                     .iter()
@@ -87,7 +87,7 @@ impl Model {
             .collect();
         let mut context = [number; 32];
         context[31] = 0xff;
-        Claim::new(*self.key.program_id(), input, outputs, context).unwrap()
+        Claim::new(*self.key.program_id(), inputs, outputs, context).unwrap()
     }
 }
 

@@ -4,6 +4,7 @@ mod build;
 mod fold;
 mod groups;
 mod hostile;
+mod identity;
 mod kernels;
 mod lookup;
 mod outputs;

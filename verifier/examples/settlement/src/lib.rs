@@ -24,8 +24,8 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use zkonnx_verifier::{
-    Claim, ClaimInput, Deferred, InputVisibility, Params, Receipt, TensorData, Verified,
-    VerifyingKey, discharge_all, verify, verify_deferred,
+    Claim, ClaimInput, Deferred, InputVisibility, Params, Receipt, Verified, VerifyingKey,
+    discharge_all, verify, verify_deferred,
 };
 
 #[cfg(target_arch = "wasm32")]
@@ -75,9 +75,11 @@ impl Request {
         if self.vk_id != *key.id() {
             return Err(Refusal::WrongModel);
         }
-        match claim.input() {
-            ClaimInput::Public(tensors) if input_digest(tensors) == self.input => Ok(()),
-            _ => Err(Refusal::WrongInput),
+        let public = |input: &ClaimInput| input.values().is_some();
+        if claim.inputs().iter().all(public) && input_digest(claim.inputs()) == self.input {
+            Ok(())
+        } else {
+            Err(Refusal::WrongInput)
         }
     }
 }
@@ -236,23 +238,17 @@ pub fn context(nonce: &[u8; 32], payee: &[u8; 32]) -> [u8; 32] {
     context
 }
 
-/// The digest of a model's inputs: of their number, and of each the code of its type, its rank, its dimensions and its
-/// values, as FORMATS.md encodes a tensor. Shapes and types are in it, so no two inputs share a digest.
-pub fn input_digest(tensors: &[TensorData]) -> [u8; 32] {
+/// The digest of a model's inputs: of their number and of the digest of each leaf, as a claim has them. Shapes and types
+/// are in it, so no two inputs share a digest.
+pub fn input_digest(inputs: &[ClaimInput]) -> [u8; 32] {
     let mut state = blake2b_simd::Params::new()
         .hash_length(32)
         .personal(b"settlement input")
         .to_state();
-    // A claim has at most 64 inputs, and a tensor at most 8 dimensions.
-    state.update(&[tensors.len() as u8]);
-    for tensor in tensors {
-        state.update(&[tensor.dtype().code(), tensor.shape().len() as u8]);
-        for extent in tensor.shape() {
-            state.update(&extent.to_le_bytes());
-        }
-        for value in tensor.values() {
-            state.update(&value.to_le_bytes()[..tensor.dtype().bytes()]);
-        }
+    // A claim has at most 64 inputs.
+    state.update(&[inputs.len() as u8]);
+    for input in inputs {
+        state.update(&input.digest());
     }
     let mut digest = [0; 32];
     digest.copy_from_slice(state.finalize().as_bytes());

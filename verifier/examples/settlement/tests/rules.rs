@@ -5,9 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use zkonnx_settlement::{Refusal, Settlement, context, input_digest};
-use zkonnx_verifier::{
-    ClaimInput, DataType, InputVisibility, Receipt, TensorData, VerifyingKey,
-};
+use zkonnx_verifier::{ClaimInput, DataType, InputVisibility, Receipt, TensorData, VerifyingKey};
 
 fn vector(name: &str) -> Vec<u8> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../vectors");
@@ -18,23 +16,20 @@ fn key(name: &str) -> VerifyingKey {
     VerifyingKey::decode(&vector(name)).unwrap()
 }
 
-/// The input of a claim of a receipt.
-fn tensors(receipt: &str, claim: usize) -> Vec<TensorData> {
+/// The inputs of a claim of a receipt.
+fn inputs(receipt: &str, claim: usize) -> Vec<ClaimInput> {
     let receipt = Receipt::decode(&vector(receipt)).unwrap();
-    match receipt.claims()[claim].input() {
-        ClaimInput::Public(tensors) => tensors.clone(),
-        _ => panic!("a public input"),
-    }
+    receipt.claims()[claim].inputs().to_vec()
 }
 
 /// The inputs of the claims that answer requests 1, 2 and 3.
 fn asked() -> [[u8; 32]; 3] {
     [
-        tensors("receipt-settle-one.bin", 0),
-        tensors("receipt-settle-two.bin", 0),
-        tensors("receipt-settle-two.bin", 1),
+        inputs("receipt-settle-one.bin", 0),
+        inputs("receipt-settle-two.bin", 0),
+        inputs("receipt-settle-two.bin", 1),
     ]
-    .map(|tensors| input_digest(&tensors))
+    .map(|inputs| input_digest(&inputs))
 }
 
 fn payee(nonce: u8) -> [u8; 32] {
@@ -167,8 +162,10 @@ fn accepts_one_digest_for_each_input() {
         vec![tensor(DataType::U8, &[], &[1])],
         vec![tensor(DataType::U8, &[1], &[1])],
     ];
-    let mut digests: Vec<_> = inputs.iter().map(|input| input_digest(input)).collect();
+    let digest = |input: &Vec<TensorData>| input_digest(&ClaimInput::public(input.clone()));
+    let mut digests: Vec<_> = inputs.iter().map(digest).collect();
+    digests.push(input_digest(&ClaimInput::private(1)));
     digests.sort_unstable();
     digests.dedup();
-    assert_eq!(digests.len(), inputs.len());
+    assert_eq!(digests.len(), inputs.len() + 1);
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use wasmi::{Config, Engine, Instance, Linker, Module, Store, TypedFunc};
 use zkonnx_settlement::{Refusal, Settlement, context, input_digest};
-use zkonnx_verifier::{ClaimInput, Receipt, VerifyingKey};
+use zkonnx_verifier::{Receipt, VerifyingKey};
 
 /// The size that the module must not exceed, in bytes.
 const MAX_MODULE_BYTES: usize = 400_000;
@@ -108,10 +108,7 @@ fn input(number: u8) -> [u8; 32] {
         _ => return input_digest(&[]),
     };
     let receipt = Receipt::decode(&vector(name)).unwrap();
-    let ClaimInput::Public(tensors) = receipt.claims()[at].input() else {
-        panic!("{name} is about public inputs");
-    };
-    input_digest(tensors)
+    input_digest(receipt.claims()[at].inputs())
 }
 
 /// The contract with the vectors' parameters and keys.
@@ -281,8 +278,7 @@ fn rejects_contexts_nobody_asked_for_and_models_nobody_registered() {
 #[test]
 fn rejects_an_answer_to_another_input_than_was_asked() {
     let mut contract = ready();
-    let result =
-        contract.request_input([1; 32], id_of("key-a.bin"), input(2), payee(1), 10);
+    let result = contract.request_input([1; 32], id_of("key-a.bin"), input(2), payee(1), 10);
     assert_eq!(result, 0);
     assert_eq!(
         contract.call("submit", &vector("receipt-settle-one.bin")),
