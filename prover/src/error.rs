@@ -123,6 +123,17 @@ pub enum Error {
     /// Proving failed.
     #[error(transparent)]
     Prove(#[from] engine::ProveError),
+    /// The limit on the memory of the process does not suffice.
+    #[error(
+        "{needed} bytes of memory are needed, and {limit} are allowed: allow more with --max-memory, or prove with keys \
+         of `zkonnx setup`, since making them takes memory too"
+    )]
+    MemoryLimit {
+        /// Bytes that are needed.
+        needed: u64,
+        /// Bytes that are allowed.
+        limit: u64,
+    },
     /// The stock prover failed.
     #[error("the stock prover failed: {0}")]
     Stock(halo2_proofs::plonk::Error),
@@ -312,7 +323,9 @@ impl Error {
             Self::Setup { .. } => "keys_unusable",
             Self::Stored { .. } => "stored_unusable",
             Self::Params(_) => "parameters",
-            Self::Prove(engine::ProveError::Memory { .. }) => "memory_limit",
+            Self::Prove(engine::ProveError::Memory { .. }) | Self::MemoryLimit { .. } => {
+                "memory_limit"
+            }
             Self::Keygen(_)
             | Self::Prove(_)
             | Self::Stock(_)

@@ -10,10 +10,17 @@ pub fn cpu_seconds() -> f64 {
 
 /// The largest resident memory of the process so far, in bytes, where the system tells.
 pub fn peak_rss_bytes() -> Option<u64> {
+    of_status("VmHWM:")
+}
+
+/// The resident memory of the process, in bytes, where the system tells.
+pub fn resident_bytes() -> Option<u64> {
+    of_status("VmRSS:")
+}
+
+fn of_status(field: &str) -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(field))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kib << 10)
 }

@@ -2,14 +2,14 @@
 
 use zkonnx_circuits::compile::Inference;
 use zkonnx_circuits::program::Tensor;
-use zkonnx_engine::{Options, Stage};
+use zkonnx_engine::{Memory, Options, Stage};
 use zkonnx_verifier::{MAX_CLAIMS, Receipt, verify};
 
 use crate::backend;
 use crate::cache::Cache;
 use crate::error::Error;
 use crate::keys::Keys;
-use crate::measure::timed;
+use crate::measure::{peak_rss_bytes, resident_bytes, timed};
 use crate::progress::Progress;
 
 /// Who makes the proof.
@@ -27,7 +27,7 @@ pub enum Engine {
 pub struct How {
     /// Who makes the proof.
     pub engine: Engine,
-    /// Bytes of memory that this project's engine must not exceed.
+    /// Bytes of memory that the process must not exceed.
     pub max_memory: Option<u64>,
 }
 
@@ -76,10 +76,13 @@ pub fn prove(
     let mut keygen_cpu_s = keys.keygen_cpu_s;
     let (proof, prove_cpu_s) = match how.engine {
         Engine::Own => {
+            let limit = how
+                .max_memory
+                .map(|limit| engine_limit(limit, keys, samples.len()));
             let show = |stage: Stage| progress.step(format!("proving: {}", describe(stage)));
             let options = Options {
                 progress: Some(&show),
-                max_memory: how.max_memory,
+                max_memory: limit.transpose()?,
             };
             let (proof, cpu) = timed(|| {
                 backend::prove(
@@ -117,6 +120,25 @@ pub fn prove(
         prove_cpu_s: execute_cpu_s + prove_cpu_s,
         verify_cpu_s,
     })
+}
+
+/// What of a limit on the process is left for the engine's key, parameters and proof.
+///
+/// The engine predicts what it takes; the model, its circuit and what the allocator keeps are measured, since they are
+/// there already. Where the system does not tell, the whole limit is the engine's.
+fn engine_limit(limit: u64, keys: &Keys, circuits: usize) -> Result<u64, Error> {
+    let circuit = keys.proving.circuit();
+    let threads = rayon::current_num_threads();
+    let memory = Memory::predict(circuit.cs(), circuit.k(), circuits, threads)?;
+    let (Some(resident), Some(peak)) = (resident_bytes(), peak_rss_bytes()) else {
+        return Ok(limit);
+    };
+    let besides = resident.saturating_sub(memory.key + memory.params);
+    let needed = peak.max(besides + memory.lean_total());
+    if needed > limit {
+        return Err(Error::MemoryLimit { needed, limit });
+    }
+    Ok(limit - besides)
 }
 
 fn describe(stage: Stage) -> &'static str {

@@ -247,6 +247,57 @@ fn accepts_a_memory_limit_or_says_what_is_needed() {
     limit("500MB").expect(0);
 }
 
+/// The limit is on the process, model and circuit included: what is accepted keeps to it.
+#[test]
+fn keeps_to_a_memory_limit_that_it_accepts() {
+    let folder = Folder::new();
+    let (mut kept, mut refused) = (0, 0);
+    for (name, sample) in [
+        (
+            "digits_mlp/qdq_u8s8_per_channel.onnx",
+            "digits_mlp/input.json",
+        ),
+        (
+            "digits_res/qdq_u8s8_per_channel.onnx",
+            "digits_res/input.json",
+        ),
+        ("two_io/qoperator_u8s8_per_tensor.onnx", "two_io/input.json"),
+    ] {
+        let keys = folder.join(&format!("keys-{}", name.replace('/', "-")));
+        zkonnx!("setup", model(name), "-o", &keys).expect(0);
+        let receipt = folder.join("receipt");
+        let prove = |limit: &str| {
+            zkonnx!(
+                "prove",
+                &keys,
+                "--input",
+                model(sample),
+                "-o",
+                &receipt,
+                "--json",
+                "--max-memory",
+                limit
+            )
+        };
+        let peak = |answer: &serde_json::Value| answer["peak_rss_bytes"].as_u64().unwrap();
+        let unlimited = peak(&prove("4GB").expect(0).json());
+        for percent in [110, 90, 80, 70, 60, 50, 40, 30] {
+            let limit = unlimited * percent / 100;
+            let answer = prove(&limit.to_string());
+            if answer.code == 0 {
+                let taken = peak(&answer.json());
+                assert!(taken <= limit, "{name}: {taken} of {limit}");
+                kept += 1;
+            } else {
+                let json = answer.expect(2).json();
+                assert_eq!(json["error"]["kind"], "memory_limit", "{name}");
+                refused += 1;
+            }
+        }
+    }
+    assert!(kept >= 3 && refused >= 3, "{kept} kept, {refused} refused");
+}
+
 #[test]
 fn accepts_the_stock_prover_as_reference() {
     let folder = Folder::new();

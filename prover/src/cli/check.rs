@@ -16,6 +16,8 @@ use crate::artifact::hex;
 use crate::drawing::page;
 use crate::error::{Error, Exit};
 use crate::keys::visibility_name;
+use crate::measure::{peak_rss_bytes, resident_bytes};
+use crate::pace::pace;
 use crate::{files, places};
 
 pub(super) fn check(args: &CheckArgs, session: &Session) -> Result<Answer, Error> {
@@ -53,8 +55,8 @@ pub(super) fn check(args: &CheckArgs, session: &Session) -> Result<Answer, Error
     text.push_str(&tail_text(&model));
     let assumed = || compiled.lowering.assumptions();
     text.push_str(&assumed_text(&compiled.program, assumed()));
-    let memory = predicted_memory(&compiled)?;
-    text.push_str(&circuit_text(&compiled, &memory, session.style));
+    let predicted = Predicted::new(&compiled, session)?;
+    text.push_str(&circuit_text(&compiled, &predicted, session.style));
     let json = json!({
         "supported": true,
         "program_id": hex(&compiled.program_id),
@@ -65,7 +67,7 @@ pub(super) fn check(args: &CheckArgs, session: &Session) -> Result<Answer, Error
         "not_proved": tail_json(&model),
         "assumptions": assumed_json(&compiled.program, assumed()),
         "circuit": circuit_json(&compiled),
-        "predicted": predicted_json(&compiled, &memory),
+        "predicted": predicted.json(),
     });
     Ok(Answer::yes(json, text))
 }
@@ -156,15 +158,55 @@ fn nodes_text(report: &[NodeReport], style: Style) -> String {
     format!("{}\n{body}\n", style.bold(head))
 }
 
-/// What the engine says of the key's size, and of the memory that a limit is held against.
-fn predicted_memory(compiled: &Compiled) -> Result<Memory, Error> {
-    let k = compiled.assembly.layout.shape.k;
-    Ok(Memory::predict(
-        &compiled.assembly.chips.cs,
-        k,
-        1,
-        rayon::current_num_threads(),
-    )?)
+/// What the circuit will cost on this machine.
+struct Predicted {
+    /// Seconds here for one second of the cost model.
+    pace: f64,
+    prove_cpu_s: f64,
+    keygen_cpu_s: f64,
+    verify_cpu_s: f64,
+    proof_bytes: usize,
+    peak_rss_bytes: u64,
+    pk_bytes: u64,
+    vk_bytes: usize,
+}
+
+impl Predicted {
+    fn new(compiled: &Compiled, session: &Session) -> Result<Self, Error> {
+        let (cs, k) = (
+            &compiled.assembly.chips.cs,
+            compiled.assembly.layout.shape.k,
+        );
+        let memory = Memory::predict(cs, k, 1, rayon::current_num_threads())?;
+        // What the model and its circuit take is here already, and is measured.
+        let peak = peak_rss_bytes().unwrap_or(0);
+        let held = resident_bytes().unwrap_or(0);
+        let cost = &compiled.cost;
+        let pace = pace(&session.cache, &session.progress)?;
+        Ok(Self {
+            pace,
+            prove_cpu_s: cost.prove_cpu_s * pace,
+            keygen_cpu_s: cost.keygen_cpu_s * pace,
+            verify_cpu_s: cost.verify_cpu_s * pace,
+            proof_bytes: cost.proof_bytes,
+            peak_rss_bytes: peak.max(held + memory.total()),
+            pk_bytes: memory.key,
+            vk_bytes: cost.key_bytes,
+        })
+    }
+
+    fn json(&self) -> Value {
+        json!({
+            "pace": self.pace,
+            "prove_cpu_s": self.prove_cpu_s,
+            "keygen_cpu_s": self.keygen_cpu_s,
+            "verify_cpu_s": self.verify_cpu_s,
+            "proof_bytes": self.proof_bytes,
+            "peak_rss_bytes": self.peak_rss_bytes,
+            "pk_bytes": self.pk_bytes,
+            "vk_bytes": self.vk_bytes,
+        })
+    }
 }
 
 /// Share of the rows and columns that hold something: assigned advice cells by all advice cells.
@@ -199,23 +241,9 @@ fn circuit_json(compiled: &Compiled) -> Value {
     })
 }
 
-fn predicted_json(compiled: &Compiled, memory: &Memory) -> Value {
-    let cost = &compiled.cost;
-    json!({
-        "prove_cpu_s": cost.prove_cpu_s,
-        "keygen_cpu_s": cost.keygen_cpu_s,
-        "verify_cpu_s": cost.verify_cpu_s,
-        "proof_bytes": cost.proof_bytes,
-        "peak_rss_bytes": cost.memory_bytes,
-        "pk_bytes": memory.key,
-        "vk_bytes": cost.key_bytes,
-    })
-}
-
-fn circuit_text(compiled: &Compiled, memory: &Memory, style: Style) -> String {
+fn circuit_text(compiled: &Compiled, predicted: &Predicted, style: Style) -> String {
     let layout = &compiled.assembly.layout;
     let shape = &layout.shape;
-    let cost = &compiled.cost;
     let row = |name: &str, value: String| vec![name.to_owned(), value];
     let circuit = table(&[
         row("program", hex(&compiled.program_id)),
@@ -247,18 +275,21 @@ fn circuit_text(compiled: &Compiled, memory: &Memory, style: Style) -> String {
             compiled.assembly.chips.cs.lookups.len().to_string(),
         ),
     ]);
-    let predicted = table(&[
-        row("prove", format!("{} CPU", seconds(cost.prove_cpu_s))),
-        row("keys", format!("{} CPU, once", seconds(cost.keygen_cpu_s))),
-        row("verify", format!("{} CPU", seconds(cost.verify_cpu_s))),
-        row("proof", bytes(cost.proof_bytes as u64)),
-        row("verifying key", bytes(cost.key_bytes as u64)),
-        row("proving key", bytes(memory.key)),
-        row("memory", bytes(cost.memory_bytes as u64)),
+    let costs = table(&[
+        row("prove", format!("{} CPU", seconds(predicted.prove_cpu_s))),
+        row(
+            "keys",
+            format!("{} CPU, once", seconds(predicted.keygen_cpu_s)),
+        ),
+        row("verify", format!("{} CPU", seconds(predicted.verify_cpu_s))),
+        row("proof", bytes(predicted.proof_bytes as u64)),
+        row("verifying key", bytes(predicted.vk_bytes as u64)),
+        row("proving key", bytes(predicted.pk_bytes)),
+        row("memory", bytes(predicted.peak_rss_bytes)),
     ]);
     format!(
-        "{}\n{circuit}\n{}\n{predicted}",
+        "{}\n{circuit}\n{}\n{costs}",
         style.bold("circuit"),
-        style.bold("predicted")
+        style.bold("predicted for this machine")
     )
 }

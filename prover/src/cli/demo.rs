@@ -19,12 +19,8 @@ use crate::keys::Keys;
 use crate::measure::{peak_rss_bytes, timed};
 use crate::model::Model;
 use crate::prover::{How, prove};
-use crate::{files, places};
+use crate::{demo_model, files, places};
 
-/// The model of `models/digits_mlp`, so that the demonstration needs no files.
-const MODEL: &[u8] = include_bytes!("../../../models/digits_mlp/qdq_u8s8_per_tensor.onnx");
-/// Its test split, with labels.
-const SAMPLES: &[u8] = include_bytes!("../../../models/digits_mlp/samples.npz");
 /// Names of the files that are kept.
 const RECEIPT: &str = "receipt";
 const KEY: &str = "vk";
@@ -35,7 +31,7 @@ pub(super) fn demo(args: &DemoArgs, session: &Session) -> Result<Answer, Error> 
     if let Some(folder) = &args.output {
         places::check_folder(folder, &[RECEIPT, KEY], &[])?;
     }
-    let model = Model::import(Path::new("the built-in model"), MODEL)?;
+    let model = Model::import(Path::new(demo_model::NAME), demo_model::MODEL)?;
     let samples = samples(&model)?;
     let available = samples.len();
     let wanted = args.sample;
@@ -134,7 +130,7 @@ fn samples(model: &Model) -> Result<Samples, Error> {
         .iter()
         .map(|port| port.name.as_str())
         .collect();
-    let inputs = read_inputs_from(path, SAMPLES, &names)?;
+    let inputs = read_inputs_from(path, demo_model::SAMPLES, &names)?;
     let samples = Samples::new(&model.program, inputs, crate::input::Meaning::Model);
     Ok(samples.map_err(|source| InputError::Sample {
         path: path.into(),
