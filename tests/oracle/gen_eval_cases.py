@@ -531,6 +531,13 @@ def resizes():
         n = [int(v) for v in rng.integers(2, 6, 2)]
         x = rng.standard_normal([1, 1] + n).astype(F)
         case("Resize", x, array([1.0, 1.0] + [float(v) for v in rng.choice([0.5, 0.6, 2.0, 2.5], 2)]), opset=10)
+    # Places next to a half.
+    line = np.arange(20, dtype=F).reshape(1, 1, 1, 20)
+    for n, size in ((20, 6), (7, 3), (5, 13), (20, 7), (13, 4), (11, 9), (20, 12), (17, 10)):
+        for nearest in ("round_prefer_floor", "round_prefer_ceil", "floor", "ceil"):
+            for t in transforms:
+                at = dict(mode="nearest", nearest_mode=nearest, coordinate_transformation_mode=t)
+                case("Resize", line[..., :n], None, None, array([1, 1, 1, size], np.int64), opset=19, **at)
     x = rng.standard_normal((1, 1, 4, 4)).astype(F)
     roi = array([0, 0, 0.2, 0.1, 1, 1, 0.9, 1.3])
     at = dict(coordinate_transformation_mode="tf_crop_and_resize", extrapolation_value=9.0)

@@ -161,7 +161,8 @@ pub(crate) fn coordinate(i: usize, axis: &Axis, transform: &str) -> Result<f32, 
         "half_pixel_symmetric" => {
             let adjustment = to / (scale * from);
             let offset = from / 2.0 * (1.0 - adjustment);
-            offset + (x + 0.5) / scale - 0.5
+            let place = (f64::from(x) + 0.5) / f64::from(scale) - 0.5;
+            (f64::from(offset) + place) as f32
         }
         "tf_half_pixel_for_nn" => (x + 0.5) / scale,
         "asymmetric" => x / scale,
@@ -185,10 +186,12 @@ pub(crate) fn coordinate(i: usize, axis: &Axis, transform: &str) -> Result<f32, 
 
 /// The index nearest to a coordinate.
 pub(crate) fn neighbour(at: f32, axis: &Axis, nearest: &str) -> Result<usize, NodeError> {
+    // ONNX Runtime takes for a half what lies this near one.
+    const HALF: f32 = 1e-6;
+    let half = (at - (at.floor() + 0.5)).abs() < HALF;
     let index = match nearest {
-        // Halves go down, others to the nearest.
-        "round_prefer_floor" if at == at.trunc() + 0.5 => at.floor(),
-        // Halves go away from zero, as in C.
+        "round_prefer_floor" if half => at.floor(),
+        "round_prefer_ceil" if half => at.floor() + 1.0,
         "round_prefer_floor" | "round_prefer_ceil" => at.round(),
         "floor" => at.floor(),
         "ceil" => at.ceil(),
