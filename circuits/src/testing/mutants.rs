@@ -10,6 +10,7 @@ use crate::circuit::small_value;
 use crate::lower::{Block, VarId};
 use crate::plan::{Cell, Host};
 
+use super::map::Definition;
 use super::mutate::Mutator;
 use super::operator::Rng;
 
@@ -159,7 +160,21 @@ impl Mutator<'_> {
                 out.push(((5, info.node, way), Mutant::Claimed(var, content)));
             }
         }
+        if let (_, Definition::Window(id)) = self.map.defined[var.0 as usize] {
+            // Only the slot objects to a maximum if what follows from it is claimed too: the next larger one, and
+            // the second largest of the elements.
+            let contents = [value + 1, value - self.smallest_distance(id)];
+            for (content, way) in contents.into_iter().zip(8..) {
+                out.push(((5, info.node, way), Mutant::Claimed(var, content)));
+            }
+        }
         out
+    }
+
+    /// How far the second largest member of a window is below the largest; one if all are equal.
+    fn smallest_distance(&self, window: u32) -> i64 {
+        let distances = self.witness.windows[window as usize].iter().copied();
+        distances.filter(|&f| f > 0).min().unwrap_or(1)
     }
 
     /// Limbs of the same value with another radix: only their range checks object.
@@ -198,10 +213,13 @@ impl Mutator<'_> {
             .filter(|g| !g.windows.is_empty() && !g.steps.is_empty())
             .flat_map(|g| g.steps.clone())
             .flat_map(|id| {
-                let block = layout.steps[id as usize].block;
+                let step = layout.steps[id as usize];
+                let window = self.map.places.window_of_step.get(&id);
+                let second = window.map_or(1, |&w| self.smallest_distance(w) / step.multiplier);
                 [
-                    ((7, block, 0), Mutant::Top(id, 1)),
-                    ((7, block, 1), Mutant::Top(id, -1)),
+                    ((7, step.block, 0), Mutant::Top(id, 1)),
+                    ((7, step.block, 1), Mutant::Top(id, -1)),
+                    ((7, step.block, 2), Mutant::Top(id, -second)),
                 ]
             })
     }
