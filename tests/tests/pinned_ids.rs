@@ -114,13 +114,7 @@ fn accepts_one_id_for_both_forms_of_a_network() {
             .unwrap();
         line.nth(1).unwrap().to_owned()
     };
-    for network in [
-        "digits_mlp",
-        "digits_cnn",
-        "digits_res",
-        "cancer_mlp",
-        "two_io",
-    ] {
+    for network in ["digits_mlp", "digits_cnn", "cancer_mlp", "two_io"] {
         let form = |form: &str| id(&format!("{network}/{form}_u8s8_per_tensor.onnx"));
         assert_eq!(form("qdq"), form("qoperator"), "{network}");
     }

@@ -387,7 +387,8 @@ fn exhaust(op: impl crate::program::Operator, facts: Vec<Fact>, data: Vec<Vec<i6
     let mut builder = Builder::new();
     let ids: Vec<_> = facts
         .iter()
-        .map(|fact| builder.input("x", fact.clone(), None))
+        .enumerate()
+        .map(|(i, fact)| builder.input(&format!("x{i}"), fact.clone(), None))
         .collect();
     let tensor = builder.push1("y", Arc::new(op), &ids).unwrap();
     let port = Port {

@@ -220,7 +220,8 @@ pub fn mutate_operator(op: Arc<dyn Operator>, facts: &[Fact], seed: u64) -> Scor
     let mut builder = Builder::new();
     let ids: Vec<_> = facts
         .iter()
-        .map(|fact| builder.input("x", fact.clone(), None))
+        .enumerate()
+        .map(|(i, fact)| builder.input(&format!("x{i}"), fact.clone(), None))
         .collect();
     let outputs = builder
         .push("operator", op, &ids)

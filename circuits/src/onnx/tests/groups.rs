@@ -99,8 +99,15 @@ fn accepts_the_qoperator_twin_as_the_same_program() {
         model
     };
     let (a, b) = (accepted(&twin).program, accepted(&without_relu).program);
-    assert_eq!(a.encode(), b.encode());
-    assert_eq!(a.id(), b.id());
+    // They differ in the name of the input only.
+    assert_eq!(a.encode_body(), b.encode_body());
+    assert_ne!(a.id(), b.id());
+    let renamed = |program: &Program| {
+        let mut parts = program.interface().parts().clone();
+        parts.inputs[0].name = "x".to_owned();
+        zkonnx_verifier::Interface::new(parts).unwrap()
+    };
+    assert_eq!(renamed(&a), renamed(&b));
     assert_ne!(
         a.id(),
         accepted(&qdq_gemm()).program.id(),
