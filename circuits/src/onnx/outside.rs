@@ -190,16 +190,13 @@ impl<'a> Walk<'a, '_> {
     fn enter(&mut self, node: &'a NodeProto) {
         let known = |name: &str| self.sources.get(name).copied();
         let domain = domain_name(&node.domain);
-        if let (STANDARD, "Identity", [input], [output]) = (
-            domain,
-            node.op_type.as_str(),
-            node.input.as_slice(),
-            node.output.as_slice(),
-        ) {
-            if let Some(source) = known(input) {
-                self.sources.insert(output, source);
-                return;
-            }
+        let identity = domain == STANDARD && node.op_type == "Identity";
+        if let ([input], [output]) = (node.input.as_slice(), node.output.as_slice())
+            && identity
+            && let Some(source) = known(input)
+        {
+            self.sources.insert(output, source);
+            return;
         }
         let mut attributes: Vec<Attribute> = node.attribute.iter().map(attribute).collect();
         attributes.sort_by(|a, b| a.name.cmp(&b.name));
