@@ -7,7 +7,7 @@
 //! A pace decides nothing but the seconds that `check` prints, so the file is not trusted with anything else, and what is
 //! not a number in a sensible range is measured again.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use zkonnx_circuits::plan::PlanOptions;
@@ -92,7 +92,7 @@ fn read(path: &Path, of: &str) -> Option<f64> {
     (stored.of == of && SENSIBLE.contains(&stored.pace)).then_some(stored.pace)
 }
 
-fn store(path: &PathBuf, stored: &Stored) -> Result<(), Error> {
+fn store(path: &Path, stored: &Stored) -> Result<(), Error> {
     if let Some(folder) = path.parent() {
         files::create_folder(folder)?;
     }
