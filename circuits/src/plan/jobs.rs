@@ -9,6 +9,7 @@ use crate::lower::{Block, Lowering, Operand};
 use crate::program::Range;
 
 use super::budget::{Budget, PLACED_CELL};
+use super::choice::Choice;
 use super::estimate::{Estimate, capacity, class_capacity};
 use super::layout::{Layout, PlacedTable};
 use super::pack::{CAPACITY_BITS, lanes_per_equation};
@@ -24,7 +25,7 @@ pub(super) struct StepJob<'a> {
     pub(super) lanes: usize,
     pub(super) forms: Vec<TableForm>,
     /// The tables of each form, by their place in [`Jobs::tables`].
-    tables: Vec<Vec<usize>>,
+    pub(super) tables: Vec<Vec<usize>>,
     /// Lanes of each rule.
     lanes_of_rule: Vec<usize>,
     /// Whether a lane takes the largest of several forms.
@@ -34,11 +35,11 @@ pub(super) struct StepJob<'a> {
 }
 
 /// An input block, prepared.
-struct InputJob {
+pub(super) struct InputJob {
     block: u32,
     cells: usize,
     /// The table that proves its range; none for bytes, which have columns of their own.
-    table: Option<usize>,
+    pub(super) table: Option<usize>,
 }
 
 /// Chosen tables, by usable rows, cutting and number of banks.
@@ -53,94 +54,17 @@ const KEPT_ESTIMATES: usize = 256;
 pub(super) struct Jobs<'a> {
     lowering: &'a Lowering,
     pub(super) steps: Vec<StepJob<'a>>,
-    inputs: Vec<InputJob>,
+    pub(super) inputs: Vec<InputJob>,
     /// Number of windows of each maximum block.
     pub(super) maxima: Vec<usize>,
     pub(super) public: &'a [PublicElement],
     /// All tables of all forms.
-    tables: Vec<StepTable>,
+    pub(super) tables: Vec<StepTable>,
     sizes: RefCell<Sizes>,
     chosen: RefCell<Chosen>,
     /// The last estimates.
     estimates: RefCell<HashMap<Shape, Rc<Estimate>>>,
     pub(super) budget: Budget,
-}
-
-/// A form for each step block on the way to a choice, and what its tables take.
-struct Choice<'a> {
-    jobs: &'a Jobs<'a>,
-    /// For each step block, the number of its form.
-    forms: Vec<usize>,
-    /// How often each table is used.
-    uses: Vec<u32>,
-    /// Steps of all tables in use.
-    steps: usize,
-    /// Rows of all tables in use, once they have been asked for.
-    rows: Option<(Cutting, usize)>,
-}
-
-impl<'a> Choice<'a> {
-    fn new(jobs: &'a Jobs<'a>) -> Self {
-        let mut choice = Self {
-            jobs,
-            forms: vec![0; jobs.steps.len()],
-            uses: vec![0; jobs.tables.len()],
-            steps: 0,
-            rows: None,
-        };
-        for job in &jobs.steps {
-            job.tables[0].iter().for_each(|&table| choice.add(table));
-        }
-        let of_inputs = jobs.inputs.iter().filter_map(|job| job.table);
-        of_inputs.for_each(|table| choice.add(table));
-        choice
-    }
-
-    fn rows(&mut self, cutting: Cutting) -> usize {
-        if let Some((of, rows)) = self.rows
-            && of == cutting
-        {
-            return rows;
-        }
-        let used = self.uses.iter().enumerate().filter(|(_, uses)| **uses > 0);
-        let rows = used.map(|(table, _)| self.jobs.size(table, cutting).rows);
-        let rows = rows.fold(0, usize::saturating_add);
-        self.rows = Some((cutting, rows));
-        rows
-    }
-
-    /// Moves a block on to its next form.
-    fn advance(&mut self, block: usize) {
-        let job = &self.jobs.steps[block];
-        let form = self.forms[block];
-        job.tables[form]
-            .iter()
-            .for_each(|&table| self.remove(table));
-        job.tables[form + 1]
-            .iter()
-            .for_each(|&table| self.add(table));
-        self.forms[block] += 1;
-    }
-
-    fn add(&mut self, table: usize) {
-        self.uses[table] += 1;
-        if self.uses[table] == 1 {
-            self.steps += self.jobs.tables[table].steps.len();
-            if let Some((cutting, rows)) = &mut self.rows {
-                *rows = rows.saturating_add(self.jobs.size(table, *cutting).rows);
-            }
-        }
-    }
-
-    fn remove(&mut self, table: usize) {
-        self.uses[table] -= 1;
-        if self.uses[table] == 0 {
-            self.steps -= self.jobs.tables[table].steps.len();
-            if let Some((cutting, rows)) = &mut self.rows {
-                *rows = rows.saturating_sub(self.jobs.size(table, *cutting).rows);
-            }
-        }
-    }
 }
 
 /// A form for each step block, and the bank of each table.
@@ -282,7 +206,7 @@ impl<'a> Jobs<'a> {
         tables
     }
 
-    fn size(&self, table: usize, cutting: Cutting) -> TableSize {
+    pub(super) fn size(&self, table: usize, cutting: Cutting) -> TableSize {
         let known = self.sizes.borrow().get(&(table, cutting)).copied();
         known.unwrap_or_else(|| {
             let table_steps = &self.tables[table];

@@ -5,6 +5,7 @@
 //! hard limit. It is a function of the model and the options alone: no clock, no thread count, no randomness.
 
 mod budget;
+mod choice;
 pub mod cost;
 mod estimate;
 mod inputs;
