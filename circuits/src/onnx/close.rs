@@ -19,6 +19,19 @@ const MAX_ENUMERATION: i64 = 1 << 20;
 
 pub(crate) use super::eval::{quantize, saturate};
 
+/// The kernels of sums, products and averages convert a float to int32 before it is saturated, and what becomes of one
+/// that does not fit is the machine's.
+pub(crate) fn fits_int32(results: impl IntoIterator<Item = f32>) -> Result<(), NodeError> {
+    if results.into_iter().all(|x| x.abs() < 2_147_483_648.0) {
+        return Ok(());
+    }
+    Err(NodeError::Input {
+        input: 1,
+        what: "the scale",
+        reason: "it is so small that results leave int32, where machines differ; use a larger one",
+    })
+}
+
 /// The multiplier's mantissa and exponent.
 pub(crate) fn split(multiplier: f32) -> Result<(u32, i32), NodeError> {
     if !multiplier.is_normal() || multiplier < 0.0 {

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use super::close::{
-    SEVERAL_AXES, at, beside_thresholds, each_lane, exactness_of, lanes, quantize, saturate,
-    scale_rule, spread_of, steps,
+    SEVERAL_AXES, at, beside_thresholds, each_lane, exactness_of, fits_int32, lanes, quantize,
+    saturate, scale_rule, spread_of, steps,
 };
 use super::doubt;
 use super::error::NodeError;
@@ -151,8 +151,10 @@ impl Importer<'_> {
                 }
                 (MeanKind::Windows, Some((lo, hi))) => {
                     let (lo, hi) = (limit(lo), limit(hi));
+                    let result = |sum: i64| average(sum) / scale + zero as f32;
+                    fits_int32([range.lo, range.hi].map(result))?;
                     steps(range, true, |sum| {
-                        saturate(average(sum) / scale + zero as f32, 0, y.range()).clamp(lo, hi)
+                        saturate(result(sum), 0, y.range()).clamp(lo, hi)
                     })
                 }
                 _ => steps(range, expr.is_monotone(), |sum| {

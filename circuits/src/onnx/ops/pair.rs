@@ -3,7 +3,7 @@
 //! The rule of ONNX Runtime, kernel or float operators, is `y = class(a, b)`. It becomes steps of one integer, certified
 //! on all pairs of inputs of the two types (65,536 for 8-bit ones): of a sum (`fit.rs`), or of the product.
 
-use super::super::close::{quantize, saturate};
+use super::super::close::{fits_int32, quantize, saturate};
 use super::super::doubt;
 use super::super::error::NodeError;
 use super::super::exactness::Exactness;
@@ -32,17 +32,12 @@ struct PairRule<'a> {
 impl PairRule<'_> {
     /// The rule of the kernel, with any clamp applied to its result, or that of the float operators.
     fn eval(&self, a: i64, b: i64) -> i64 {
-        let ((sa, za), (sb, zb), (sy, zy)) = (self.a, self.b, self.y);
+        let ((_, za), (_, zb), (sy, zy)) = (self.a, self.b, self.y);
         if !self.kernel {
             return quantize(self.expr.eval(self.real(a, b), 0), sy, zy, self.range);
         }
         let kernel = match self.op {
-            PairOp::Add => {
-                let (ra, rb) = (sa / sy, sb / sy);
-                let fixed = zy as f32 - (za as f32).mul_add(ra, rb * zb as f32);
-                let inner = (b as f32).mul_add(rb, fixed);
-                saturate((a as f32).mul_add(ra, inner), 0, self.range)
-            }
+            PairOp::Add => saturate(self.of_sum(a, b), 0, self.range),
             // It has no kernel.
             PairOp::Sub => quantize(self.real(a, b), sy, zy, self.range),
             PairOp::Mul => self.of_product((a - za) * (b - zb)),
@@ -56,10 +51,36 @@ impl PairRule<'_> {
         }
     }
 
+    /// What the kernel of a sum rounds.
+    fn of_sum(&self, a: i64, b: i64) -> f32 {
+        let ((sa, za), (sb, zb), (sy, zy)) = (self.a, self.b, self.y);
+        let (ra, rb) = (sa / sy, sb / sy);
+        let fixed = zy as f32 - (za as f32).mul_add(ra, rb * zb as f32);
+        (a as f32).mul_add(ra, (b as f32).mul_add(rb, fixed))
+    }
+
     /// The kernel of a product is a function of the integer product alone.
     fn of_product(&self, product: i64) -> i64 {
+        saturate(self.scaled_product(product), 0, self.range)
+    }
+
+    fn scaled_product(&self, product: i64) -> f32 {
         let ((sa, _), (sb, _), (sy, zy)) = (self.a, self.b, self.y);
-        saturate(product as f32 * (sa * sb / sy) + zy as f32, 0, self.range)
+        product as f32 * (sa * sb / sy) + zy as f32
+    }
+
+    /// Fails if the kernel may convert what no int32 holds; it never does so between results that it may convert.
+    fn check_words(&self) -> Result<(), NodeError> {
+        let ends = [Range::of(self.types.0), Range::of(self.types.1)].map(|r| [r.lo, r.hi]);
+        let corners = || ends[0].into_iter().flat_map(|a| ends[1].map(|b| (a, b)));
+        match self.op {
+            _ if !self.kernel => Ok(()),
+            PairOp::Sub => Ok(()),
+            PairOp::Add => fits_int32(corners().map(|(a, b)| self.of_sum(a, b))),
+            PairOp::Mul => fits_int32(
+                corners().map(|(a, b)| self.scaled_product((a - self.a.1) * (b - self.b.1))),
+            ),
+        }
     }
 
     /// What is said of it if some pairs are put on the wrong side of a threshold.
@@ -160,6 +181,7 @@ pub(crate) fn close(
             reason: "two 16-bit tensors are combined; only 8-bit ones are supported",
         });
     }
+    rule.check_words()?;
     if pair.a.tensor == pair.b.tensor {
         let table = (ra.lo..=ra.hi).map(|v| rule.eval(v, v)).collect();
         let table = Table::new(pair.a.params.dtype, y.dtype, vec![table], Lanes::Tensor)?;

@@ -8,6 +8,7 @@ use super::super::error::NodeError;
 use super::super::importer::{Done, Importer};
 use super::super::node::NodeView;
 use super::super::real::{Base, Real, Value};
+use super::border::surround;
 use super::linear::scalar;
 use super::lookup::lookup;
 use super::movement::{concat as join, one, status};
@@ -345,7 +346,7 @@ fn pad_constant(
                     reason: "it pads a real that is not quantized",
                 });
             };
-            let real = match &constant {
+            let value = match &constant {
                 None => attribute,
                 Some(c) => match c.as_floats() {
                     Some(&[v]) => v,
@@ -359,7 +360,12 @@ fn pad_constant(
                     }
                 },
             };
-            quantize(real, scale, zero, range)
+            let integer = quantize(value, scale, zero, range);
+            // A border that the real's own quantization cannot hold waits for the one that follows.
+            if (integer - zero) as f32 * scale != value {
+                return Ok(Done::pending(surround(real, value, &before, &after)?));
+            }
+            integer
         }
         _ => {
             return Err(NodeError::Input {

@@ -355,3 +355,40 @@ fn accepts_a_resize_to_the_same_shape_as_a_copy() {
     let taken = run(&accepted(&model(&[2.0, 30.0 / 29.0])), &[&counting]);
     assert_eq!((taken.len(), taken[14], taken[15]), (58, 14, 14));
 }
+
+#[test]
+fn rejects_kernels_whose_results_leave_int32() {
+    let tiny = |op: &str, scale: f32| {
+        let model = Model::new(17)
+            .input("a", DataType::Uint8, &[1, 1, 2, 2])
+            .scale("a", 0.02, 120)
+            .scale("y", scale, 30)
+            .dequantize("a", "a", "af");
+        let model = match op {
+            "AveragePool" => {
+                let kernel = vec![ints("kernel_shape", &[2, 2])];
+                model.node_with(op, &["af"], "c", kernel)
+            }
+            _ => model
+                .input("b", DataType::Uint8, &[1, 1, 2, 2])
+                .dequantize("b", "a", "bf")
+                .node(op, &["af", "bf"], "c"),
+        };
+        model.quantize("c", "y", "y").output("y")
+    };
+    for op in ["Add", "Mul", "AveragePool"] {
+        // Results of 135 · 0.02, twice or squared, over the scale.
+        let NodeError::Input { what, reason, .. } = problem(&tiny(op, 1e-9)) else {
+            panic!("{op}");
+        };
+        assert_eq!(what, "the scale");
+        assert!(reason.contains("int32"), "{reason}");
+        accepted(&tiny(op, 1e-8));
+    }
+    // Without a kernel the float is saturated before it is converted.
+    let difference = accepted(&tiny("Sub", 1e-12));
+    assert_eq!(
+        run(&difference, &[&[1, 2, 3, 4], &[0, 9, 3, 4]]),
+        [255, 0, 30, 30]
+    );
+}

@@ -57,6 +57,28 @@ fn accepts_data_movement_without_arithmetic() {
     // The border is a real zero, which is the zero point.
     assert_eq!(counted(&accepted(&pad)), [3, 0, 1, 2, 3, 3, 4, 5]);
 
+    // One that the scale of 0.02 does not hold is quantized like the result, also beyond the range, and NaN.
+    for (border, scale, expected) in [
+        (0.25f32, 0.1, 4),
+        (0.25, 0.02, 14),
+        (99.0, 0.5, 200),
+        (f32::NAN, 0.5, 0),
+        (f32::NEG_INFINITY, 0.5, 0),
+    ] {
+        let pad = Model::quantized_input(18, &[2, 3])
+            .ints("p", DataType::Int64, &[4], &[0, 1, 1, 0])
+            .floats("v", &[], &[border])
+            .scale("y", scale, 2)
+            .node("Pad", &["xf", "p", "v"], "o")
+            .quantize("o", "y", "yq")
+            .output("yq");
+        let padded = counted(&accepted(&pad));
+        let inner = |x: i64| ((x - 3) as f32 * 0.02 / scale).round_ties_even() as i64 + 2;
+        let inner = |x: i64| inner(x).max(0);
+        let row = |r: i64| [expected, inner(3 * r), inner(3 * r + 1), inner(3 * r + 2)];
+        assert_eq!(padded, [row(0), row(1), [expected; 4]].concat(), "{border}");
+    }
+
     let tile = numbers(one("Tile", &["r"], vec![]), "r", &[1, 2]);
     assert_eq!(
         counted(&accepted(&tile)),
