@@ -2,7 +2,8 @@
 # Conformance of the executor and of the circuits: the directed operator cases, the
 # ONNX backend node tests, each operator by itself, networks that ONNX Runtime's tool
 # quantized, and random graphs; the mock prover has to accept the last two as well, and
-# the circuits of some random graphs have to reject every lie about them.
+# the circuits of some random graphs have to reject every lie about them. Then graphs of
+# the differential fuzzer.
 #
 #   tests/oracle/conformance.sh ZKONNX_BINARY [--full]
 #
@@ -16,8 +17,8 @@ if [ "$#" -lt 1 ] || [ ! -x "$1" ]; then
 fi
 zkonnx=$1
 case ${2-} in
-    --full) forms=2000 extents= rounds=8 graphs=3000 circuits=100 tool=1 nets=--prove ;;
-    "") forms=170 extents="7 20" rounds=1 graphs=300 circuits=10 tool=7 nets=--every=3 ;;
+    --full) forms=2000 extents= rounds=8 graphs=3000 circuits=100 tool=1 nets=--prove fuzzed=10000 ;;
+    "") forms=170 extents="7 20" rounds=1 graphs=300 circuits=10 tool=7 nets=--every=3 fuzzed=400 ;;
     *) echo "$0: unknown option $2" >&2; exit 2 ;;
 esac
 
@@ -47,6 +48,8 @@ echo "== zkonnx quantize on small float nets"
 "$python" -W ignore "$here/quantize_nets.py" "$zkonnx" "$nets" --brief || status=1
 echo "== zkonnx on random graphs"
 "$python" "$here/conformance.py" random "$zkonnx" "$graphs" || status=1
+echo "== fuzzed graphs"
+"$python" -W ignore "$here/fuzz.py" "$(dirname "$zkonnx")/zkonnx-bench" "$fuzzed" || status=1
 echo "== lies about random graphs"
 "$python" "$here/conformance.py" mutants "$(dirname "$zkonnx")/zkonnx-bench" "$circuits" || status=1
 exit "$status"
