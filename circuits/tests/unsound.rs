@@ -7,7 +7,8 @@
 
 use std::sync::Arc;
 
-use zkonnx_circuits::compile::{CompileError, compile};
+use zkonnx_circuits::circuit::WitnessError;
+use zkonnx_circuits::compile::{CompileError, Compiled, InferenceError, compile};
 use zkonnx_circuits::lower::{
     Collector, LinearForms, LowerError, Lowering, StepError, StepRule, Wire, Wires,
 };
@@ -55,12 +56,14 @@ enum Fault {
     WideCell,
     WideSum,
     WideConstant,
+    /// Another function than its circuit.
+    Disagrees,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Unsound(Fault);
 
-const FAULTS: [Fault; 15] = [
+const FAULTS: [Fault; 16] = [
     Fault::None,
     Fault::Statistics,
     Fault::Corner,
@@ -76,6 +79,7 @@ const FAULTS: [Fault; 15] = [
     Fault::WideCell,
     Fault::WideSum,
     Fault::WideConstant,
+    Fault::Disagrees,
 ];
 
 impl Unsound {
@@ -172,7 +176,10 @@ impl Operator for Unsound {
                 }
                 _ => signed.map(|(j, v)| if j % 2 == 1 { -v } else { *v }).sum(),
             };
-            large(sum)
+            match self.0 {
+                Fault::Disagrees => 1 - large(sum),
+                _ => large(sum),
+            }
         };
         let data = x[0].data.chunks(n).map(row).collect();
         Ok(vec![Tensor::new(
@@ -200,7 +207,7 @@ impl Operator for Unsound {
             cx.steps(sums, vec![Arc::new(rule)], |_| 0)
         };
         match self.0 {
-            Fault::None | Fault::Tightened => {
+            Fault::None | Fault::Tightened | Fault::Disagrees => {
                 if self.0 == Fault::Tightened {
                     let mut own = Collector::new();
                     own.inputs(u32::MAX, x.len(), Range::new(60, 200))?;
@@ -320,6 +327,39 @@ fn compiled(fault: Fault) -> LowerError {
 }
 
 fn refused(fault: Fault) -> CompileError {
+    attempt(fault).unwrap_err()
+}
+
+#[test]
+fn rejects_an_executor_that_disagrees_with_its_circuit() {
+    let fact = facts(Fault::Disagrees);
+    let x = Tensor::new(fact.dtype, fact.shape.clone(), vec![7; fact.len()]);
+    let honest = attempt(Fault::None).unwrap();
+    assert!(honest.infer(&[x.clone()], [0; 32]).is_ok());
+    let error = attempt(Fault::Disagrees)
+        .unwrap()
+        .infer(&[x], [0; 32])
+        .unwrap_err();
+    assert_eq!(error, InferenceError::Disagreement);
+    assert!(error.is_internal());
+}
+
+/// An honest prover at an input that breaks an assumption has no witness.
+#[test]
+fn has_no_witness_where_an_assumption_fails() {
+    let compiled = attempt(Fault::Maximum).unwrap();
+    let fact = facts(Fault::Maximum);
+    let of = |v: i64| Tensor::new(fact.dtype, fact.shape.clone(), vec![v; fact.len()]);
+    assert!(compiled.infer(&[of(2)], [0; 32]).is_ok());
+    let error = compiled.infer(&[of(3)], [0; 32]).unwrap_err();
+    let witness = matches!(
+        error,
+        InferenceError::Witness(WitnessError::Range { node: 0, .. })
+    );
+    assert!(witness && error.is_internal(), "{error}");
+}
+
+fn attempt(fault: Fault) -> Result<Compiled, CompileError> {
     let mut builder = Builder::new();
     let x = builder.input("x", facts(fault), None);
     let outputs = builder
@@ -331,12 +371,11 @@ fn refused(fault: Fault) -> CompileError {
         quantization: None,
     };
     let (program, _) = builder.finish(outputs.iter().map(port).collect()).unwrap();
-    let compiled = compile(
+    compile(
         Arc::new(program),
         InputVisibility::Public,
         &PlanOptions::default(),
-    );
-    compiled.unwrap_err()
+    )
 }
 
 /// A digit of a public element has room for the values of its type, and no others.

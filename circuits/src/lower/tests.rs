@@ -356,3 +356,28 @@ fn rejects_maxima_of_sums_that_lie_far_apart() {
     assert!(at(cx, -(1 << 12)).is_ok());
     assert_eq!(at(cx, -(1 << 12) - 1), refused);
 }
+
+#[test]
+fn counts_cells_from_zero_or_from_their_lowest_value() {
+    let (mut collector, x) = with_inputs(1, 0, 9);
+    let cx = collector.node(0);
+    for (by, offset) in [(3, 0), (0, 0), (-3, -3)] {
+        let y = cx.steps(&x, rule(0, 9, |v| v + by), |_| 0).unwrap();
+        let Wire::Cell(cell) = y[0] else {
+            panic!("a step is a cell");
+        };
+        assert_eq!(cx.var(cell).offset, offset);
+    }
+}
+
+#[test]
+fn forms_of_forms_keep_the_factors_of_constants() {
+    let (mut collector, x) = with_inputs(1, 0, 9);
+    let cx = collector.node(0);
+    let sum = cx.linear("test", &x, forms(&[(&[(0, 2)], 1)])).unwrap();
+    let both = [sum[0], Wire::Const(5)];
+    let outer = cx
+        .linear("test", &both, forms(&[(&[(0, 3), (1, -7)], 4)]))
+        .unwrap();
+    assert_eq!(cx.range_of("test", outer[0]), Ok(Range::new(-28, 26)));
+}

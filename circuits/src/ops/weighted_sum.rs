@@ -224,5 +224,16 @@ mod tests {
         assert!(op.facts(&[&facts[0], &facts[1]]).is_err());
         assert!(op.facts(&[&facts[0]]).is_err());
         assert!(WeightedSum::new(vec![0], 0).is_err());
+        // The sum is zero, its parts are not.
+        let op = WeightedSum::new(vec![1 << 40, -(1 << 40)], 0).unwrap();
+        let large = Fact {
+            range: crate::program::Range::new(1 << 50, 1 << 50),
+            ..Fact::any(DataType::I64, vec![1])
+        };
+        let refused = op.facts(&[&large, &large]);
+        assert!(
+            matches!(refused, Err(OpError::Overflow { .. })),
+            "{refused:?}"
+        );
     }
 }

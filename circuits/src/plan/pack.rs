@@ -116,6 +116,8 @@ mod tests {
         assert_eq!(placed.concat(), [(0, 0), (1, 0), (1, 10), (1, 30)]);
         assert_eq!(place(&lanes(&[200, 200, 200]), 2, 2), None);
         assert_eq!(place(&lanes(&[255]), 2, 2), None);
+        assert!(place(&lanes(&[200, 54]), 1, 1).is_some());
+        assert_eq!(place(&lanes(&[200, 55]), 1, 1), None);
     }
 
     #[test]

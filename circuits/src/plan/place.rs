@@ -452,3 +452,42 @@ pub(super) fn lane_bits(shape: &Shape, lo: i64, hi: i64, pooled: bool) -> u32 {
     };
     window_bits((i128::from(hi) - i128::from(lo) + 1) as u128 + distance).max(1)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chips::{Check, Guests};
+
+    /// `V` and `D` of every lane, at the ends that the cells of a chain admit, lie in their windows.
+    #[test]
+    fn windows_hold_all_that_the_cells_admit() {
+        for (range_bits, max_limbs) in [(8, 1), (9, 4), (12, 3)] {
+            let shape = Shape {
+                k: 13,
+                range_bits,
+                check: Check::Limbs(2),
+                unit_banks: vec![0],
+                banks: 1,
+                maxima: 1,
+                max_limbs,
+                max_top: true,
+                shared_slots: false,
+                guests: Guests::None,
+                bytes: 1,
+                plain: 1,
+                accumulators: 1,
+            };
+            let k = 1i128 << (range_bits as usize * max_limbs);
+            // A maximum, and its inputs, are below K: 2K - y + M - f reaches from 2 to 3K - 1.
+            let largest = 2 * k + (k - 1);
+            assert!(largest < 1 << max_lane_bits(&shape));
+            for (lo, hi) in [(0, 0), (-5, 4_000), (7, 1 << 40)] {
+                let size = i128::from(hi) - i128::from(lo) + 1;
+                // t + d - f, counted from 1 - K.
+                let pooled = (size - 1) + (k - 1);
+                assert!(pooled < 1 << lane_bits(&shape, lo, hi, true));
+                assert!(size - 1 < 1 << lane_bits(&shape, lo, hi, false));
+            }
+        }
+    }
+}

@@ -510,4 +510,15 @@ mod tests {
         let form = shared_tables(&[a, b], 0, 24);
         assert_eq!(form.tables.len(), 2);
     }
+
+    #[test]
+    fn rules_that_fall_do_not_share() {
+        let domain = Range::new(0, 99);
+        let rule = |by: i64| {
+            let f = move |x: i64| if x == 99 { 0 } else { x / by };
+            Arc::new(StepRule::monotone(domain, Some((1 << 23, -25)), f))
+        };
+        let forms = forms(&[rule(7), rule(8)], 0);
+        assert_eq!(forms.len(), 1, "only a table for each");
+    }
 }
