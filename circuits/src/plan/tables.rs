@@ -513,12 +513,11 @@ mod tests {
 
     #[test]
     fn rules_that_fall_do_not_share() {
-        let domain = Range::new(0, 99);
-        let rule = |by: i64| {
-            let f = move |x: i64| if x == 99 { 0 } else { x / by };
-            Arc::new(StepRule::monotone(domain, Some((1 << 23, -25)), f))
+        let rule = |end: i64| {
+            let (scale, f) = (Some((1 << 23, -25)), move |x| i64::from(x < end));
+            Arc::new(StepRule::monotone(Range::new(0, 99), scale, f))
         };
-        let forms = forms(&[rule(7), rule(8)], 0);
+        let forms = forms(&[rule(50), rule(60)], 0);
         assert_eq!(forms.len(), 1, "only a table for each");
     }
 }

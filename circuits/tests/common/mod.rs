@@ -14,6 +14,7 @@ use std::sync::Arc;
 use ff::Field;
 use halo2_proofs::dev::MockProver;
 use pasta_curves::Fp;
+use zkonnx_circuits::chips::{Check, Guests, Shape};
 use zkonnx_circuits::circuit::{Advice, Assembly, ModelCircuit, Witness, with_chips};
 use zkonnx_circuits::lower::{Collector, LinearForms, Lowering, StepRule, Wire, Wires};
 use zkonnx_circuits::plan::{Layout, PublicElement};
@@ -312,4 +313,54 @@ pub fn mock_accepts(assembly: &Arc<Assembly>, advice: Advice, instance: &[Fp]) -
         let prover = MockProver::run(assembly.layout.shape.k, &circuit, vec![instance.to_vec()]);
         prover.expect("the circuit fits").verify().is_ok()
     })
+}
+
+/// A model with every kind of block, small enough for all its mutants.
+pub fn every_kind() -> Model {
+    every_kind_of(11)
+}
+
+/// The same with other weights.
+pub fn every_kind_of(seed: u64) -> Model {
+    let mut r = Random::new(seed);
+    let mut stack = Stack::new(36, Range::new(0, 255));
+    stack.conv(&mut r, 1, 2, 3, true);
+    stack.max(4);
+    stack.dense(&mut r, 9, false);
+    stack.overlapping_max(4);
+    stack.table(&mut r);
+    stack.finish()
+}
+
+/// Shapes in which every kind of constraint occurs, between them.
+pub fn every_constraint() -> [Shape; 3] {
+    let limbs = Shape {
+        k: 10,
+        range_bits: 9,
+        check: Check::Limbs(2),
+        unit_banks: vec![0, 1],
+        banks: 2,
+        maxima: 2,
+        max_limbs: 4,
+        max_top: true,
+        shared_slots: false,
+        guests: Guests::All,
+        bytes: 2,
+        plain: 3,
+        accumulators: 2,
+    };
+    let shared = Shape {
+        shared_slots: true,
+        unit_banks: vec![0, 1, 0, 0, 1],
+        accumulators: 3,
+        ..limbs.clone()
+    };
+    let widths = Shape {
+        k: 12,
+        check: Check::Width(60),
+        guests: Guests::Starts,
+        accumulators: 5,
+        ..limbs.clone()
+    };
+    [limbs, shared, widths]
 }
