@@ -335,7 +335,7 @@ fn rejects_an_executor_that_disagrees_with_its_circuit() {
     let fact = facts(Fault::Disagrees);
     let x = Tensor::new(fact.dtype, fact.shape.clone(), vec![7; fact.len()]);
     let honest = attempt(Fault::None).unwrap();
-    assert!(honest.infer(&[x.clone()], [0; 32]).is_ok());
+    assert!(honest.infer(std::slice::from_ref(&x), [0; 32]).is_ok());
     let error = attempt(Fault::Disagrees)
         .unwrap()
         .infer(&[x], [0; 32])
