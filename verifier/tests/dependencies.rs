@@ -27,7 +27,7 @@ fn dependencies(arguments: &[&str]) -> Vec<String> {
     let output = Command::new(env!("CARGO"))
         .args([
             "tree",
-            "--offline",
+            "--locked",
             "--package",
             "zkonnx-verifier",
             "--edges",

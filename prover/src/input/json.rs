@@ -190,11 +190,13 @@ mod tests {
             shapes("[[1, 2], [3, 4]]", &["x"]).unwrap(),
             [(None, vec![2, 2])]
         );
-        let named = shapes("{\"b\": [1], \"a\": [[2]], \"c\": \"note\"}", &["a", "b"]).unwrap();
+        let named = shapes("{\"b\": [1], \"a\": [[2]]}", &["a", "b"]).unwrap();
         assert_eq!(
             named,
             [(Some("a".into()), vec![1, 1]), (Some("b".into()), vec![1])]
         );
+        let unknown = shapes("{\"a\": [1], \"c\": \"note\"}", &["a"]).unwrap_err();
+        assert!(unknown.contains("does not take: c"), "{unknown}");
         let two = shapes("{\"input_data\": [[1, 2], [3]]}", &["a", "b"]).unwrap();
         assert_eq!(two, [(None, vec![2]), (None, vec![1])]);
     }
