@@ -211,13 +211,13 @@ fn accepts_each_claim_once_and_pays_only_after_the_discharge() {
     assert_eq!(contract.call("submit", &one), 1);
     println!("fuel: submitting one claim {}", contract.spent);
     assert_eq!(contract.call("submit", &two), 2);
-    // The same receipt again in the same round, and one that is wrong.
+    // The same receipt again in the same round, and one whose claim is of another input than was asked for.
     assert_eq!(contract.call("submit", &one), 1);
-    assert_eq!(contract.call("submit", &lie), 1);
+    assert_eq!(contract.call("submit", &lie), Refusal::WrongInput as i64);
     assert_eq!(balances(&mut contract), [0, 0, 0, 0]);
     assert_eq!(contract.call("settle", &[]), 3);
     println!(
-        "fuel: settling four receipts of which one is wrong {}",
+        "fuel: settling three receipts of which one comes twice {}",
         contract.spent
     );
     assert_eq!(balances(&mut contract), [10, 20, 30, 0]);
