@@ -122,10 +122,8 @@ impl Opening {
         }
         let c = transcript.read_scalar(work)?;
         let f = transcript.read_scalar(work)?;
+        check_challenges(&self.challenges)?;
         let mut inverses = self.challenges.clone();
-        if inverses.iter().any(Field::is_zero_vartime) {
-            return Err(VerifyError::DegenerateChallenge);
-        }
         inverses.iter_mut().batch_invert_vartime();
         for (((left, right), challenge), inverse) in
             rounds.into_iter().zip(&self.challenges).zip(inverses)
@@ -333,6 +331,14 @@ impl FoldedSets {
     }
 }
 
+/// The challenges of the rounds are divided by.
+fn check_challenges(challenges: &[Fp]) -> Result<(), VerifyError> {
+    match challenges.iter().any(Field::is_zero_vartime) {
+        true => Err(VerifyError::DegenerateChallenge),
+        false => Ok(()),
+    }
+}
+
 /// The points at which commitments are opened, in the plan's order.
 fn opening_points(key: &CircuitKey, x: Fp, work: &mut Work) -> Result<Vec<Fp>, VerifyError> {
     let omega = key.omega();
@@ -421,6 +427,28 @@ mod tests {
                 .expected_f(key, x, Fp::one(), x + x, &evals, work)
                 .is_ok()
         );
+    }
+
+    /// A challenge of zero has no inverse. Hashes do not lead there, so the proof is read by a transcript of its own.
+    #[test]
+    fn rejects_zero_among_the_challenges_of_the_rounds() {
+        let (setup, proved, params) = setup();
+        let mut transcript = Transcript::new(&proved.proof, params.roots());
+        let work = &mut Work::default();
+        let instance = proved.instances.iter().map(|columns| {
+            let commit = |column: &Vec<Fp>| {
+                crate::verify::commit_instance(column, &params, setup.spec.k, work)
+            };
+            columns.iter().map(commit).collect()
+        });
+        let instance = instance.collect::<Option<Vec<_>>>().unwrap();
+        let proof = Proof::read(&setup.key, instance, &mut transcript, work).unwrap();
+        let mut opening = Opening::read(&setup.key, &proof, &mut transcript, work).unwrap();
+        assert_eq!(check_challenges(&opening.challenges), Ok(()));
+        let last = opening.challenges.len() - 1;
+        opening.challenges[last] = Fp::zero();
+        let refused = check_challenges(&opening.challenges);
+        assert_eq!(refused, Err(VerifyError::DegenerateChallenge));
     }
 
     #[test]

@@ -370,3 +370,37 @@ fn accepts_only_work_within_the_stated_cost() {
         "{done:?} in {bound:?}"
     );
 }
+
+/// What is counted, to the last multiplication: contracts charge by it, so it does not change unnoticed.
+#[test]
+fn counts_the_same_work_as_ever() {
+    let params = params();
+    let (models, receipts) = many();
+    let items: Vec<_> = receipts
+        .iter()
+        .map(|(model, receipt)| (&models[*model].key, receipt))
+        .collect();
+    let mut counted = Vec::new();
+    for &(key, receipt) in &items {
+        let mut done = Work::default();
+        verify_counting(key, &params, receipt, &mut done).unwrap();
+        counted.push(done);
+    }
+    let mut done = Work::default();
+    verify_batch_counting(&items, &params, &mut done).unwrap();
+    counted.push(done);
+    let counted: Vec<_> = counted
+        .iter()
+        .map(|done| (done.hashed_bytes, done.field_muls, done.field_inversions))
+        .collect();
+    let singles = [
+        (5953, 687, 6),
+        (7948, 1004, 6),
+        (6244, 665, 6),
+        (8108, 916, 6),
+        (5756, 953, 6),
+        (7524, 1500, 6),
+    ];
+    let batch = [(42_813, 5725, 36)];
+    assert_eq!(counted, [&singles[..], &batch].concat());
+}
