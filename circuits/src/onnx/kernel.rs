@@ -18,13 +18,15 @@ use std::collections::{HashMap, HashSet};
 
 use tract_onnx::pb::NodeProto;
 
+use super::close::at;
+use super::eval::quantize;
 use super::expr::Expr;
 use super::graph::{Graph, domain_name};
 use super::importer::Importer;
 use super::is_known_domain;
 use super::node::NodeView;
 use super::real::Params;
-use crate::program::DataType;
+use crate::program::{DataType, Range};
 
 /// How ONNX Runtime computes a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -200,8 +202,29 @@ fn is_redundant((lo, hi): (f32, f32), y: &Params) -> bool {
     let Some((scale, zero)) = y.uniform() else {
         return false;
     };
+    is_dropped((lo, hi), scale, zero, y.range())
+}
+
+/// Whether ONNX Runtime drops a clamp before a quantization: if its limits are beyond what the type can hold, or short
+/// of it by no more than the machine's epsilon, however small the scale is. A limit that is NaN counts as beyond.
+fn is_dropped((lo, hi): (f32, f32), scale: f32, zero: i64, range: Range) -> bool {
+    let short = |by: f32| by > f32::EPSILON;
+    !short(lo - (range.lo - zero) as f32 * scale) && !short((range.hi - zero) as f32 * scale - hi)
+}
+
+/// Whether a Clip before a quantization changes integers although ONNX Runtime may drop it.
+pub(crate) fn is_lost(limits: (f32, f32), y: &Params) -> bool {
     let range = y.range();
-    lo <= (range.lo - zero) as f32 * scale && hi >= (range.hi - zero) as f32 * scale
+    let lanes = 0..y.scale.len().max(y.zero.len());
+    lanes.into_iter().any(|lane| {
+        let (scale, zero) = (at(&y.scale, lane), at(&y.zero, lane));
+        let bound = |v: f32, unclipped: i64| match v.is_nan() {
+            true => unclipped,
+            false => quantize(v, scale, zero, range),
+        };
+        let bounds = (bound(limits.0, range.lo), bound(limits.1, range.hi));
+        bounds != (range.lo, range.hi) && is_dropped(limits, scale, zero, range)
+    })
 }
 
 impl Importer<'_> {
@@ -230,6 +253,13 @@ impl Importer<'_> {
             let route = self.routes.follow(result);
             matches!(route.goal, Goal::Quantized | Goal::Fork { quantized: true })
         })
+    }
+
+    /// Whether a value is a Relu's, and nothing but one node reads it.
+    pub(crate) fn is_lone_relu(&self, name: &str) -> bool {
+        let maker = self.routes.makers.get(name);
+        maker.is_some_and(|maker| maker.op_type == "Relu")
+            && self.routes.only_reader(name).is_some()
     }
 
     /// Whether the result is that of a MatMul and has one reader, so that the addition of a constant is fused with it.

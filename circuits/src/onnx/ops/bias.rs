@@ -249,6 +249,12 @@ impl Importer<'_> {
         let integers: Vec<i64> = match (&addend.integers, &reals) {
             (Some(ints), _) => places.iter().map(|&p| ints[p]).collect(),
             (None, Some(reals)) => {
+                // What is made of a float beyond int32 is the machine's.
+                let leaves = |(i, v): (usize, &f32)| (v / unit(i)).abs() >= 2_147_483_648.0;
+                if form.quantized && reals.iter().enumerate().any(leaves) {
+                    let reason = "divided by the scales of activations and weights it leaves int32, which ONNX Runtime makes it; use a smaller bias or larger scales";
+                    return Err(bad(input, reason));
+                }
                 let integer = |(i, v): (usize, &f32)| quantize(*v, unit(i), 0, range);
                 reals.iter().enumerate().map(integer).collect()
             }
@@ -336,7 +342,7 @@ impl Importer<'_> {
         };
         let shape = self.shape_of(acc.tensor);
         let n = shape[acc.axis];
-        let fused = self.becomes_gemm(acc, of);
+        let fused = self.becomes_gemm(acc, of, n);
         let moved = acc.origin.moved_to(node);
         let origin = if fused {
             moved
@@ -386,14 +392,15 @@ impl Importer<'_> {
         Ok(Some(Real::new(Base::Acc(acc), shape)))
     }
 
-    /// Whether ONNX Runtime makes one Gemm of a matrix product and the addition of a constant of this shape.
-    fn becomes_gemm(&self, acc: &Acc, of: &[usize]) -> bool {
+    /// Whether ONNX Runtime makes one Gemm of a matrix product with `n` columns and the addition of a constant of this
+    /// shape. One value is a bias if there is one column.
+    fn becomes_gemm(&self, acc: &Acc, of: &[usize], n: usize) -> bool {
         if !self.is_matmul(&acc.origin) {
             return false;
         }
         match self.shape_of(acc.x).len() {
-            2 => of.len() <= 2 && (of.is_empty() || of.iter().any(|d| *d > 1)),
-            _ => of.len() == 1 && of[0] > 1,
+            2 => of.len() <= 2 && (of.is_empty() || n == 1 || of.iter().any(|d| *d > 1)),
+            _ => of == [n],
         }
     }
 }

@@ -139,6 +139,16 @@ pub(crate) fn clip(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, N
         };
         Ok(given.unwrap_or(default))
     };
+    // ONNX Runtime takes a Relu before any input of a Clip for one of the data, and its limit for zero at least.
+    for input in [1, 2] {
+        if node.input(input).is_some_and(|name| cx.is_lone_relu(name)) {
+            return Err(NodeError::Input {
+                input,
+                what: "the limit",
+                reason: "a Relu gives it, which ONNX Runtime confuses with one of the data; give the limit as a constant",
+            });
+        }
+    }
     let lo = limit(1, "min", f32::NEG_INFINITY)?;
     let hi = limit(2, "max", f32::INFINITY)?;
     unary(cx, node, Unary::Clip(lo, hi))

@@ -37,6 +37,10 @@ pub(super) struct Classes {
     pub(super) classes: Vec<i64>,
 }
 
+const TOO_FAR_APART: NodeError = NodeError::Island {
+    reason: "its scales are too far apart",
+};
+
 impl Classes {
     pub(super) fn new(ranges: [Range; 2], class: impl Fn(i64, i64) -> i64) -> Self {
         let classes = pairs(ranges).map(|(a, b)| class(a, b)).collect();
@@ -66,8 +70,11 @@ impl Classes {
             (ra.lo..=ra.hi).map(&parts[0]).collect::<Vec<f64>>(),
             (rb.lo..=rb.hi).map(&parts[1]).collect(),
         ];
+        // A real may be infinite where a scale is huge. No sum of integers holds it, nor what stands beside it.
         let largest = reals.iter().flatten().fold(0.0, |m: f64, v| m.max(v.abs()));
-        let exponent = (0..).find(|k| largest < 2f64.powi(k - 150)).unwrap_or(0) - 150;
+        let Some(exponent) = (-150..=130).find(|e| largest < 2f64.powi(*e)) else {
+            return Err(TOO_FAR_APART);
+        };
         for bits in TABLE_BITS {
             let unit = 2f64.powi(bits - exponent);
             let entries = |of: &Vec<f64>| -> Vec<i64> {
@@ -84,9 +91,7 @@ impl Classes {
                 return Ok(Fit { sum, steps });
             }
         }
-        Err(NodeError::Island {
-            reason: "its scales are too far apart",
-        })
+        Err(TOO_FAR_APART)
     }
 
     fn separate(&self, sums: impl Iterator<Item = i64>) -> Option<Steps> {

@@ -356,6 +356,12 @@ impl FloatProducts {
         };
         let possible = pairs(ranges).all(|(a, b)| shift(a, b).is_some());
         if differing > MAX_MOVES || !possible {
+            // More than one step is not what is said of such pairs.
+            if points.iter().any(|(p, c)| steps.eval(*p).abs_diff(*c) > 1) {
+                return Err(NodeError::Island {
+                    reason: "its operands are rounded before they are multiplied, which moves results by more than one step; use a larger scale for the result, or operands of one type",
+                });
+            }
             let (moves, differing) = (None, differing as u32);
             return Ok(Self {
                 steps,

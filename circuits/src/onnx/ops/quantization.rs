@@ -6,7 +6,9 @@ use super::super::Status;
 use super::super::close::is_quantized_type;
 use super::super::constant::{Data, integer_type};
 use super::super::error::NodeError;
+use super::super::expr::{Expr, Unary};
 use super::super::importer::{Done, Importer};
+use super::super::kernel;
 use super::super::node::NodeView;
 use super::super::real::{Base, Params, Quantized, QuantizedConstant, Real, Value};
 use crate::program::{DataType, Range};
@@ -179,6 +181,13 @@ pub(crate) fn quantize_linear(
     )?;
     match x {
         Value::Real(real) => {
+            if let Expr::Unary(Unary::Clip(lo, hi), _) = &*real.expr
+                && kernel::is_lost((*lo, *hi), &y)
+            {
+                return Err(NodeError::Island {
+                    reason: "ONNX Runtime drops the Clip before it, as its scale is so small; leave the Clip out, or quantize with a larger scale",
+                });
+            }
             let (tensor, exactness) = cx.close(node, &real, &y)?;
             Ok(Done::closed(tensor, exactness))
         }

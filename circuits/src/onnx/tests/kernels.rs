@@ -392,3 +392,152 @@ fn rejects_kernels_whose_results_leave_int32() {
         [255, 0, 30, 30]
     );
 }
+
+/// A Clip of `x` (scale 0.1, zero point 100) to 0 and 4, quantized with a scale and the zero point 120.
+fn clipped(scale: f32) -> Model {
+    Model::new(17)
+        .input("x", DataType::Uint8, &[4])
+        .scale("x", 0.1, 100)
+        .scale("y", scale, 120)
+        .floats("lo", &[], &[0.0])
+        .floats("hi", &[], &[4.0])
+        .dequantize("x", "x", "xf")
+        .node("Clip", &["xf", "lo", "hi"], "c")
+        .quantize("c", "y", "y")
+        .output("y")
+}
+
+/// ONNX Runtime drops a Clip whose limits are within the machine's epsilon of what the quantization can hold.
+#[test]
+fn rejects_a_clip_that_a_tiny_scale_hides() {
+    let x: &[&[i64]] = &[&[0, 100, 120, 255]];
+    assert_eq!(run(&accepted(&clipped(0.1)), x), [120, 120, 140, 160]);
+    // 120 steps below zero are 1.2e-4, then 1.2e-7 and more than that, then 1.2e-8.
+    assert_eq!(run(&accepted(&clipped(1e-6)), x), [120, 120, 255, 255]);
+    accepted(&clipped(1e-9 * 0.9935));
+    for scale in [0.9e-9, 1e-10, 1e-12, 1e-30, 1.2e-38] {
+        let NodeError::Island { reason } = problem(&clipped(scale)) else {
+            panic!("{scale}");
+        };
+        assert!(reason.contains("drops the Clip"), "{reason}");
+    }
+}
+
+/// A Relu before any input of a Clip is taken for one of the data.
+#[test]
+fn rejects_a_limit_that_a_relu_gives() {
+    let model = |given: &str| {
+        Model::new(17)
+            .input("x", DataType::Uint8, &[4])
+            .scale("x", 0.1, 100)
+            .floats("lo", &[], &[-2.0])
+            .floats("limit", &[], &[4.0])
+            .dequantize("x", "x", "xf")
+            .node("Relu", &["limit"], "hi")
+            .node("Clip", &["xf", "lo", given], "c")
+            .quantize("c", "x", "y")
+            .output("y")
+    };
+    accepted(&model("limit"));
+    let NodeError::Input { input, reason, .. } = problem(&model("hi")) else {
+        panic!();
+    };
+    assert_eq!(input, 2);
+    assert!(reason.contains("Relu"), "{reason}");
+}
+
+/// A float bias is made int32 of the scales' product, and what becomes of a larger one is the machine's.
+#[test]
+fn rejects_a_float_bias_that_leaves_int32() {
+    let model = |op: &str, bias: [f32; 2]| {
+        let (shape, w): (&[i64], &[i64]) = match op {
+            "Gemm" => (&[1, 1], &[1, 2]),
+            "Conv" => (&[1, 1, 1, 3], &[2, 1, 1, 1]),
+            _ => (&[1, 1, 1, 3], &[1, 2, 1, 1]),
+        };
+        Model::new(17)
+            .input("x", DataType::Uint8, shape)
+            .scale("x", 0.5, 3)
+            .scale("w", 0.5, 0)
+            .scale("y", 0.25, 7)
+            .ints("w", DataType::Uint8, w, &[1, 2])
+            .floats("b", &[2], &bias)
+            .dequantize("x", "x", "xf")
+            .dequantize("w", "w", "wf")
+            .node(op, &["xf", "wf", "b"], "c")
+            .quantize("c", "y", "y")
+            .output("y")
+    };
+    for op in ["Gemm", "Conv", "ConvTranspose"] {
+        // 2^31 · 0.25, and less, so that sums fit as well.
+        accepted(&model(op, [1.0, 536_000_000.0]));
+        for bias in [536_870_912.0, -536_870_912.0, 9.2e18] {
+            let NodeError::Input { what, reason, .. } = problem(&model(op, [1.0, bias])) else {
+                panic!("{op}");
+            };
+            assert_eq!(what, "the bias");
+            assert!(reason.contains("int32"), "{reason}");
+        }
+    }
+}
+
+/// Reals that are infinite once did not let the search for a sum of integers end.
+#[test]
+fn rejects_scales_whose_reals_are_infinite() {
+    let model = |scale: f32| {
+        let model = Model::new(17)
+            .input("a", DataType::Uint8, &[4])
+            .input("b", DataType::Uint8, &[4])
+            .scale("a", 0.01, 128)
+            .scale("b", scale, 0)
+            .dequantize("a", "a", "af")
+            .dequantize("b", "b", "bf")
+            .node("Sub", &["af", "bf"], "c");
+        model.quantize("c", "a", "y").output("y")
+    };
+    // 255 · 1e36 is a float, 255 · 3e37 is none.
+    for scale in [1e36, 3e37] {
+        let NodeError::Island { reason } = problem(&model(scale)) else {
+            panic!("{scale}");
+        };
+        assert!(reason.contains("too far apart"), "{reason}");
+    }
+}
+
+/// A matrix product with one column and one value that is added to it are a QGemm, with the value as int32.
+#[test]
+fn accepts_one_value_as_the_bias_of_one_column() {
+    let model = |columns: i64, dims: &[i64], bias: f32| {
+        Model::new(17)
+            .input("x", DataType::Uint8, &[1, 2])
+            .scale("x", 0.5, 3)
+            .scale("w", 0.5, 0)
+            .scale("y", 0.25, 7)
+            .ints(
+                "w",
+                DataType::Uint8,
+                &[2, columns],
+                &[1, 2, 3, 4][..2 * columns as usize],
+            )
+            .floats("b", dims, &[bias])
+            .dequantize("x", "x", "xf")
+            .dequantize("w", "w", "wf")
+            .node("MatMul", &["xf", "wf"], "m")
+            .node("Add", &["m", "b"], "c")
+            .quantize("c", "y", "y")
+            .output("y")
+    };
+    let imported = accepted(&model(1, &[1], 1.1));
+    assert_eq!(exactness(&imported), Exactness::Kernel);
+    // 2·1 + 7·2 + rint(4.4), and the zero point.
+    assert_eq!(run(&imported, &[&[5, 10]]), [27]);
+    let NodeError::Input { what, .. } = problem(&model(1, &[1], 9.2e18)) else {
+        panic!();
+    };
+    assert_eq!(what, "the bias");
+    // No Gemm, or one without a kernel: the float is added.
+    for (columns, dims) in [(1, &[1, 1][..]), (2, &[1]), (2, &[1, 1])] {
+        let imported = accepted(&model(columns, dims, 1.1));
+        assert_eq!(exactness(&imported), Exactness::Sum);
+    }
+}
