@@ -19,7 +19,10 @@ pub struct Cost {
 
 /// The cost of receipts under a key.
 pub fn cost(key: &VerifyingKey) -> Cost {
-    Cost::of(key.circuit(), key.layout().element_count())
+    let mut cost = Cost::of(key.circuit(), key.layout().element_count());
+    let [_, each] = &mut cost.read;
+    each.field_muls = each.field_muls.saturating_add(key.layout().value_count());
+    cost
 }
 
 impl Cost {

@@ -2,18 +2,30 @@
 
 use alloc::vec::Vec;
 
-use ff::PrimeField;
+use ff::{Field, PrimeField};
 use group::CurveAffine as _;
-use pasta_curves::arithmetic::{Coordinates, CurveAffine};
+use pasta_curves::arithmetic::{Coordinates, CurveAffine, VartimeBatchInvert};
 use pasta_curves::{EqAffine, Fp, Fq};
 
 use crate::codec::Reader;
-use crate::error::DecodeError;
+use crate::error::{DecodeError, VerifyError};
+use crate::work::Work;
 
 /// The coordinates of a point, which is not the identity.
 pub(crate) fn coordinates(point: &EqAffine) -> Option<(Fq, Fq)> {
     let coordinates: Option<Coordinates<EqAffine>> = point.coordinates().into();
     coordinates.map(|c| (*c.x(), *c.y()))
+}
+
+/// Replaces every value by its inverse. They come from challenges, one of which is excluded if a value has none. The one
+/// inversion is counted here, the three multiplications for each value where the caller counts its own.
+pub(crate) fn invert_each(values: &mut [Fp], work: &mut Work) -> Result<(), VerifyError> {
+    if values.iter().any(Field::is_zero_vartime) {
+        return Err(VerifyError::DegenerateChallenge);
+    }
+    values.iter_mut().batch_invert_vartime();
+    work.field_inversions += 1;
+    Ok(())
 }
 
 pub(crate) fn write_fp(value: &Fp, out: &mut Vec<u8>) {
@@ -42,4 +54,25 @@ pub(crate) fn read_point(reader: &mut Reader<'_>) -> Result<EqAffine, DecodeErro
     point
         .filter(|point| !bool::from(point.is_identity()))
         .ok_or(DecodeError::PointNotOnCurve)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rejects_a_zero_wherever_it_stands_among_values_to_invert() {
+        let work = &mut Work::default();
+        let honest = [2, 3, 5].map(Fp::from);
+        let mut values = honest;
+        assert_eq!(invert_each(&mut values, work), Ok(()));
+        assert!(values.iter().zip(honest).all(|(a, b)| a * b == Fp::ONE));
+        assert_eq!(work.field_inversions, 1);
+        for at in 0..3 {
+            let mut values = honest;
+            values[at] = Fp::ZERO;
+            let error = Err(VerifyError::DegenerateChallenge);
+            assert_eq!(invert_each(&mut values, work), error, "{at}");
+        }
+    }
 }

@@ -213,7 +213,7 @@ fn read_lookup(
     reader: &mut Reader<'_>,
 ) -> Result<Lookup, DecodeError> {
     let width = usize::from(reader.u16()?);
-    if width == 0 || width > MAX_LOOKUP_WIDTH {
+    if width > MAX_LOOKUP_WIDTH {
         return Err(KeyError::LookupArity {
             lookup,
             inputs: width,

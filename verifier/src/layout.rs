@@ -14,6 +14,7 @@ use crate::claim::{Claim, ClaimInput, MAX_PORTS};
 use crate::codec::Reader;
 use crate::error::{DecodeError, LayoutError};
 use crate::tensor::{PortSpec, TensorData};
+use crate::work::amount;
 
 /// The elements that hold the context.
 pub const CONTEXT_ELEMENTS: usize = 2;
@@ -95,6 +96,12 @@ impl PublicLayout {
         self.public_ports().fold(CONTEXT_ELEMENTS, |count, port| {
             count.saturating_add(port.element_count())
         })
+    }
+
+    /// The number of values that the elements hold, each of which takes a multiplication to pack.
+    pub(crate) fn value_count(&self) -> u64 {
+        self.public_ports()
+            .fold(0, |count, port| amount(port.len()).saturating_add(count))
     }
 
     /// The instance column that says what the claim says.

@@ -13,10 +13,11 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use ff::Field;
-use pasta_curves::arithmetic::{VartimeBatchInvert, VartimeField};
+use pasta_curves::arithmetic::VartimeField;
 use pasta_curves::{EqAffine, Fp};
 
 use crate::error::VerifyError;
+use crate::field::invert_each;
 use crate::key::CircuitKey;
 use crate::plan::{Slot, Source, Value};
 use crate::proof::Proof;
@@ -122,9 +123,8 @@ impl Opening {
         }
         let c = transcript.read_scalar(work)?;
         let f = transcript.read_scalar(work)?;
-        check_challenges(&self.challenges)?;
         let mut inverses = self.challenges.clone();
-        inverses.iter_mut().batch_invert_vartime();
+        invert_each(&mut inverses, work)?;
         for (((left, right), challenge), inverse) in
             rounds.into_iter().zip(&self.challenges).zip(inverses)
         {
@@ -141,8 +141,7 @@ impl Opening {
         self.w = -f;
         self.c = c;
         self.seal = transcript.challenge_bytes(work);
-        work.field_muls += 6 * u64::from(k) + 8;
-        work.field_inversions += 1;
+        work.field_muls += 6 * u64::from(k) + 2;
         Ok(())
     }
 }
@@ -199,7 +198,7 @@ impl FoldedSets {
         work.field_muls += amount(
             values(&plan.shared)
                 + proof.commitments.len() * values(&plan.own)
-                + 2 * proof.quotient.len(),
+                + proof.quotient.len(),
         );
         Ok(folded)
     }
@@ -295,11 +294,7 @@ impl FoldedSets {
                 denominators.push(distance);
             }
         }
-        if denominators.iter().any(Field::is_zero_vartime) {
-            return Err(VerifyError::DegenerateChallenge);
-        }
-        denominators.iter_mut().batch_invert_vartime();
-        work.field_inversions += 1;
+        invert_each(&mut denominators, work)?;
         work.field_muls += plan.interpolation_muls();
         let mut inverses = denominators.chunks_exact(2);
         let mut f_eval = Fp::zero();
@@ -328,14 +323,6 @@ impl FoldedSets {
             *scalar *= factor(*set)?;
         }
         Ok(())
-    }
-}
-
-/// The challenges of the rounds are divided by.
-fn check_challenges(challenges: &[Fp]) -> Result<(), VerifyError> {
-    match challenges.iter().any(Field::is_zero_vartime) {
-        true => Err(VerifyError::DegenerateChallenge),
-        false => Ok(()),
     }
 }
 
@@ -377,12 +364,12 @@ mod tests {
     fn read(setup: &Setup, proved: &Proved, params: &Params) -> Proof {
         let work = &mut Work::default();
         let instance = proved.instances.iter().map(|columns| {
-            let commit = |column: &Vec<Fp>| {
-                crate::verify::commit_instance(column, params, setup.spec.k, work)
-            };
+            let rows = params.lagrange(setup.spec.k).unwrap();
+            let commit =
+                |column: &Vec<Fp>| crate::verify::commit_instance(column, rows, params, work);
             columns.iter().map(commit).collect()
         });
-        let instance = instance.collect::<Option<Vec<_>>>().unwrap();
+        let instance = instance.collect();
         Proof::read(
             &setup.key,
             instance,
@@ -435,19 +422,20 @@ mod tests {
         let (setup, proved, params) = setup();
         let mut transcript = Transcript::new(&proved.proof, params.roots());
         let work = &mut Work::default();
+        let rows = params.lagrange(setup.spec.k).unwrap();
         let instance = proved.instances.iter().map(|columns| {
-            let commit = |column: &Vec<Fp>| {
-                crate::verify::commit_instance(column, &params, setup.spec.k, work)
-            };
+            let commit =
+                |column: &Vec<Fp>| crate::verify::commit_instance(column, rows, &params, work);
             columns.iter().map(commit).collect()
         });
-        let instance = instance.collect::<Option<Vec<_>>>().unwrap();
+        let instance = instance.collect();
         let proof = Proof::read(&setup.key, instance, &mut transcript, work).unwrap();
         let mut opening = Opening::read(&setup.key, &proof, &mut transcript, work).unwrap();
-        assert_eq!(check_challenges(&opening.challenges), Ok(()));
+        let invert = |mut challenges: Vec<Fp>| invert_each(&mut challenges, &mut Work::default());
+        assert_eq!(invert(opening.challenges.clone()), Ok(()));
         let last = opening.challenges.len() - 1;
         opening.challenges[last] = Fp::zero();
-        let refused = check_challenges(&opening.challenges);
+        let refused = invert(opening.challenges);
         assert_eq!(refused, Err(VerifyError::DegenerateChallenge));
     }
 

@@ -202,7 +202,6 @@ mod derive {
 
     use super::Params;
     use crate::error::ParamsError;
-    use crate::shape::{MAX_K, MIN_K};
 
     const DOMAIN: &str = "Halo2-Parameters";
 
@@ -212,16 +211,6 @@ mod derive {
         pub fn derive(k: u32) -> Result<Self, ParamsError> {
             // First, so that nothing is computed for a size that could only be refused.
             Self::pinned_digest(k).ok_or(ParamsError::UnknownSize { k })?;
-            let params = Self::derive_unpinned(k)?;
-            super::check_digest(k, &params.encode())?;
-            Ok(params)
-        }
-
-        /// As [`Params::derive`], before the digest is compared.
-        pub(crate) fn derive_unpinned(k: u32) -> Result<Self, ParamsError> {
-            if !(MIN_K..=MAX_K).contains(&k) {
-                return Err(ParamsError::UnknownSize { k });
-            }
             let hash = Eq::hash_to_curve(DOMAIN);
             let g: Vec<Eq> = (0..1u32 << k)
                 .map(|index| {
@@ -236,7 +225,7 @@ mod derive {
                 hash(&[1]).to_affine_vartime(),
                 hash(&[2]).to_affine_vartime(),
             );
-            Self::assemble(k, normalize(&g), w, u, lagrange)
+            Self::new(k, normalize(&g), w, u, lagrange)
         }
     }
 

@@ -95,13 +95,13 @@ impl Plan {
         builder.finish(own)
     }
 
-    /// The multiplications of interpolating all sets at a point: for each pair of points of a set, and a few for each
-    /// point and each set.
+    /// The multiplications of interpolating all sets at a point: one for each ordered pair of different points of a set,
+    /// nine for each point (six of them to invert two values) and two for each set.
     pub(crate) fn interpolation_muls(&self) -> u64 {
         self.sets
             .iter()
             .map(|set| amount(set.len()))
-            .map(|len| len * (len + 6) + 2)
+            .map(|len| len * (len + 8) + 2)
             .fold(0, u64::saturating_add)
     }
 }

@@ -7,10 +7,11 @@ use alloc::vec::Vec;
 
 use ff::{Field, PrimeField};
 use pasta_curves::Fp;
-use pasta_curves::arithmetic::{VartimeBatchInvert, VartimeField};
+use pasta_curves::arithmetic::VartimeField;
 
 use crate::cs::{ColumnKind, ConstraintSystem, Expression, Lookup};
 use crate::error::VerifyError;
+use crate::field::invert_each;
 use crate::key::CircuitKey;
 use crate::proof::{Challenges, Evaluations, LookupEvals, Proof, SharedEvaluations};
 use crate::work::{Work, amount};
@@ -103,13 +104,7 @@ impl Rows {
             differences.push(x - root);
             root *= key.omega();
         }
-        if differences
-            .iter()
-            .any(|difference| difference.is_zero_vartime())
-        {
-            return Err(VerifyError::DegenerateChallenge);
-        }
-        differences.iter_mut().batch_invert_vartime();
+        invert_each(&mut differences, work)?;
         let scale = (xn - Fp::one()) * Fp::TWO_INV.pow_vartime([u64::from(key.k())]);
         let lagrange: Vec<Fp> = roots
             .iter()
@@ -117,7 +112,7 @@ impl Rows {
             .map(|(root, inverse)| scale * root * inverse)
             .collect();
         work.field_muls += 6 * (blinding + 2) + 40;
-        work.field_inversions += 2;
+        work.field_inversions += 1;
         let (Some((&last, rest)), Some(&first)) = (lagrange.split_first(), lagrange.last()) else {
             return Err(VerifyError::InconsistentKey);
         };

@@ -70,13 +70,11 @@ pub fn verify_batch_counting(
     let seals = openings.iter().map(|(_, _, opening)| &opening.seal);
     let coefficients = coefficients(seals, work);
     let mut sum = Combination::new();
-    let mut fits = true;
-    for ((_, circuit, opening), coefficient) in openings.iter().zip(&coefficients) {
-        fits &= sum
-            .add(circuit, opening, *coefficient, params, work)
-            .is_ok();
-    }
-    let holds = fits && sum.vanishes(params, work);
+    let mut equations = openings.iter().zip(&coefficients);
+    let added = equations.try_for_each(|((_, circuit, opening), coefficient)| {
+        sum.add(circuit, opening, *coefficient, params, work)
+    });
+    let holds = added.is_ok() && sum.vanishes(params, work);
     if !holds {
         for (index, circuit, opening) in &openings {
             if let Err(error) = check_alone(circuit, opening, params, work) {
@@ -128,6 +126,7 @@ pub(crate) fn open_receipt(
             .layout()
             .instance(statement)
             .map_err(|source| VerifyError::Layout { claim, source })?;
+        work.field_muls += key.layout().value_count();
         instances.push(vec![instance]);
     }
     open_circuits(key.circuit(), params, &instances, receipt.proof(), work)
@@ -141,18 +140,20 @@ pub(crate) fn open_circuits(
     proof: &[u8],
     work: &mut Work,
 ) -> Result<Opening, VerifyError> {
-    check_shape(key, params, instances, proof)?;
-    let commitments = instances
-        .iter()
-        .map(|columns| {
-            let commit = |column: &Vec<Fp>| commit_instance(column, params, key.k(), work);
-            columns.iter().map(commit).collect()
-        })
-        .collect::<Option<Vec<_>>>()
+    let rows = params
+        .lagrange(key.k())
         .ok_or(VerifyError::ParamsTooSmall {
             needed: key.k(),
             available: params.k(),
         })?;
+    check_shape(key, instances, proof)?;
+    let commitments = instances
+        .iter()
+        .map(|columns| {
+            let commit = |column: &Vec<Fp>| commit_instance(column, rows, params, work);
+            columns.iter().map(commit).collect()
+        })
+        .collect();
     let mut transcript = Transcript::new(proof, params.roots());
     let proof = Proof::read(key, commitments, &mut transcript, work)?;
     let opening = Opening::read(key, &proof, &mut transcript, work)?;
@@ -166,16 +167,9 @@ pub(crate) fn open_circuits(
 /// Everything that can be refused before any curve arithmetic.
 fn check_shape(
     key: &CircuitKey,
-    params: &Params,
     instances: &[Vec<Vec<Fp>>],
     proof: &[u8],
 ) -> Result<(), VerifyError> {
-    if key.k() > params.k() {
-        return Err(VerifyError::ParamsTooSmall {
-            needed: key.k(),
-            available: params.k(),
-        });
-    }
     if instances.is_empty() || instances.len() > MAX_CLAIMS {
         return Err(VerifyError::CircuitCount {
             got: instances.len(),
@@ -205,21 +199,20 @@ fn check_shape(
     Ok(())
 }
 
-/// The commitment to public values on 2^k rows, which has the blinding factor one. `None` if the parameters have no
-/// Lagrange points of that size.
+/// The commitment to public values under the Lagrange points of their rows, which has the blinding factor one.
 pub(crate) fn commit_instance(
     values: &[Fp],
+    rows: &[EqAffine],
     params: &Params,
-    k: u32,
     work: &mut Work,
-) -> Option<EqAffine> {
+) -> EqAffine {
     let terms: Vec<(Fp, EqAffine)> = values
         .iter()
         .copied()
-        .zip(params.lagrange(k)?.iter().copied())
+        .zip(rows.iter().copied())
         .chain([(Fp::one(), params.w())])
         .collect();
-    Some(to_affine(&msm(&terms, work)))
+    to_affine(&msm(&terms, work))
 }
 
 /// Checks one equation by itself.
@@ -374,7 +367,7 @@ impl Combination {
         for (sum, scalar) in self.g.iter_mut().zip(s) {
             *sum += scalar;
         }
-        work.field_muls += amount(n) + 1;
+        work.field_muls += amount(n);
         Ok(())
     }
 

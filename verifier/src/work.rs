@@ -7,7 +7,8 @@ pub struct Work {
     pub hashed_bytes: u64,
     /// Points that were decompressed, a square root each.
     pub decompressions: u64,
-    /// Multiplications and squarings in the scalar field. Additions go with them and are not counted.
+    /// Multiplications and squarings in the scalar field, at least as many as are done. Additions go with them,
+    /// conversions with the bytes and integers that are read, and are not counted.
     pub field_muls: u64,
     /// Inversions in the scalar field.
     pub field_inversions: u64,

@@ -267,9 +267,12 @@ fn accepts_padded_instances_only_where_the_caller_gives_the_length() {
         ..Spec::default()
     });
     let mut proved = setup.prove(1);
-    proved.instances[0][0].push(Fp::ZERO);
-    assert!(setup.stock_accepts(&proved));
-    assert!(setup.accepts(&params, &proved));
+    // One element more, and as many as there are rows for.
+    for len in [3, setup.key.instance_rows()] {
+        proved.instances[0][0].resize(len, Fp::ZERO);
+        assert!(setup.stock_accepts(&proved), "{len}");
+        assert!(setup.accepts(&params, &proved), "{len}");
+    }
 }
 
 #[test]
@@ -298,7 +301,7 @@ fn rejects_shapes_before_any_work() {
             got: 1
         })
     );
-    let rows = setup.key.usable_rows();
+    let rows = setup.key.instance_rows();
     assert_eq!(
         with(&[vec![vec![], vec![Fp::ONE; rows + 1]]]),
         Err(VerifyError::InstanceTooLong {

@@ -125,6 +125,8 @@ fn rejects_counts_beyond_the_caps() {
         receipt(vec![claim()], vec![0; got]),
         Err(ReceiptError::ProofTooLong { got })
     );
+    let most = receipt(vec![claim(); MAX_CLAIMS], vec![]).unwrap();
+    assert_eq!(Receipt::decode(&most.encode()), Ok(most));
     // The same in encoded form.
     let mut bytes = receipt(vec![claim()], vec![]).unwrap().encode();
     bytes[38] = 0;

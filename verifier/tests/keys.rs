@@ -79,8 +79,116 @@ fn error_of(change: impl FnOnce(&mut ConstraintSystem)) -> KeyError {
 
 #[test]
 fn accepts_the_system_that_the_other_tests_break() {
-    let key = key_of(K, system()).unwrap();
-    assert_eq!(VerifyingKey::decode(&key.encode()), Ok(key));
+    for k in [MIN_K, K, MAX_K] {
+        let key = key_of(k, system()).unwrap();
+        assert_eq!(VerifyingKey::decode(&key.encode()), Ok(key));
+    }
+}
+
+/// As FORMATS.md has it under *Expression*.
+#[test]
+fn accepts_every_node_under_its_tag() {
+    let nodes = vec![
+        Node::Constant(Fp::from(9)),
+        Node::Fixed(0),
+        Node::Advice(0),
+        Node::Instance(0),
+        Node::Negated,
+        Node::Sum,
+        Node::Product,
+        Node::Scaled(Fp::from(8)),
+        Node::Sum,
+    ];
+    let scalar = |tag: u8, value: u8| {
+        let mut bytes = vec![0; 33];
+        (bytes[0], bytes[1]) = (tag, value);
+        bytes
+    };
+    let expected = [
+        vec![9, 0, 0, 0],
+        scalar(0, 9),
+        vec![1, 0, 0, 2, 0, 0, 3, 0, 0, 4, 5, 6],
+        scalar(7, 8),
+        vec![5],
+    ];
+    let expected = expected.concat();
+    let mut cs = system();
+    cs.gates[0] = Expression { nodes };
+    let key = key_of(K, cs).unwrap();
+    let bytes = key.encode();
+    assert!(bytes.windows(expected.len()).any(|part| part == expected));
+    assert_eq!(VerifyingKey::decode(&bytes), Ok(key));
+}
+
+/// The bytes of a key up to its size.
+fn head() -> Vec<u8> {
+    let [bytes, next] = [K, K + 1].map(|k| key_of(k, system()).unwrap().encode());
+    let at = (0..bytes.len()).find(|&at| bytes[at] != next[at]).unwrap();
+    bytes[..=at].to_vec()
+}
+
+/// What comes after a count that is refused is not looked at, so that nothing is kept for it.
+#[test]
+fn rejects_counts_above_the_caps_when_they_are_read() {
+    let head = head();
+    let decode = |counts: &[usize], rest: &[u8]| {
+        let counts = counts.iter().flat_map(|&n| (n as u16).to_le_bytes());
+        // The minimum degree comes first.
+        let bytes = head.iter().copied().chain([0]).chain(counts);
+        VerifyingKey::decode(&bytes.chain(rest.iter().copied()).collect::<Vec<_>>()).unwrap_err()
+    };
+    let kinds = [ColumnKind::Fixed, ColumnKind::Advice, ColumnKind::Instance];
+    for (before, kind) in kinds.into_iter().enumerate() {
+        let with = |got| decode(&[&[0; 2][..before], &[got]].concat(), &[]);
+        let got = MAX_COLUMNS + 1;
+        assert_eq!(with(got), KeyError::TooManyColumns { kind, got }.into());
+        assert_eq!(with(MAX_COLUMNS), DecodeError::Truncated);
+    }
+    let kinds = [ColumnKind::Advice, ColumnKind::Instance, ColumnKind::Fixed];
+    for (before, kind) in kinds.into_iter().enumerate() {
+        let with = |got| decode(&[&[0; 5][..3 + before], &[got]].concat(), &[]);
+        let got = MAX_QUERIES + 1;
+        assert_eq!(with(got), KeyError::TooManyQueries { kind, got }.into());
+        assert_eq!(with(MAX_QUERIES), DecodeError::Truncated);
+    }
+    // Columns, queries and the permutation are empty. What is read to its end lacks an instance column.
+    let list = |parts: &[&[u8]]| decode(&[0; 7], &parts.concat());
+    let count = |count: usize| (count as u32).to_le_bytes();
+    let whole = DecodeError::Key(KeyError::InstanceColumns { got: 0 });
+    let empty = [0; 4];
+    let one_wide = [&[1, 0], &empty[..], &empty].concat();
+    let got = MAX_GATES + 1;
+    let gates = vec![0; 4 * got];
+    let none = count(0);
+    assert_eq!(
+        list(&[&count(got), &gates]),
+        KeyError::TooManyGates { got }.into()
+    );
+    // More gates than there are bytes for.
+    assert_eq!(list(&[&count(got), &gates[1..]]), DecodeError::Truncated);
+    assert_eq!(list(&[&count(MAX_GATES), &gates[4..], &none]), whole);
+    let got = MAX_LOOKUPS + 1;
+    let lookups = one_wide.repeat(got);
+    assert_eq!(
+        list(&[&none, &count(got), &lookups]),
+        KeyError::TooManyLookups { got }.into()
+    );
+    assert_eq!(
+        list(&[&none, &count(got), &lookups[1..]]),
+        DecodeError::Truncated
+    );
+    assert_eq!(list(&[&none, &count(MAX_LOOKUPS), &lookups[10..]]), whole);
+    let wide = |width: u8, bytes: usize| {
+        let expressions = vec![0; bytes];
+        list(&[&none, &count(1), &[width, 0], &expressions])
+    };
+    let arity = KeyError::LookupArity {
+        lookup: 0,
+        inputs: 65,
+        tables: 65,
+    };
+    assert_eq!(wide(65, 8), arity.into());
+    assert_eq!(wide(64, 2 * 64 * 4), whole);
 }
 
 #[test]
@@ -89,14 +197,11 @@ fn rejects_sizes_columns_and_rows() {
         assert_eq!(key_of(k, system()), Err(KeyError::SizeOutOfRange { k }));
     }
     // From bytes too, and at once: parameters of that size would be asked for otherwise.
-    let bytes = key_of(K, system()).unwrap().encode();
-    let next = key_of(K + 1, system()).unwrap().encode();
-    let at = (0..bytes.len()).find(|&at| bytes[at] != next[at]).unwrap();
     for k in [MIN_K - 1, MAX_K + 1, 255] {
-        let mut bytes = bytes.clone();
-        bytes[at] = k as u8;
+        let mut bytes = head();
+        *bytes.last_mut().unwrap() = k as u8;
         assert_eq!(
-            VerifyingKey::decode(&bytes[..=at]),
+            VerifyingKey::decode(&bytes),
             Err(DecodeError::Key(KeyError::SizeOutOfRange { k }))
         );
     }
@@ -357,7 +462,9 @@ fn rejects_public_values_that_do_not_fit_the_rows() {
         new(6, 59),
         Err(KeyError::InstanceTooLong { got: 59, max: 58 })
     );
-    assert!(new(12, 256).is_ok());
+    let key = new(12, 256).unwrap();
+    let rows = (key.circuit().usable_rows(), key.circuit().instance_rows());
+    assert_eq!(rows, (4090, 256));
     assert_eq!(
         new(12, 257),
         Err(KeyError::InstanceTooLong { got: 257, max: 256 })

@@ -4,10 +4,11 @@ mod common;
 
 use common::claims::{Model, PROGRAM};
 use common::{Spec, mix};
+use zkonnx_verifier::cs::{Column, ColumnKind, ConstraintSystem, Query};
 use zkonnx_verifier::{
-    BatchError, Claim, ClaimInput, DataType, InputVisibility, LayoutError, Params, Receipt,
-    TensorData, VerifyError, Work, batch_cost, cost, discharge_all, verify, verify_batch,
-    verify_batch_counting, verify_counting, verify_deferred,
+    BatchError, Claim, ClaimInput, DataType, InputVisibility, LayoutError, Params, PortSpec,
+    PublicLayout, Receipt, TensorData, VerifyError, VerifyingKey, Work, batch_cost, cost,
+    discharge_all, verify, verify_batch, verify_batch_counting, verify_counting, verify_deferred,
 };
 
 fn params() -> Params {
@@ -290,6 +291,23 @@ fn accepts_deferred_receipts_only_once_discharged_and_names_what_fails() {
     );
 }
 
+/// The parameters of a discharge need not be those of the deferral.
+#[test]
+fn rejects_deferred_receipts_that_the_parameters_are_too_small_for() {
+    let model = Model::small(16, 6);
+    let receipt = model.receipt(1);
+    let defer = || verify_deferred(&model.key, &params(), &receipt).unwrap();
+    let small = common::params(5);
+    let too_small = VerifyError::ParamsTooSmall {
+        needed: 6,
+        available: 5,
+    };
+    assert_eq!(defer().discharge(&small), Err(too_small));
+    let error = discharge_all(vec![defer(), defer()], &small).unwrap_err();
+    let rejected: Vec<usize> = error.rejected.iter().map(|&(index, _)| index).collect();
+    assert_eq!((rejected, error.verified), (vec![0, 1], vec![]));
+}
+
 #[test]
 fn accepts_deferred_points_that_satisfy_the_stated_equation() {
     use ff::Field;
@@ -394,13 +412,54 @@ fn counts_the_same_work_as_ever() {
         .map(|done| (done.hashed_bytes, done.field_muls, done.field_inversions))
         .collect();
     let singles = [
-        (5953, 687, 6),
-        (7948, 1004, 6),
-        (6244, 665, 6),
-        (8108, 916, 6),
-        (5756, 953, 6),
-        (7524, 1500, 6),
+        (5953, 701, 6),
+        (7948, 1027, 6),
+        (6244, 677, 6),
+        (8108, 937, 6),
+        (5756, 971, 6),
+        (7524, 1527, 6),
     ];
-    let batch = [(42_813, 5725, 36)];
+    let batch = [(42_813, 5840, 36)];
     assert_eq!(counted, [&singles[..], &batch].concat());
+}
+
+/// A key of a stranger that is nearly all opening points and public values: sixty columns, each read at sixty-one
+/// rotations, and fifty elements of packed bytes.
+#[test]
+fn accepts_only_work_within_the_cost_of_a_key_with_thousands_of_points_and_values() {
+    let query = |kind, index, rotation| Query {
+        column: Column { kind, index },
+        rotation,
+    };
+    let advice_queries = (0..60)
+        .flat_map(|column| (0..62).map(move |rotation| (column, rotation)))
+        .filter(|&(column, rotation)| rotation != column)
+        .map(|(column, rotation)| query(ColumnKind::Advice, column as u32, rotation))
+        .collect();
+    let cs = ConstraintSystem {
+        num_advice: 60,
+        num_instance: 1,
+        advice_queries,
+        instance_queries: vec![query(ColumnKind::Instance, 0, 0)],
+        ..ConstraintSystem::default()
+    };
+    let output = PortSpec::new(DataType::U8, vec![50, 31]).unwrap();
+    let visibility = InputVisibility::Private;
+    let layout = PublicLayout::new(visibility, vec![], vec![output.clone()]).unwrap();
+    let key = VerifyingKey::new(8, cs, vec![], vec![], layout, PROGRAM).unwrap();
+    let outputs = vec![TensorData::with_spec(output, vec![0; 1550]).unwrap()];
+    let claim = Claim::new(PROGRAM, vec![], outputs, [0; 32]).unwrap();
+    // One is a scalar, and the x of a point.
+    let mut item = [0; 32];
+    item[0] = 1;
+    let proof = item.repeat(cost(&key).proof_bytes(1) / 32);
+    let receipt = Receipt::new(*key.id(), vec![claim], proof).unwrap();
+    let (mut done, bound) = (Work::default(), cost(&key).single(1));
+    assert_eq!(
+        verify_counting(&key, &common::params(8), &receipt, &mut done),
+        Err(VerifyError::InvalidProof)
+    );
+    assert!(done.within(&bound), "{done:?} in {bound:?}");
+    // What a field that counts its multiplications said of this receipt.
+    assert!(done.field_muls >= 259_485, "{done:?}");
 }

@@ -13,7 +13,8 @@ use common::claims::{Model, PROGRAM};
 use common::{Spec, mix};
 use zkonnx_verifier::interface::{Interface, body_hash};
 use zkonnx_verifier::{
-    Claim, ClaimInput, DataType, InputVisibility, Params, Receipt, TensorData, VerifyingKey, verify,
+    Claim, ClaimInput, DataType, InputVisibility, Params, Receipt, TensorData, VerifyingKey, Work,
+    verify, verify_batch_counting, verify_counting, verify_deferred_counting,
 };
 
 fn path(name: &str) -> PathBuf {
@@ -81,6 +82,63 @@ fn accepts_and_rejects_every_vector_as_the_index_says() {
         *counts.entry(fields[0]).or_default() += 1;
     }
     assert!(counts["receipt"] >= 15 && counts["claim"] >= 2 && counts["key"] >= 2);
+}
+
+/// What verifying the vectors takes, to the unit: a count that is off makes a price that is.
+#[test]
+fn accepts_exactly_the_work_on_the_vectors_that_is_pinned() {
+    let read = |name: &str| fs::read(path(name)).unwrap();
+    let params = Params::decode(&read("params-6.bin")).unwrap();
+    let [a, b] = ["key-a.bin", "key-b.bin"].map(|n| VerifyingKey::decode(&read(n)).unwrap());
+    let [a1, a3, b3, wrong] = ["a1", "a3", "b3", "flipped"]
+        .map(|name| Receipt::decode(&read(&format!("receipt-{name}.bin"))).unwrap());
+    let counted = |run: &dyn Fn(&mut Work) -> bool, holds: bool| {
+        let mut work = Work::default();
+        assert_eq!(run(&mut work), holds);
+        [
+            work.hashed_bytes,
+            work.decompressions,
+            work.field_muls,
+            work.field_inversions,
+            work.group_additions,
+            work.group_doublings,
+        ]
+    };
+    let single = |key, receipt, holds| {
+        let run = |work: &mut Work| verify_counting(key, &params, receipt, work).is_ok();
+        counted(&run, holds)
+    };
+    let deferred = |key, receipt| {
+        let run = |work: &mut Work| verify_deferred_counting(key, &params, receipt, work).is_ok();
+        counted(&run, true)
+    };
+    let batch = |items: &[_], holds| {
+        let run = |work: &mut Work| verify_batch_counting(items, &params, work).is_ok();
+        counted(&run, holds)
+    };
+    let work = [
+        single(&a, &a1, true),
+        single(&a, &a3, true),
+        single(&b, &b3, true),
+        single(&a, &wrong, false),
+        deferred(&a, &a1),
+        deferred(&b, &b3),
+        batch(&[], true),
+        batch(&[(&a, &a1), (&b, &b3), (&a, &a3)], true),
+        batch(&[(&a, &a1), (&a, &wrong)], false),
+    ];
+    let pinned = [
+        [6249, 35, 778, 6, 5648, 380],
+        [10633, 71, 1476, 6, 8432, 636],
+        [10892, 73, 1510, 6, 9110, 634],
+        [6249, 35, 778, 6, 5649, 380],
+        [6249, 35, 746, 6, 3792, 380],
+        [10892, 73, 1446, 6, 6664, 636],
+        [128, 0, 0, 0, 128, 0],
+        [28478, 179, 3764, 18, 15982, 1146],
+        [13010, 70, 1724, 12, 18956, 1012],
+    ];
+    assert_eq!(work, pinned);
 }
 
 /// What this crate knows of the programs of `vectors/PROGRAMS`: their interfaces, and what they hash to.
