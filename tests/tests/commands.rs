@@ -281,7 +281,8 @@ fn keeps_to_a_memory_limit_that_it_accepts() {
         };
         let peak = |answer: &serde_json::Value| answer["peak_rss_bytes"].as_u64().unwrap();
         let unlimited = peak(&prove("4GB").expect(0).json());
-        for percent in [110, 90, 80, 70, 60, 50, 40, 30] {
+        // What a process takes before it proves differs between machines; half as much again is always enough.
+        for percent in [150, 110, 90, 80, 70, 60, 50, 40, 30] {
             let limit = unlimited * percent / 100;
             let answer = prove(&limit.to_string());
             if answer.code == 0 {
