@@ -13,8 +13,8 @@ use pasta_curves::Fp;
 use crate::common::claims::Model;
 use crate::verify::{Combination, coefficients, open_receipt};
 use crate::{
-    BatchError, DischargeError, Params, Receipt, VerifyError, VerifyingKey, Work, discharge_all,
-    verify, verify_batch, verify_deferred,
+    BatchError, DischargeError, Params, Receipt, Rejected, VerifyError, VerifyingKey, Work,
+    discharge_all, verify, verify_batch, verify_deferred,
 };
 
 type Item<'a> = (&'a VerifyingKey, Receipt);
@@ -105,7 +105,12 @@ fn rejects_two_proofs_whose_errors_cancel_under_coefficients_known_beforehand() 
             let claims = |receipt: &Receipt| -> Vec<[u8; 32]> {
                 receipt.claims().iter().map(crate::Claim::digest).collect()
             };
-            let rejected = vec![(0, claims(&items[0].1)), (1, claims(&items[1].1))];
+            let rejected = [0, 1].map(|index| Rejected {
+                index,
+                claims: claims(&items[index].1),
+                error: VerifyError::InvalidProof,
+            });
+            let rejected = rejected.to_vec();
             let verified = vec![];
             assert_eq!(
                 discharge_all(deferred, &params),

@@ -39,12 +39,23 @@ pub struct Verified {
 
 /// The outcome of a discharge in which something failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{} of the deferred receipts do not prove their claims", rejected.len())]
+#[error("{} of the deferred receipts are rejected", rejected.len())]
 pub struct DischargeError {
-    /// Positions of the receipts that fail, with the digests of the claims they do not prove.
-    pub rejected: Vec<(usize, Vec<[u8; 32]>)>,
+    /// Those that fail, in ascending order of their positions.
+    pub rejected: Vec<Rejected>,
     /// Those that hold.
     pub verified: Vec<Verified>,
+}
+
+/// A receipt that a discharge rejects.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejected {
+    /// Its position among the deferred receipts.
+    pub index: usize,
+    /// The digests of the claims that it does not prove.
+    pub claims: Vec<[u8; 32]>,
+    /// [`VerifyError::InvalidProof`], or [`VerifyError::ParamsTooSmall`], which says nothing about the proof.
+    pub error: VerifyError,
 }
 
 impl Verified {
@@ -73,7 +84,8 @@ pub fn verify_deferred(
     verify_deferred_counting(key, params, receipt, &mut Work::default())
 }
 
-/// As [`verify_deferred`], adding to `work` what was done.
+/// As [`verify_deferred`], adding to `work` what was done, but for hashing the claims, which takes as many bytes as they
+/// have.
 pub fn verify_deferred_counting(
     key: &VerifyingKey,
     params: &Params,
@@ -171,7 +183,11 @@ fn discharge_all_counting(
     for (index, item) in deferred.into_iter().enumerate() {
         match item.check(params, work) {
             Ok(()) => error.verified.push(item.verdict),
-            Err(_) => error.rejected.push((index, item.verdict.claims)),
+            Err(reason) => error.rejected.push(Rejected {
+                index,
+                claims: item.verdict.claims,
+                error: reason,
+            }),
         }
     }
     // The sum can only be wrong if an item is; should all hold alone, all are verified.

@@ -367,7 +367,7 @@ pub enum DecodeError {
         count: usize,
     },
     /// The first bytes are not the format's.
-    #[error("this is another kind of file: it does not start with {expected:?}")]
+    #[error("this is another kind of file: it does not start with \"{}\"", expected.escape_ascii())]
     WrongMagic {
         /// The format's first bytes.
         expected: [u8; 4],

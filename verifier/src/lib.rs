@@ -85,7 +85,8 @@ mod work;
 pub use claim::{CLAIM_MAGIC, CLAIM_VERSION, Claim, ClaimInput, MAX_PORTS, leaf_digest};
 pub use cost::{Cost, batch_cost, cost};
 pub use deferred::{
-    Deferred, DischargeError, Verified, discharge_all, verify_deferred, verify_deferred_counting,
+    Deferred, DischargeError, Rejected, Verified, discharge_all, verify_deferred,
+    verify_deferred_counting,
 };
 pub use error::{
     BatchError, ClaimError, DecodeError, ExpressionError, KeyError, LayoutError, ParamsError,

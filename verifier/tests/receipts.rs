@@ -7,7 +7,7 @@ use common::{Spec, mix};
 use zkonnx_verifier::cs::{Column, ColumnKind, ConstraintSystem, Query};
 use zkonnx_verifier::{
     BatchError, Claim, ClaimInput, DataType, InputVisibility, LayoutError, Params, PortSpec,
-    PublicLayout, Receipt, TensorData, VerifyError, VerifyingKey, Work, batch_cost, cost,
+    PublicLayout, Receipt, Rejected, TensorData, VerifyError, VerifyingKey, Work, batch_cost, cost,
     discharge_all, verify, verify_batch, verify_batch_counting, verify_counting, verify_deferred,
 };
 
@@ -283,7 +283,12 @@ fn accepts_deferred_receipts_only_once_discharged_and_names_what_fails() {
     let digests: Vec<_> = claims.iter().map(Claim::digest).collect();
     receipts[3] = (*model, with_claims(receipt, claims));
     let error = discharge_all(defer(&receipts), &params).unwrap_err();
-    assert_eq!(error.rejected, [(3, digests)]);
+    let wrong = Rejected {
+        index: 3,
+        claims: digests,
+        error: VerifyError::InvalidProof,
+    };
+    assert_eq!(error.rejected, [wrong]);
     assert_eq!(error.verified.len(), receipts.len() - 1);
     assert_eq!(
         defer(&receipts).swap_remove(3).discharge(&params),
@@ -304,8 +309,16 @@ fn rejects_deferred_receipts_that_the_parameters_are_too_small_for() {
     };
     assert_eq!(defer().discharge(&small), Err(too_small));
     let error = discharge_all(vec![defer(), defer()], &small).unwrap_err();
-    let rejected: Vec<usize> = error.rejected.iter().map(|&(index, _)| index).collect();
-    assert_eq!((rejected, error.verified), (vec![0, 1], vec![]));
+    let claims: Vec<_> = receipt.claims().iter().map(Claim::digest).collect();
+    let rejected = [0, 1].map(|index| Rejected {
+        index,
+        claims: claims.clone(),
+        error: too_small,
+    });
+    assert_eq!(
+        (error.rejected, error.verified),
+        (rejected.to_vec(), vec![])
+    );
 }
 
 #[test]
