@@ -1,6 +1,11 @@
 //! Tensors in JSON: `{"input_data": [[…], …]}` with one list for each input, an object of tensors by name, or a plain
 //! array that is the only input.
 
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 
 use crate::numpy::{Array, Elements};
@@ -24,6 +29,9 @@ pub enum JsonError {
         /// The names of the model's inputs.
         expected: String,
     },
+    /// A name that the object holds more than once.
+    #[error("`{0}` is in the object twice: leave one")]
+    Twice(String),
     /// Names beside `input_data`, or beside those of the inputs.
     #[error("the object holds names that the model does not take: {}", .0.join(", "))]
     Unknown(Vec<String>),
@@ -54,36 +62,73 @@ pub(super) fn read(
     bytes: &[u8],
     names: &[&str],
 ) -> Result<Vec<(Option<String>, Array)>, JsonError> {
+    if bytes.trim_ascii_start().first() == Some(&b'{') {
+        return by_name(serde_json::from_slice(bytes)?, names);
+    }
     match serde_json::from_slice(bytes)? {
-        Value::Object(object) => {
-            let others = |known: &[&str]| {
-                let keys = object.keys().filter(|key| !known.contains(&key.as_str()));
-                match keys.cloned().collect::<Vec<_>>() {
-                    others if others.is_empty() => Ok(()),
-                    others => Err(JsonError::Unknown(others)),
-                }
-            };
-            if let (Some(data), false) = (object.get("input_data"), names.contains(&"input_data")) {
-                others(&["input_data"])?;
-                return input_data(data, names.len());
-            }
-            let found = names
-                .iter()
-                .filter_map(|name| Some((*name, object.get(*name)?)));
-            let found: Vec<_> = found.collect();
-            if found.is_empty() {
-                return Err(JsonError::Names {
-                    expected: names.join(", "),
-                });
-            }
-            others(names)?;
-            found
-                .into_iter()
-                .map(|(name, value)| Ok((Some(name.to_owned()), tensor(value)?)))
-                .collect()
-        }
         value @ Value::Array(_) => Ok(vec![(None, tensor(&value)?)]),
         _ => Err(JsonError::Form),
+    }
+}
+
+fn by_name(Pairs(pairs): Pairs, names: &[&str]) -> Result<Vec<(Option<String>, Array)>, JsonError> {
+    let mut object = BTreeMap::new();
+    for (name, value) in pairs {
+        if object.insert(name.clone(), value).is_some() {
+            return Err(JsonError::Twice(name));
+        }
+    }
+    let others = |known: &[&str]| {
+        let keys = object.keys().filter(|key| !known.contains(&key.as_str()));
+        match keys.cloned().collect::<Vec<_>>() {
+            others if others.is_empty() => Ok(()),
+            others => Err(JsonError::Unknown(others)),
+        }
+    };
+    if let (Some(data), false) = (object.get("input_data"), names.contains(&"input_data")) {
+        others(&["input_data"])?;
+        return input_data(data, names.len());
+    }
+    let found = names
+        .iter()
+        .filter_map(|name| Some((*name, object.get(*name)?)));
+    let found: Vec<_> = found.collect();
+    if found.is_empty() {
+        return Err(JsonError::Names {
+            expected: names.join(", "),
+        });
+    }
+    others(names)?;
+    found
+        .into_iter()
+        .map(|(name, value)| Ok((Some(name.to_owned()), tensor(value)?)))
+        .collect()
+}
+
+/// The values of an object by name, all of them: a map would keep the last of two with one name.
+struct Pairs(Vec<(String, Value)>);
+
+impl<'de> Deserialize<'de> for Pairs {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(PairsVisitor)
+    }
+}
+
+struct PairsVisitor;
+
+impl<'de> Visitor<'de> for PairsVisitor {
+    type Value = Pairs;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Pairs, A::Error> {
+        let mut pairs = Vec::new();
+        while let Some(pair) = entries.next_entry()? {
+            pairs.push(pair);
+        }
+        Ok(Pairs(pairs))
     }
 }
 
@@ -213,6 +258,12 @@ mod tests {
             ("[NaN]", "not valid JSON"),
             ("[1e999]", "not valid JSON"),
             ("3", "expected {"),
+            ("null", "expected {"),
+            (
+                "{\"x\": [1], \"y\": [1], \"x\": [2]}",
+                "`x` is in the object twice",
+            ),
+            ("{\"input_data\": [1], \"input_data\": [1]}", "twice"),
             ("[1", "not valid JSON"),
         ] {
             let error = shapes(text, &["x"]).unwrap_err();
