@@ -1,12 +1,13 @@
 """Running a model in ONNX Runtime with every quantized tensor visible."""
 
+import functools
 import tempfile
 from pathlib import Path
 
 import numpy as np
 import onnx
 import onnxruntime as ort
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 QUANTIZED_TYPES = {TensorProto.INT8, TensorProto.UINT8, TensorProto.INT32}
 # Left in float after fusion, these mean that a QDQ group was not run in integers.
@@ -83,6 +84,8 @@ def session(model, optimized_path=None):
     options.log_severity_level = 3
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.add_session_config_entry("session.qdqisint8allowed", "1")
+    # See `sums_exactly`.
+    options.add_session_config_entry("session.x64quantprecision", "1")
     if optimized_path is not None:
         options.optimized_model_filepath = str(optimized_path)
     return ort.InferenceSession(
@@ -104,9 +107,20 @@ def plain_session(model):
 def sums_exactly():
     """Whether ONNX Runtime's u8s8 kernels are exact on this processor.
 
-    On AVX2 without VNNI they add pairs of products in 16 bits and saturate, so
-    their answers are no reference.
+    On AVX2 without VNNI they add pairs of products in 16 bits and saturate, so that
+    their answers are no reference. `session` asks for the slower u8u8 kernels there,
+    which are exact; it gets them for constant weights alone.
     """
+    return _product_of_largest(constant=True) == 2 * 255 * 127
+
+
+@functools.cache
+def multiplies_exactly():
+    """The same for a product of two activations, to which no option applies."""
+    return _product_of_largest(constant=False) == 2 * 255 * 127
+
+
+def _product_of_largest(constant):
     a, b, y = (
         helper.make_tensor_value_info(name, kind, shape)
         for name, kind, shape in (
@@ -115,12 +129,12 @@ def sums_exactly():
             ("y", TensorProto.INT32, [1, 1]),
         )
     )
-    graph = helper.make_graph(
-        [helper.make_node("MatMulInteger", ["a", "b"], ["y"])], "p", [a, b], [y]
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
     feeds = {"a": np.full((1, 2), 255, np.uint8), "b": np.full((2, 1), 127, np.int8)}
-    return int(session(model).run(None, feeds)[0][0, 0]) == 2 * 255 * 127
+    node = helper.make_node("MatMulInteger", ["a", "b"], ["y"])
+    weights = [numpy_helper.from_array(feeds.pop("b"), "b")] if constant else []
+    graph = helper.make_graph([node], "p", [a] if constant else [a, b], [y], weights)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    return int(session(model).run(None, feeds)[0][0, 0])
 
 
 def with_outputs(model, tensors):
