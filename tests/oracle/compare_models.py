@@ -77,8 +77,6 @@ def main():
     parser.add_argument("models", nargs="*", type=Path, metavar="MODEL.onnx")
     parser.add_argument("--json", type=Path, help="write all counts here as well")
     arguments = parser.parse_args()
-    if not ort_session.sums_exactly():
-        sys.exit("ONNX Runtime's u8s8 kernels saturate on this processor; they are no reference")
 
     allowances = {} if arguments.reference else comparison.load_allowances()
     total, per_model, violations = comparison.Comparison(), {}, []

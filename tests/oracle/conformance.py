@@ -189,8 +189,6 @@ def main():
     if arguments.suite == "mutants":
         seeds = range(arguments.seed, arguments.seed + (arguments.count or 100))
         sys.exit(0 if mutants(arguments.zkonnx, seeds, arguments.each) else 1)
-    if not ort_session.sums_exactly():
-        sys.exit("ONNX Runtime's u8s8 kernels saturate on this processor; they are no reference")
     if arguments.suite == "nodes":
         good = nodes(arguments.zkonnx)
     elif arguments.suite == "operators":

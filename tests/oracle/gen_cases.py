@@ -80,12 +80,10 @@ def main():
     parser.add_argument("out", type=Path)
     parser.add_argument("parts", nargs="*", metavar="NAME_PART", help="write these cases only")
     arguments = parser.parse_args()
-    if not ort_session.sums_exactly():
-        sys.exit("ONNX Runtime's u8s8 kernels saturate on this processor; they are no reference")
     if arguments.out.exists():
         shutil.rmtree(arguments.out)
     arguments.out.mkdir(parents=True)
-    names, in_float, refused = set(), [], []
+    names, in_float, refused, no_reference = set(), [], [], []
     for case in (case for family in FAMILIES for case in family()):
         if arguments.parts and not any(part in case.name for part in arguments.parts):
             continue
@@ -95,9 +93,13 @@ def main():
         try:
             if not write_case(case, arguments.out / case.name):
                 in_float.append(case.name)
+        except ort_session.NoReference:
+            no_reference.append(case.name)
         except Exception as error:  # ONNX Runtime's errors have no common base.
             refused.append(f"{case.name}: {str(error).splitlines()[0]}")
-    print(f"{len(names) - len(refused)} cases")
+    print(f"{len(names) - len(refused) - len(no_reference)} cases")
+    if no_reference:
+        print(f"left out, as their kernels saturate on this processor: {', '.join(no_reference)}")
     if in_float:
         print(f"computed in float by ONNX Runtime: {', '.join(in_float)}")
     for sentence in refused:

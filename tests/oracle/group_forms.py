@@ -387,6 +387,9 @@ def sweep(binary, drawn, verbose):
             if verbose:
                 print(f"{form}: {reason}")
             continue
+        except ort_session.NoReference as reason:
+            refused[str(reason)] = refused.get(str(reason), 0) + 1
+            continue
         except Exception as error:  # ONNX Runtime's errors have no common base.
             if "onnxruntime" not in type(error).__module__:
                 raise
@@ -479,8 +482,6 @@ def main():
     parser.add_argument("--extents", type=int, nargs="*")
     parser.add_argument("--verbose", action="store_true")
     arguments = parser.parse_args()
-    if not ort_session.sums_exactly():
-        sys.exit("ONNX Runtime's u8s8 kernels saturate on this processor; they are no reference")
     if arguments.count == "resize":
         good = resizes(arguments.zkonnx, 64, arguments.extents)
     else:

@@ -76,21 +76,93 @@ def _operator(node, producers):
     return node.op_type if head is None else head.op_type
 
 
+class NoReference(RuntimeError):
+    """ONNX Runtime's answer on this processor is not the exact one."""
+
+
 def session(model, optimized_path=None):
-    """One thread, all optimizations, and s8s8 groups in integers too."""
+    """One thread, all optimizations, and s8s8 groups in integers too.
+
+    On AVX2 without VNNI the kernels of u8s8 products add pairs of products in 16 bits
+    and saturate. For constant weights u8u8 kernels can be had instead, which are exact.
+    They are asked for only where it matters, since the rewriting behind them breaks
+    s8s8 groups. What saturates all the same is no reference, and an error.
+    """
+    if not _saturates():
+        return _session(model, optimized_path)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(optimized_path or Path(folder) / "optimized.onnx")
+        made = _session(model, path)
+        if not _may_saturate(path):
+            return made
+        made = _session(model, path, precise=True)
+        if _may_saturate(path):
+            raise NoReference("a u8s8 product may saturate on this processor")
+        return made
+
+
+def _session(model, optimized_path=None, precise=False):
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.add_session_config_entry("session.qdqisint8allowed", "1")
-    # See `sums_exactly`.
-    options.add_session_config_entry("session.x64quantprecision", "1")
+    if precise:
+        options.add_session_config_entry("session.x64quantprecision", "1")
     if optimized_path is not None:
         options.optimized_model_filepath = str(optimized_path)
     return ort.InferenceSession(
         model.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
+
+
+# Kernels that saturate, with the places of their factors and of the zero points of these.
+SATURATING = {
+    "QLinearConv": (0, 3, 2, 5),
+    "QLinearMatMul": (0, 3, 2, 5),
+    "QGemm": (0, 3, 2, 5),
+    "MatMulInteger": (0, 1, 2, 3),
+}
+
+
+def _may_saturate(path):
+    """Whether a rewritten graph multiplies u8 by s8 of more than 64, so that two products leave 16 bits.
+
+    Types that it does not say count as those.
+    """
+    graph = onnx.load(path).graph
+    weights = {t.name: t for t in graph.initializer}
+    types = {name: t.data_type for name, t in weights.items()}
+    types |= {i.name: i.type.tensor_type.elem_type for i in graph.input}
+
+    def kind(node, places):
+        names = [node.input[p] for p in places if p < len(node.input)]
+        return next((types[n] for n in names if n in types), None)
+
+    for node in graph.node:
+        if node.op_type not in SATURATING:
+            continue
+        a, b, a_zero, b_zero = SATURATING[node.op_type]
+        if kind(node, (a_zero, a)) == TensorProto.INT8 or kind(node, (b_zero, b)) == TensorProto.UINT8:
+            continue
+        constant = weights.get(node.input[b])
+        if constant is None or (np.abs(numpy_helper.to_array(constant).astype(int)) > 64).any():
+            return True
+    return False
+
+
+@functools.cache
+def _saturates():
+    """Whether this processor's kernels do, by the product of the largest values."""
+    weights = numpy_helper.from_array(np.full((2, 1), 127, np.int8), "b")
+    a = helper.make_tensor_value_info("a", TensorProto.UINT8, [1, 2])
+    y = helper.make_tensor_value_info("y", TensorProto.INT32, [1, 1])
+    node = helper.make_node("MatMulInteger", ["a", "b"], ["y"])
+    graph = helper.make_graph([node], "p", [a], [y], [weights])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    largest = {"a": np.full((1, 2), 255, np.uint8)}
+    return int(_session(model).run(None, largest)[0][0, 0]) != 2 * 255 * 127
 
 
 def plain_session(model):
@@ -102,39 +174,6 @@ def plain_session(model):
     return ort.InferenceSession(
         model.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
-
-
-def sums_exactly():
-    """Whether ONNX Runtime's u8s8 kernels are exact on this processor.
-
-    On AVX2 without VNNI they add pairs of products in 16 bits and saturate, so that
-    their answers are no reference. `session` asks for the slower u8u8 kernels there,
-    which are exact; it gets them for constant weights alone.
-    """
-    return _product_of_largest(constant=True) == 2 * 255 * 127
-
-
-@functools.cache
-def multiplies_exactly():
-    """The same for a product of two activations, to which no option applies."""
-    return _product_of_largest(constant=False) == 2 * 255 * 127
-
-
-def _product_of_largest(constant):
-    a, b, y = (
-        helper.make_tensor_value_info(name, kind, shape)
-        for name, kind, shape in (
-            ("a", TensorProto.UINT8, [1, 2]),
-            ("b", TensorProto.INT8, [2, 1]),
-            ("y", TensorProto.INT32, [1, 1]),
-        )
-    )
-    feeds = {"a": np.full((1, 2), 255, np.uint8), "b": np.full((2, 1), 127, np.int8)}
-    node = helper.make_node("MatMulInteger", ["a", "b"], ["y"])
-    weights = [numpy_helper.from_array(feeds.pop("b"), "b")] if constant else []
-    graph = helper.make_graph([node], "p", [a] if constant else [a, b], [y], weights)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
-    return int(session(model).run(None, feeds)[0][0, 0])
 
 
 def with_outputs(model, tensors):

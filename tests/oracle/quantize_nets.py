@@ -126,8 +126,6 @@ def main():
     parser.add_argument("--only", default="", metavar="TEXT", help="only nets with this in name or kind")
     parser.add_argument("--brief", action="store_true", help="totals and failures only")
     arguments = parser.parse_args()
-    if not ort_session.sums_exactly():
-        sys.exit("ONNX Runtime's u8s8 kernels saturate on this processor; they are no reference")
     chosen = [n for n in [*nets(), *trees()] if arguments.only in n.name or arguments.only in n.kind]
     chosen = chosen[:: arguments.every]
     known, kinds, bad = _refused(), {}, []
