@@ -95,6 +95,7 @@ fn results(p: &mut Parts<'_>, node: &NodeView<'_>, cx: &Context<'_>) -> Option<V
         "ReduceL1" | "ReduceL2" | "ReduceSumSquare" | "ReduceLogSum" | "ReduceLogSumExp"
         | "ReduceProd" => reduction(p, node, cx),
         "Sum" | "Mean" => sum(p, node),
+        "AveragePool" => average_over_edge(p, node, cx),
         "LpPool" | "GlobalLpPool" => lp_pool(p, node, cx),
         "LpNormalization" => lp_normalization(p, node),
         "LRN" => local_response(p, node, cx),
@@ -252,6 +253,68 @@ fn lp_pool(p: &mut Parts<'_>, node: &NodeView<'_>, cx: &Context<'_>) -> Option<S
         1 => sum,
         _ => p.op("Sqrt", &[&sum]),
     })
+}
+
+/// The padding as a node of its own, where windows both count padding and reach beyond it. From opset 19 on they are
+/// divided by what they hold of the padded input; the integer kernel divides by the whole window.
+fn average_over_edge(p: &mut Parts<'_>, node: &NodeView<'_>, cx: &Context<'_>) -> Option<String> {
+    let counted =
+        node.flag("count_include_pad", false).ok()? && node.flag("ceil_mode", false).ok()?;
+    if node.opset < 19 || !counted || node.text("auto_pad", "NOTSET").ok()? != "NOTSET" {
+        return None;
+    }
+    let (x, shape) = (node.input(0)?, cx.shape(node, 0)?);
+    let spatial = shape.get(2..)?;
+    let rank = spatial.len();
+    let list = |name: &'static str, count: usize, missing: i64| {
+        let given = node.maybe_ints(name).ok()?;
+        let values = given.map_or_else(|| vec![missing; count], <[i64]>::to_vec);
+        (values.len() == count).then_some(values)
+    };
+    let kernel = node.maybe_ints("kernel_shape").ok()??;
+    let (strides, dilations) = (list("strides", rank, 1)?, list("dilations", rank, 1)?);
+    let pads = list("pads", 2 * rank, 0)?;
+    if kernel.len() != rank
+        || strides.iter().any(|&stride| stride < 1)
+        || pads.iter().any(|&pad| pad < 0)
+    {
+        return None;
+    }
+    let mut beyond = false;
+    for d in 0..rank {
+        let before_end = i64::try_from(spatial[d]).ok()?.checked_add(pads[d])?;
+        let padded = before_end.checked_add(pads[rank + d])?;
+        let reach = kernel[d]
+            .checked_sub(1)?
+            .checked_mul(dilations[d])?
+            .checked_add(1)?;
+        let room = u64::try_from(padded.checked_sub(reach)?).ok()?;
+        let last = i64::try_from(room.div_ceil(strides[d] as u64)).ok()? * strides[d];
+        // A window that starts in the padding at the end is left out, and none before it reaches beyond.
+        if (before_end..padded).contains(&last) {
+            return None;
+        }
+        beyond |= last < before_end && last + reach > padded;
+    }
+    if !beyond {
+        return None;
+    }
+    let mut padded = x.to_owned();
+    if pads.iter().any(|&pad| pad != 0) {
+        let (begin, end) = pads.split_at(rank);
+        let all = p.ints(&[&[0, 0], begin, &[0, 0], end].concat());
+        padded = p.op("Pad", &[x, &all]);
+    }
+    let mut attributes = vec![
+        ints_attribute("kernel_shape", kernel),
+        ints_attribute("strides", &strides),
+        int_attribute("ceil_mode", 1),
+    ];
+    // ONNX Runtime loads no quantized average with this attribute.
+    if dilations.iter().any(|&dilation| dilation != 1) {
+        attributes.push(ints_attribute("dilations", &dilations));
+    }
+    Some(p.with("AveragePool", &[&padded], attributes))
 }
 
 fn lp_normalization(p: &mut Parts<'_>, node: &NodeView<'_>) -> Option<String> {

@@ -60,6 +60,15 @@ fn node(op: &str, inputs: &[&str], output: &str) -> NodeProto {
 
 /// A model from `x` of the shape to `y`.
 fn model(shape: &[i64], nodes: Vec<NodeProto>, constants: Vec<TensorProto>) -> Vec<u8> {
+    model_of_opset(17, shape, nodes, constants)
+}
+
+fn model_of_opset(
+    version: i64,
+    shape: &[i64],
+    nodes: Vec<NodeProto>,
+    constants: Vec<TensorProto>,
+) -> Vec<u8> {
     let graph = GraphProto {
         node: nodes,
         initializer: constants,
@@ -68,7 +77,7 @@ fn model(shape: &[i64], nodes: Vec<NodeProto>, constants: Vec<TensorProto>) -> V
         ..Default::default()
     };
     let opset = OperatorSetIdProto {
-        version: 17,
+        version,
         ..Default::default()
     };
     ModelProto {
@@ -316,6 +325,45 @@ fn accepts_operators_that_are_expressed_by_others() {
         assert!(quantized.imported.tail.is_empty(), "{op}");
         let error = &quantized.outputs[0].error;
         assert!(error.relative_rms < 0.03, "{op}: {error:?}");
+    }
+}
+
+/// Windows that count padding and reach beyond it, divided by what they hold: the integer kernel would divide by all.
+#[test]
+fn accepts_averages_over_the_edge_as_averages_of_padded_images() {
+    let average = |pads: &[i64]| {
+        let attributes = [
+            ints_attribute("kernel_shape", &[3]),
+            ints_attribute("strides", &[2]),
+            ints_attribute("pads", pads),
+            int_attribute("ceil_mode", 1),
+            int_attribute("count_include_pad", 1),
+        ];
+        let node = attributes
+            .into_iter()
+            .fold(node("AveragePool", &["x"], "y"), with);
+        let bytes = model_of_opset(19, &[1, 2, 6], vec![node], vec![]);
+        done(&bytes, &Options::default())
+    };
+    let names = |quantized: &Quantized| -> Vec<String> {
+        let model = ModelProto::decode(quantized.model.as_slice()).unwrap();
+        let nodes = model.graph.unwrap().node;
+        nodes.into_iter().map(|n| n.op_type).collect()
+    };
+    for (pads, padded) in [
+        ([0, 0], false),
+        ([2, 0], true),
+        ([1, 1], true),
+        ([0, 2], false),
+    ] {
+        let quantized = average(&pads);
+        let error = &quantized.outputs[0].error;
+        assert!(error.relative_rms < 0.03, "{pads:?}: {error:?}");
+        assert_eq!(
+            names(&quantized).contains(&"Pad".into()),
+            padded,
+            "{pads:?}"
+        );
     }
 }
 
