@@ -139,7 +139,7 @@ def poolings():
         yield net(f"{op} pads", "pooling", f"y = {op} <kernel_shape = [3, 3], pads = [1, 1, 1, 1]> (x)", IMAGE)
         yield net(f"{op} 1-D", "pooling", f"y = {op} <kernel_shape = [3], strides = [3]> (x)", LINE)
     edge = "kernel_shape = [5], strides = [4], ceil_mode = 1, count_include_pad = 1"
-    yield net("AveragePool beyond the edge", "pooling", f"y = AveragePool <{edge}> (x)", LINE, opset=19)
+    yield net("AveragePool beyond the edge", "pooling", f"y = AveragePool <{edge}> (x)", LINE)
     yield net("AveragePool beyond the padding", "pooling", f"y = AveragePool <{edge}, pads = [2, 1]> (x)", LINE, opset=19)
     for op in ["GlobalMaxPool", "GlobalAveragePool"]:
         yield net(op, "pooling", f"y = {op}(x)", IMAGE)

@@ -123,6 +123,8 @@ SATURATING = {
     "QLinearMatMul": (0, 3, 2, 5),
     "QGemm": (0, 3, 2, 5),
     "MatMulInteger": (0, 1, 2, 3),
+    "MatMulIntegerToFloat": (0, 1, 4, 5),
+    "DynamicQuantizeMatMul": (0, 1, 0, 3),
 }
 
 

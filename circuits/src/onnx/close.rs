@@ -109,6 +109,11 @@ impl Importer<'_> {
         y: &Params,
     ) -> Result<(TensorId, Exactness), NodeError> {
         let expr = &real.expr;
+        if expr.depends_on_chosen_zero() {
+            return Err(NodeError::Island {
+                reason: "it divides by what Min or Max may choose from zeros of two signs; give these a limit that is not zero",
+            });
+        }
         match &real.base {
             Base::Input(index) => Ok((self.close_input(*index, real, y)?, Exactness::Steps)),
             Base::Quantized(x) => self.close_quantized(node, x, expr, y),
@@ -187,7 +192,7 @@ impl Importer<'_> {
         let f = |lane: usize, v: i64| close(lane, expr.eval(real(lane, v), lane));
         let doubtful = |lane: usize, v: i64| {
             let (lo, hi) = doubt::bounds(expr, real(lane, v), lane);
-            close(lane, lo) != close(lane, hi)
+            close(lane, lo).abs_diff(close(lane, hi))
         };
         if x.params.dtype.width() <= 16 {
             let domain = x.params.range();
@@ -200,7 +205,7 @@ impl Importer<'_> {
             }
             let exactness = exactness_of(expr, spread, |lane| {
                 (domain.lo..=domain.hi).map(|v| doubtful(lane, v)).collect()
-            });
+            })?;
             let (tables, lanes) = lanes(spread, &tables);
             let table = Table::new(x.params.dtype, y.dtype, tables, lanes)?;
             return Ok((self.push(node, table, &[x.tensor])?, exactness));
@@ -213,7 +218,7 @@ impl Importer<'_> {
             beside_thresholds(&rules[lane], range)
                 .map(|v| doubtful(lane, v))
                 .collect()
-        });
+        })?;
         let (rules, lanes) = lanes(spread, &rules);
         let op = Requantize::new(y.dtype, rules, lanes)?;
         Ok((self.push(node, op, &[x.tensor])?, exactness))
@@ -260,8 +265,9 @@ impl Importer<'_> {
         let exactness = exactness_of(expr, Spread::Tensor, |_| {
             let bounds = floats.iter().map(|v| doubt::bounds(expr, *v, 0));
             let close = |v| quantize(v, scale, zero, y.range());
-            bounds.map(|(lo, hi)| close(lo) != close(hi)).collect()
-        });
+            let distances = bounds.map(|(lo, hi): (f32, f32)| close(lo).abs_diff(close(hi)));
+            distances.collect()
+        })?;
         let op = crate::ops::Constant::new(y.dtype, constant.shape.clone(), data)?;
         Ok((self.push(node, op, &[])?, exactness))
     }
@@ -382,29 +388,47 @@ pub(super) fn beside_thresholds(rule: &Rule, range: Range) -> impl Iterator<Item
     beside.filter(move |v| range.contains(*v))
 }
 
-/// What is said of a table or of thresholds of a function: `doubtful` says of a lane which of its entries are.
+const JUMPS: NodeError = NodeError::Island {
+    reason: "a function jumps (Mod, Round, Div, …) where ONNX Runtime's floats may be on the other side; leave it out, or quantize what comes before it",
+};
+
+/// What is said of a function of this many entries, of which these may be this many steps apart.
+pub(super) fn doubtful_functions(
+    expr: &Expr,
+    entries: u32,
+    distances: impl Iterator<Item = u64>,
+) -> Result<Exactness, NodeError> {
+    let (mut doubtful, mut apart) = (0, 0);
+    for distance in distances.filter(|d| *d > 0) {
+        doubtful += 1;
+        apart = apart.max(u32::try_from(distance).unwrap_or(u32::MAX));
+    }
+    if apart > 1 && doubt::jumps(expr) {
+        return Err(JUMPS);
+    }
+    Ok(Exactness::Functions {
+        doubtful,
+        entries,
+        apart,
+    })
+}
+
+/// What is said of a table or of thresholds of a function: `doubtful` says of a lane by how many steps the result may be
+/// another in ONNX Runtime, for each entry.
 pub(super) fn exactness_of(
     expr: &Expr,
     spread: Spread,
-    doubtful: impl Fn(usize) -> Vec<bool>,
-) -> Exactness {
+    doubtful: impl Fn(usize) -> Vec<u64>,
+) -> Result<Exactness, NodeError> {
     if doubt::is_stepwise(expr) {
-        return Exactness::Steps;
+        return Ok(Exactness::Steps);
     }
     let lanes = match spread {
         Spread::Tensor => 1,
         Spread::Axis(_, len) => len,
     };
-    let (mut entries, mut found) = (0, 0);
-    for lane in 0..lanes {
-        let doubtful = doubtful(lane);
-        entries += doubtful.len() as u32;
-        found += doubtful.iter().filter(|d| **d).count() as u32;
-    }
-    Exactness::Functions {
-        doubtful: found,
-        entries,
-    }
+    let distances: Vec<u64> = (0..lanes).flat_map(doubtful).collect();
+    doubtful_functions(expr, distances.len() as u32, distances.into_iter())
 }
 
 /// Whether QuantizeLinear may produce the type.

@@ -58,6 +58,37 @@ pub(crate) fn is_stepwise(expr: &Expr) -> bool {
     }
 }
 
+/// Whether a function that jumps, or has a pole, is taken of what is not IEEE operations alone.
+pub(crate) fn jumps(expr: &Expr) -> bool {
+    match expr {
+        Expr::X | Expr::Const(_) => false,
+        Expr::Unary(f, a) => {
+            let jump = matches!(
+                f,
+                Unary::Floor
+                    | Unary::Ceil
+                    | Unary::Round
+                    | Unary::Sign
+                    | Unary::ThresholdedRelu(_)
+                    | Unary::Shrink(..)
+                    | Unary::Reciprocal
+                    | Unary::Tan
+            );
+            jump && !is_stepwise(a) || jumps(a)
+        }
+        Expr::Binary(f, a, b) => {
+            let jump = match f {
+                Binary::Remainder => !is_stepwise(a) || !is_stepwise(b),
+                Binary::Div | Binary::Pow => !is_stepwise(b),
+                _ => false,
+            };
+            jump || jumps(a) || jumps(b)
+        }
+        // The place is a whole number.
+        Expr::Lookup(a, _) => !is_stepwise(a) || jumps(a),
+    }
+}
+
 /// An interval widened by a distance.
 fn widened((lo, hi): (f32, f32), distance: Option<Distance>) -> (f32, f32) {
     let Some(Distance { units, absolute }) = distance else {

@@ -72,10 +72,13 @@ pub enum Exactness {
     /// A table of float functions. An entry is doubtful if the distance of ONNX Runtime's function from ours reaches a
     /// tie; where none is, the table is equal to the last bit.
     Functions {
-        /// Entries that may be off by one.
+        /// Entries that may be off.
         doubtful: u32,
         /// Entries of all tables.
         entries: u32,
+        /// By how many steps an entry may be off at most: one, but where the scale is smaller than what is known of the
+        /// function.
+        apart: u32,
     },
     /// ONNX Runtime adds floats in an order that no text fixes; here the sum is exact. A result is off by one where the
     /// rounding of the float sum reaches a tie.
@@ -110,6 +113,7 @@ impl Exactness {
     pub fn distance(&self) -> Option<u32> {
         match self {
             Self::Foreign { .. } => None,
+            Self::Functions { apart, .. } => Some(*apart),
             exactness => Some(u32::from(!exactness.is_exact())),
         }
     }
@@ -129,7 +133,7 @@ impl Exactness {
 
     /// What holds of a result that is made of two, each by its own rule.
     pub(crate) fn and(self, other: Self) -> Self {
-        let rank = |e: &Self| (!e.is_exact(), e.relation());
+        let rank = |e: &Self| (e.distance().unwrap_or(u32::MAX), e.relation());
         if rank(&self) >= rank(&other) {
             self
         } else {
@@ -146,10 +150,18 @@ impl fmt::Display for Exactness {
             Self::Functions { doubtful: 0, .. } => {
                 f.write_str("a table of float functions, no entry near a tie: to the last bit")
             }
-            Self::Functions { doubtful, entries } => write!(
+            Self::Functions {
+                doubtful,
+                entries,
+                apart,
+            } => write!(
                 f,
                 "a table of float functions; {doubtful} of {entries} entries are so near a tie that ONNX Runtime's may \
-                 be one apart"
+                 be {} apart",
+                match apart {
+                    1 => "one".to_owned(),
+                    steps => format!("up to {steps}"),
+                }
             ),
             Self::Sum => f.write_str(
                 "the exact sum; ONNX Runtime adds floats, and is one apart where their rounding reaches a tie",

@@ -132,17 +132,65 @@ impl Expr {
         }
     }
 
+    /// Whether a result depends on the sign of a zero that Min or Max takes from two. ONNX Runtime takes either, by their
+    /// place in memory, and an infinity or the other comes of it.
+    pub(crate) fn depends_on_chosen_zero(&self) -> bool {
+        match self {
+            Self::X | Self::Const(_) => false,
+            Self::Lookup(a, _) => a.depends_on_chosen_zero(),
+            Self::Unary(f, a) => {
+                *f == Unary::Reciprocal && a.may_choose_zero() || a.depends_on_chosen_zero()
+            }
+            Self::Binary(f, a, b) => {
+                let divides = match f {
+                    Binary::Div => b.may_choose_zero(),
+                    Binary::Pow => a.may_choose_zero() && b.may_be_odd_and_negative(),
+                    _ => false,
+                };
+                divides || a.depends_on_chosen_zero() || b.depends_on_chosen_zero()
+            }
+        }
+    }
+
+    /// Whether the value may come of a zero that Min or Max takes from two of different signs.
+    fn may_choose_zero(&self) -> bool {
+        match self {
+            Self::X | Self::Const(_) | Self::Lookup(..) => false,
+            Self::Unary(_, a) => a.may_choose_zero(),
+            Self::Binary(f, a, b) => {
+                let ([a_plus, a_minus], [b_plus, b_minus]) = (a.zeros(), b.zeros());
+                let two = a_plus && b_minus || a_minus && b_plus;
+                let chooses = matches!(f, Binary::Min | Binary::Max) && two;
+                chooses || a.may_choose_zero() || b.may_choose_zero()
+            }
+        }
+    }
+
+    /// Whether the value may be zero, and negative zero.
+    fn zeros(&self) -> [bool; 2] {
+        match self {
+            Self::Const(c) => {
+                let has = |bits: u32| !c.all(|v| v.to_bits() != bits);
+                [has(0.0f32.to_bits()), has((-0.0f32).to_bits())]
+            }
+            _ => [true, true],
+        }
+    }
+
+    fn may_be_odd_and_negative(&self) -> bool {
+        match self {
+            Self::Const(c) => !c.all(|v| v >= 0.0 || v % 2.0 == 0.0 || v.fract() != 0.0),
+            _ => true,
+        }
+    }
+
     /// The limits, if the expression is a clamp of its variable and nothing else.
     pub(crate) fn as_clamp(&self) -> Option<(f32, f32)> {
         match self {
             Self::X => Some((f32::NEG_INFINITY, f32::INFINITY)),
             Self::Unary(f, a) => {
                 let (lo, hi) = a.as_clamp()?;
-                let (min, max) = match f {
-                    Unary::Relu => (0.0, f32::INFINITY),
-                    Unary::Clip(min, max) => (*min, *max),
-                    _ => return None,
-                };
+                let (min, max) = f.limits()?;
                 Some((lo.max(min).min(max), hi.max(min).min(max)))
             }
             _ => None,

@@ -212,12 +212,15 @@ fn is_dropped((lo, hi): (f32, f32), scale: f32, zero: i64, range: Range) -> bool
     !short(lo - (range.lo - zero) as f32 * scale) && !short((range.hi - zero) as f32 * scale - hi)
 }
 
-/// Whether a Clip before a quantization changes integers although ONNX Runtime may drop it.
+/// Whether ONNX Runtime may drop a clamp before a quantization, in some lane.
+pub(crate) fn drops(limits: (f32, f32), y: &Params) -> bool {
+    lanes(y).any(|(scale, zero)| is_dropped(limits, scale, zero, y.range()))
+}
+
+/// Whether a clamp before a quantization changes integers although ONNX Runtime may drop it.
 pub(crate) fn is_lost(limits: (f32, f32), y: &Params) -> bool {
     let range = y.range();
-    let lanes = 0..y.scale.len().max(y.zero.len());
-    lanes.into_iter().any(|lane| {
-        let (scale, zero) = (at(&y.scale, lane), at(&y.zero, lane));
+    lanes(y).any(|(scale, zero)| {
         let bound = |v: f32, unclipped: i64| match v.is_nan() {
             true => unclipped,
             false => quantize(v, scale, zero, range),
@@ -225,6 +228,12 @@ pub(crate) fn is_lost(limits: (f32, f32), y: &Params) -> bool {
         let bounds = (bound(limits.0, range.lo), bound(limits.1, range.hi));
         bounds != (range.lo, range.hi) && is_dropped(limits, scale, zero, range)
     })
+}
+
+/// Scale and zero point of each lane.
+fn lanes(y: &Params) -> impl Iterator<Item = (f32, i64)> {
+    let lanes = 0..y.scale.len().max(y.zero.len());
+    lanes.map(|lane| (at(&y.scale, lane), at(&y.zero, lane)))
 }
 
 impl Importer<'_> {

@@ -267,6 +267,9 @@ pub(crate) fn asinh(x: f64) -> f64 {
 
 /// The inverse of the hyperbolic cosine; not a number below one.
 pub(crate) fn acosh(x: f64) -> f64 {
+    if x < 1.0 {
+        return f64::NAN;
+    }
     let t = x - 1.0;
     ln_1p(t + (2.0 * t + t * t).sqrt())
 }
@@ -324,7 +327,8 @@ fn reduced(x: f64) -> (i64, f64) {
             6.077_100_506_303_966e-11,
             2.022_266_248_795_951e-21,
         ];
-        let k = (x * std::f64::consts::FRAC_2_PI).round_ties_even();
+        // A negative zero of `k` would take the sign from one of `x`.
+        let k = (x * std::f64::consts::FRAC_2_PI).round_ties_even() + 0.0;
         return (k as i64, PARTS.iter().fold(x, |r, part| r - k * part));
     }
     // 2/π times 2^256, the lowest digit first.
@@ -496,6 +500,7 @@ mod tests {
             super::asin(1.1),
             super::acos(-1.1),
             super::acosh(0.9),
+            super::acosh(-9e18),
             super::atanh(1.1),
         ] {
             assert!(outside.is_nan());

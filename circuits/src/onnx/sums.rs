@@ -108,12 +108,12 @@ impl Importer<'_> {
             Arithmetic::IntegerSums => exactness_of(expr, spread, |lane| {
                 let doubtful = |v| {
                     let (lo, hi) = doubt::bounds(expr, sum.eval(v, lane), lane);
-                    close(lane, lo) != close(lane, hi)
+                    close(lane, lo).abs_diff(close(lane, hi))
                 };
                 beside_thresholds(&rules[lane], range)
                     .map(doubtful)
                     .collect()
-            }),
+            })?,
         };
         let (rules, lanes) = lanes(spread, &rules);
         let op = Requantize::new(y.dtype, rules, lanes)?;

@@ -158,6 +158,19 @@ pub(super) fn binary(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
     one(shape, data)
 }
 
+/// Whether two elements are zeros of different signs, of which ONNX Runtime takes either, by their place in memory.
+fn are_opposite((a, i): (&Constant, usize), (b, j): (&Constant, usize)) -> bool {
+    match (&a.data, &b.data) {
+        (Data::Float(x), Data::Float(y)) => {
+            x[i] == 0.0 && y[j] == 0.0 && x[i].is_sign_negative() != y[j].is_sign_negative()
+        }
+        (Data::Double(x), Data::Double(y)) => {
+            x[i] == 0.0 && y[j] == 0.0 && x[i].is_sign_negative() != y[j].is_sign_negative()
+        }
+        _ => false,
+    }
+}
+
 type Operand<'a> = (&'a Constant, &'a Places);
 
 fn combine(
@@ -241,7 +254,12 @@ pub(super) fn several(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
             Places::new(&total.shape, &shape),
             Places::new(&next.shape, &shape),
         );
-        let data = combine(f, false, (&total, &pa), (next, &pb), inputs.count(&shape)?)?;
+        let len = inputs.count(&shape)?;
+        let chooses = inputs.folded && f != Binary::Add;
+        if chooses && (0..len).any(|i| are_opposite((&total, pa.at(i)), (next, pb.at(i)))) {
+            return Err(undefined("it chooses between zeros of two signs"));
+        }
+        let data = combine(f, false, (&total, &pa), (next, &pb), len)?;
         total = Constant { shape, data };
     }
     if node.op() == "Mean"

@@ -117,8 +117,13 @@ pub(super) fn choose(_: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
     if kernel & bit(a.element()) == 0 {
         return Err(wrong_type(1, a));
     }
-    // One list of both, of which places are picked.
-    let mut both = a.data.clone();
+    // One list of both, of which places are picked. ONNX Runtime takes the first argument where it is not zero, and then
+    // the second or a positive zero.
+    let mut both = match &a.data {
+        Data::Float(v) => Data::Float(v.iter().map(|v| v + 0.0).collect()),
+        Data::Double(v) => Data::Double(v.iter().map(|v| v + 0.0).collect()),
+        other => other.clone(),
+    };
     if !both.extend(&b.data) {
         return Err(bad(2, "b", "it has another element type than a"));
     }

@@ -49,6 +49,8 @@ pub(crate) struct Inputs<'a> {
     /// `None` where one is left out.
     values: Vec<Option<&'a Constant>>,
     most: usize,
+    /// Whether the results decide what a model means. Then the sign of a zero that nothing specifies is none.
+    folded: bool,
 }
 
 /// The results of a node.
@@ -314,16 +316,22 @@ pub(crate) fn evaluate(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
 impl<'a> Inputs<'a> {
     /// Inputs of a node that runs on a sample.
     pub(crate) fn new(values: Vec<Option<&'a Constant>>) -> Self {
-        let most = MAX_ELEMENTS;
-        Self { values, most }
+        Self {
+            values,
+            most: MAX_ELEMENTS,
+            folded: false,
+        }
     }
 
     /// Inputs of a node that is folded: a short file must not ask for much memory.
     pub(crate) fn of_constants(values: Vec<Option<&'a Constant>>) -> Self {
         let given = values.iter().flatten().map(|c| c.len()).max();
         let most = MAX_COMPUTED_ELEMENTS.max(given.unwrap_or(0).saturating_mul(2));
-        let most = most.min(MAX_ELEMENTS);
-        Self { values, most }
+        Self {
+            values,
+            most: most.min(MAX_ELEMENTS),
+            folded: true,
+        }
     }
 
     /// The number of elements of a result, unless there are too many, or too many axes.

@@ -93,6 +93,13 @@ pub(super) fn reduce(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
     if lines.len() == 0 || elements(&lines.shape) == 0 {
         return Err(bad(0, "x", "it has no elements"));
     }
+    if inputs.folded
+        && lines
+            .iter()
+            .any(|line| has_signless_zero(node.op(), &x.data, line))
+    {
+        return Err(undefined("it makes a zero of no specified sign"));
+    }
     let data = match &x.data {
         Data::Float(data) => {
             let line = |line: &mut dyn Iterator<Item = f32>| floats(node.op(), line, lines.len());
@@ -122,6 +129,24 @@ pub(super) fn reduce(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
         shape: lines.shape,
         data,
     }])
+}
+
+/// Whether the sign of a result depends on how ONNX Runtime goes through memory: the sum of negative zeros, which it may
+/// add to a positive one, and the extreme of zeros of both signs.
+fn has_signless_zero(op: &str, data: &Data, mut line: impl Iterator<Item = usize> + Clone) -> bool {
+    // Of other values than zeros: none.
+    let negative = |i: usize| match data {
+        Data::Float(v) => (v[i] == 0.0).then(|| v[i].is_sign_negative()),
+        Data::Double(v) => (v[i] == 0.0).then(|| v[i].is_sign_negative()),
+        _ => None,
+    };
+    match op {
+        "ReduceSum" | "ReduceMean" => line.all(|i| negative(i) == Some(true)),
+        "ReduceMax" | "ReduceMin" => [true, false]
+            .iter()
+            .all(|sign| line.clone().any(|i| negative(i) == Some(*sign))),
+        _ => false,
+    }
 }
 
 /// The extreme: the first number, unless a later one lies beyond it. So a first value that is not a number stays, and a

@@ -146,6 +146,15 @@ pub(crate) fn clip<T: PartialOrd>(x: T, lo: T, hi: T) -> T {
 }
 
 impl Unary {
+    /// The limits of a clamp.
+    pub(crate) fn limits(self) -> Option<(f32, f32)> {
+        match self {
+            Self::Relu => Some((0.0, f32::INFINITY)),
+            Self::Clip(lo, hi) => Some((lo, hi)),
+            _ => None,
+        }
+    }
+
     pub(crate) fn eval(self, x: f32) -> f32 {
         if let Some(y) = self.algebraic(x) {
             return y;

@@ -149,8 +149,9 @@ pub(crate) fn clip(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, N
             });
         }
     }
-    let lo = limit(1, "min", f32::NEG_INFINITY)?;
-    let hi = limit(2, "max", f32::INFINITY)?;
+    // A limit that is left out is the last finite number.
+    let lo = limit(1, "min", f32::MIN)?;
+    let hi = limit(2, "max", f32::MAX)?;
     unary(cx, node, Unary::Clip(lo, hi))
 }
 

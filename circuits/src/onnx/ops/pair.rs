@@ -3,7 +3,7 @@
 //! The rule of ONNX Runtime, kernel or float operators, is `y = class(a, b)`. It becomes steps of one integer, certified
 //! on all pairs of inputs of the two types (65,536 for 8-bit ones): of a sum (`fit.rs`), or of the product.
 
-use super::super::close::{fits_int32, quantize, saturate};
+use super::super::close::{doubtful_functions, fits_int32, quantize, saturate};
 use super::super::doubt;
 use super::super::error::NodeError;
 use super::super::exactness::Exactness;
@@ -84,31 +84,40 @@ impl PairRule<'_> {
     }
 
     /// What is said of it if some pairs are put on the wrong side of a threshold.
-    fn exactness(&self, differing: u32) -> Exactness {
-        let doubtful = match self.kernel || doubt::is_stepwise(self.expr) {
-            true => 0,
-            false => self.doubtful(),
+    fn exactness(&self, differing: u32) -> Result<Exactness, NodeError> {
+        let functions = match self.kernel || doubt::is_stepwise(self.expr) {
+            true => None,
+            false => Some(self.functions()?),
         };
-        match (differing, doubtful) {
-            (0, 0) if self.kernel => Exactness::Kernel,
-            (0, 0) => Exactness::Steps,
-            (0, doubtful) => Exactness::Functions {
-                doubtful,
-                entries: 1 << 16,
-            },
-            (differing, doubtful) => Exactness::Pairs {
+        Ok(match (differing, functions) {
+            (0, None) if self.kernel => Exactness::Kernel,
+            (0, None) => Exactness::Steps,
+            (0, Some(functions)) => functions,
+            (differing, None) => Exactness::Pairs { differing },
+            (
+                differing,
+                Some(Exactness::Functions {
+                    doubtful, apart, ..
+                }),
+            ) if apart <= 1 => Exactness::Pairs {
                 differing: differing + doubtful,
             },
-        }
+            (_, Some(_)) => {
+                return Err(NodeError::Island {
+                    reason: "its scale is smaller than what float functions of a product are known to; quantize with a larger one",
+                });
+            }
+        })
     }
 
-    /// The pairs at which a float function may move the result.
-    fn doubtful(&self) -> u32 {
+    /// What is said of the float functions alone.
+    fn functions(&self) -> Result<Exactness, NodeError> {
         let close = |v| quantize(v, self.y.0, self.y.1, self.range);
         let (ra, rb) = (Range::of(self.types.0), Range::of(self.types.1));
         let pairs = (ra.lo..=ra.hi).flat_map(|a| (rb.lo..=rb.hi).map(move |b| (a, b)));
         let bounds = pairs.map(|(a, b)| doubt::bounds(self.expr, self.real(a, b), 0));
-        bounds.filter(|(lo, hi)| close(*lo) != close(*hi)).count() as u32
+        let distances = bounds.map(|(lo, hi)| close(lo).abs_diff(close(hi)));
+        doubtful_functions(self.expr, 1 << 16, distances)
     }
 
     /// The reals of either operand, of whose exact sum the result is a function that never decreases (if a clamp
@@ -186,7 +195,7 @@ pub(crate) fn close(
         let table = (ra.lo..=ra.hi).map(|v| rule.eval(v, v)).collect();
         let table = Table::new(pair.a.params.dtype, y.dtype, vec![table], Lanes::Tensor)?;
         let tensor = cx.push(node, table, &[pair.a.tensor])?;
-        return Ok((tensor, rule.exactness(0)));
+        return Ok((tensor, rule.exactness(0)?));
     }
     if pair.op == PairOp::Mul {
         return close_product(cx, node, pair, &rule, y);
@@ -201,7 +210,7 @@ pub(crate) fn close(
     let sum = push_sum(cx, node, fit.sum, &pair.a, &pair.b)?;
     let requantize = Requantize::new(y.dtype, vec![Rule::Steps(fit.steps)], Lanes::Tensor)?;
     let tensor = cx.push(node, requantize, &[sum])?;
-    Ok((tensor, rule.exactness(0)))
+    Ok((tensor, rule.exactness(0)?))
 }
 
 /// The sum that a fit is of.
@@ -314,7 +323,7 @@ fn close_product(
     };
     let requantize = Requantize::new(y.dtype, vec![Rule::Steps(steps)], Lanes::Tensor)?;
     let tensor = cx.push(node, requantize, &[sum])?;
-    Ok((tensor, rule.exactness(differing)))
+    Ok((tensor, rule.exactness(differing)?))
 }
 
 /// Most pairs of a float product that are moved to the other side of a threshold: each costs two rows of a table.

@@ -9,9 +9,6 @@ use super::linear::scalar;
 use crate::ops::{MaxPool, Window, WindowSum};
 use crate::program::elements;
 
-/// First opset whose float AveragePool counts padding but not what lies beyond it.
-const FLOAT_COUNTS_PADDING: i64 = 19;
-
 /// A list attribute of small numbers.
 pub(super) fn list(
     node: &NodeView<'_>,
@@ -261,12 +258,8 @@ fn divisors(
         let counts = WindowSum::new(window.clone(), 0)?.counts(spatial)?;
         return Ok([counts.clone(), counts]);
     }
-    // The kernel divides by the size of the window, also where the ceiling mode leaves part of it outside; so did the
-    // float operator before opset 19.
+    // The kernel divides by the size of the window, also where the ceiling mode leaves part of it outside.
     let whole = vec![u32::try_from(elements(&window.kernel)).unwrap_or(u32::MAX)];
-    if node.opset < FLOAT_COUNTS_PADDING {
-        return Ok([whole.clone(), whole]);
-    }
     let pads = list(node, "pads", 2 * spatial.len(), 0)?;
     Ok([whole, within_padding(window, spatial, &pads)?])
 }

@@ -6,7 +6,7 @@ use super::super::Status;
 use super::super::close::is_quantized_type;
 use super::super::constant::{Data, integer_type};
 use super::super::error::NodeError;
-use super::super::expr::{Expr, Unary};
+use super::super::expr::Expr;
 use super::super::importer::{Done, Importer};
 use super::super::kernel;
 use super::super::node::NodeView;
@@ -69,6 +69,14 @@ impl Importer<'_> {
         };
         if zero.len() == 1 {
             zero = vec![zero[0]; scale.len()];
+        }
+        let range = Range::of(dtype);
+        let is_infinite = |(s, z): (&f32, &i64)| {
+            let real = |v: i64| (v.saturating_sub(*z) as f32 * s).is_infinite();
+            real(range.lo) || real(range.hi)
+        };
+        if scale.iter().zip(&zero).any(is_infinite) {
+            return bad("the largest numbers under it are infinite; quantize with a smaller one");
         }
         if zero.len() != scale.len() || !zero.iter().all(|z| Range::of(dtype).contains(*z)) {
             let reason = "it has another length than the scale";
@@ -181,12 +189,18 @@ pub(crate) fn quantize_linear(
     )?;
     match x {
         Value::Real(real) => {
-            if let Expr::Unary(Unary::Clip(lo, hi), _) = &*real.expr
-                && kernel::is_lost((*lo, *hi), &y)
+            // A clamp that is dropped leaves the one before it next to this node.
+            let mut expr = &real.expr;
+            while let Expr::Unary(f, inner) = &**expr
+                && let Some(limits) = f.limits()
+                && kernel::drops(limits, &y)
             {
-                return Err(NodeError::Island {
-                    reason: "ONNX Runtime drops the Clip before it, as its scale is so small; leave the Clip out, or quantize with a larger scale",
-                });
+                if kernel::is_lost(limits, &y) {
+                    return Err(NodeError::Island {
+                        reason: "ONNX Runtime drops the Clip before it, as its scale is so small; leave the Clip out, or quantize with a larger scale",
+                    });
+                }
+                expr = inner;
             }
             let (tensor, exactness) = cx.close(node, &real, &y)?;
             Ok(Done::closed(tensor, exactness))

@@ -255,12 +255,12 @@ fn lp_pool(p: &mut Parts<'_>, node: &NodeView<'_>, cx: &Context<'_>) -> Option<S
     })
 }
 
-/// The padding as a node of its own, where windows both count padding and reach beyond it. From opset 19 on they are
-/// divided by what they hold of the padded input; the integer kernel divides by the whole window.
+/// The padding as a node of its own, where windows both count padding and reach beyond it. They are divided by what they
+/// hold of the padded input; the integer kernel divides by the whole window.
 fn average_over_edge(p: &mut Parts<'_>, node: &NodeView<'_>, cx: &Context<'_>) -> Option<String> {
     let counted =
         node.flag("count_include_pad", false).ok()? && node.flag("ceil_mode", false).ok()?;
-    if node.opset < 19 || !counted || node.text("auto_pad", "NOTSET").ok()? != "NOTSET" {
+    if !counted || node.text("auto_pad", "NOTSET").ok()? != "NOTSET" {
         return None;
     }
     let (x, shape) = (node.input(0)?, cx.shape(node, 0)?);

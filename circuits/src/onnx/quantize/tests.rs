@@ -60,15 +60,6 @@ fn node(op: &str, inputs: &[&str], output: &str) -> NodeProto {
 
 /// A model from `x` of the shape to `y`.
 fn model(shape: &[i64], nodes: Vec<NodeProto>, constants: Vec<TensorProto>) -> Vec<u8> {
-    model_of_opset(17, shape, nodes, constants)
-}
-
-fn model_of_opset(
-    version: i64,
-    shape: &[i64],
-    nodes: Vec<NodeProto>,
-    constants: Vec<TensorProto>,
-) -> Vec<u8> {
     let graph = GraphProto {
         node: nodes,
         initializer: constants,
@@ -77,7 +68,7 @@ fn model_of_opset(
         ..Default::default()
     };
     let opset = OperatorSetIdProto {
-        version,
+        version: 17,
         ..Default::default()
     };
     ModelProto {
@@ -342,7 +333,7 @@ fn accepts_averages_over_the_edge_as_averages_of_padded_images() {
         let node = attributes
             .into_iter()
             .fold(node("AveragePool", &["x"], "y"), with);
-        let bytes = model_of_opset(19, &[1, 2, 6], vec![node], vec![]);
+        let bytes = model(&[1, 2, 6], vec![node], vec![]);
         done(&bytes, &Options::default())
     };
     let names = |quantized: &Quantized| -> Vec<String> {

@@ -1,6 +1,7 @@
 //! Whole models: what they become, and what is refused.
 
 mod build;
+mod edges;
 mod fold;
 mod groups;
 mod hostile;
