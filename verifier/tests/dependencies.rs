@@ -4,12 +4,13 @@ use std::process::Command;
 
 /// Everything that a settlement layer has to trust or audit. `rand` and `rand_core` come with pasta_curves, for traits
 /// only; nothing here draws randomness from anywhere.
-const RUNTIME: [&str; 13] = [
+const RUNTIME: [&str; 14] = [
     "arrayvec",
     "blake2b_simd",
     "constant_time_eq",
     "ff",
     "group",
+    "hex-literal",
     "pasta_curves",
     "rand",
     "rand_core",
