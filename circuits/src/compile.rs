@@ -500,12 +500,12 @@ mod tests {
     use crate::plan::PlanOptions;
     use crate::program::{Builder, DataType};
 
-    /// The sum of an input and itself, of a type and a range.
-    fn compiled(dtype: DataType, range: Range) -> Result<Compiled, CompileError> {
+    /// The identity of so many values of a type and a range.
+    fn program(dtype: DataType, range: Range, len: usize) -> Arc<Program> {
         let mut builder = Builder::new();
         let fact = Fact {
             range,
-            ..Fact::any(dtype, vec![2])
+            ..Fact::any(dtype, vec![len])
         };
         let x = builder.input("x", fact, None);
         let sum = Arc::new(WeightedSum::new(vec![1], 0).unwrap());
@@ -516,8 +516,12 @@ mod tests {
             quantization: None,
         };
         let (program, _) = builder.finish(y.iter().map(port).collect()).unwrap();
+        Arc::new(program)
+    }
+
+    fn compiled(dtype: DataType, range: Range) -> Result<Compiled, CompileError> {
         let options = PlanOptions::default();
-        compile(Arc::new(program), InputVisibility::Public, &options)
+        compile(program(dtype, range, 2), InputVisibility::Public, &options)
     }
 
     #[test]
@@ -546,5 +550,24 @@ mod tests {
             let inference = compiled.infer(&[x], [0; 32]).unwrap();
             assert_eq!(inference.trace.outputs()[0].data, [lo, hi]);
         }
+    }
+    /// The last claim that a verifier has room for, and the first that is too large: three values of 64 bits make an
+    /// element, and two elements are the context.
+    #[test]
+    fn claims_fill_the_rows_of_a_verifier_and_no_more() {
+        let (private, public) = (InputVisibility::Private, InputVisibility::Public);
+        let elements = |visibility, len| {
+            let range = Range::new(0, 255);
+            let lowered = Lowered::new(program(DataType::I64, range, len), visibility);
+            lowered.map(|lowered| lowered.public.element_count())
+        };
+        let too_public = |got| {
+            let max = MAX_INSTANCE_ROWS;
+            Err(CompileError::TooPublic { got, max })
+        };
+        assert_eq!(elements(private, 254 * 3), Ok(MAX_INSTANCE_ROWS));
+        assert_eq!(elements(private, 254 * 3 + 1), too_public(257));
+        assert_eq!(elements(public, 127 * 3), Ok(MAX_INSTANCE_ROWS));
+        assert_eq!(elements(public, 127 * 3 + 1), too_public(258));
     }
 }

@@ -1,6 +1,10 @@
 //! Quantized ONNX graphs as integer programs and halo2 circuits.
 #![forbid(unsafe_code)]
 
+// The models of the integration tests, which unit tests use too, name the crate.
+#[cfg(test)]
+extern crate self as zkonnx_circuits;
+
 pub mod chips;
 pub mod circuit;
 pub mod compile;

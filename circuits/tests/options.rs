@@ -8,8 +8,9 @@
 mod common;
 
 use common::{Model, Random, Stack};
+use zkonnx_circuits::chips::{Check, Guests, Shape};
 use zkonnx_circuits::plan::cost::Cost;
-use zkonnx_circuits::plan::{Objective, PlanError, PlanOptions, plan};
+use zkonnx_circuits::plan::{Objective, PlanError, PlanOptions, place_shape, plan};
 use zkonnx_circuits::program::Range;
 
 fn model() -> Model {
@@ -118,4 +119,41 @@ fn rejects_tables_that_do_not_fit_and_says_so() {
         "{error}"
     );
     assert!(error.to_string().contains("tables"), "{error}");
+}
+
+/// Inputs that are no bytes, or steps, whose table stands in a bank that no unit reads: shapes come from files too.
+#[test]
+fn rejects_shapes_without_a_unit_for_a_bank() {
+    let mut r = Random::new(6);
+    // The values from 0 to 255 take more rows than the inputs, so that these have the second bank.
+    let mut stack = Stack::new(10, Range::new(3, 90));
+    stack.dense(&mut r, 4, false);
+    let model = stack.finish();
+    let place = |unit_banks: &[usize]| {
+        let shape = Shape {
+            k: 11,
+            range_bits: 9,
+            check: Check::Limbs(2),
+            unit_banks: unit_banks.to_vec(),
+            banks: 2,
+            maxima: 0,
+            max_limbs: 1,
+            max_top: false,
+            shared_slots: false,
+            guests: Guests::None,
+            bytes: 0,
+            plain: 6,
+            accumulators: 2,
+        };
+        place_shape(&model.lowering, &model.public, model.elements, &shape)
+    };
+    assert!(place(&[0, 1]).is_ok());
+    assert_eq!(place(&[0, 0]), Err(PlanError::NoUnit { bank: 1 }));
+    assert!(matches!(
+        place(&[1, 1]),
+        Err(PlanError::TooManyRows {
+            rows: usize::MAX,
+            ..
+        } | PlanError::NoUnit { bank: 0 })
+    ));
 }

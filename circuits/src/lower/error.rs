@@ -108,3 +108,51 @@ impl LowerError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tells_defects_from_what_a_model_may_ask_for() {
+        let op = "test";
+        let (lo, hi) = (0, 9);
+        let range = Range::new(lo, hi);
+        let arity = OpError::Arity {
+            op,
+            expected: 1,
+            got: 2,
+        };
+        let (value, max) = (10, 4);
+        let limits = [
+            LowerError::NotRequantized { op },
+            LowerError::Step(StepError::Domain { value, lo, hi }),
+            LowerError::Step(StepError::TooLong { lo, hi, max }),
+            LowerError::TooWide { op, reach: 1 << 63 },
+            LowerError::Bounds(arity.clone()),
+        ];
+        for error in limits {
+            assert!(!error.is_internal(), "{error:?}");
+        }
+        let wire = Wire::Const(0);
+        let (expected, got) = (1, 2);
+        let defects = [
+            LowerError::Step(StepError::Pieces { lo, hi }),
+            LowerError::Inconsistent { op, source: arity },
+            LowerError::NoSuchElement { op, wire },
+            LowerError::NoSuchInput {
+                op,
+                input: 2,
+                inputs: 2,
+            },
+            LowerError::NoSuchRule { rules: 1 },
+            LowerError::EmptyWindow { op },
+            LowerError::Excluded { op, range },
+            LowerError::Outputs { op, expected, got },
+            LowerError::Exchanged { op },
+        ];
+        for error in defects {
+            assert!(error.is_internal(), "{error:?}");
+        }
+    }
+}

@@ -193,4 +193,20 @@ mod tests {
         let cells = cx.steps(&sums, vec![rule], |_| 0).unwrap();
         assert!(cx.max("test", vec![vec![cells[0], x[1]]]).is_ok());
     }
+
+    #[test]
+    fn rejects_compositions_of_too_many_terms() {
+        let width = 1 << 11;
+        let mut collector = Collector::new();
+        let x = collector.inputs(0, width, Range::new(0, 1)).unwrap();
+        let cx = collector.node(0);
+        let terms: Vec<_> = (0..width).map(|i| (i, 1)).collect();
+        let sum = cx.linear("test", &x, forms(&[(&terms, 0)])).unwrap();
+        let copies = |n: usize| forms(&vec![(&[(0, 1)][..], 0); n]);
+        let rows = MAX_TERMS / width;
+        let made = cx.linear("test", &sum, copies(rows)).map(|w| w.len());
+        assert_eq!(made, Ok(rows));
+        let refused = cx.linear("test", &sum, copies(rows + 1));
+        assert_eq!(refused, Err(LowerError::NotRequantized { op: "test" }));
+    }
 }

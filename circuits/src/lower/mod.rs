@@ -489,7 +489,7 @@ impl Lowering {
             if levels.len() == level {
                 levels.push(Vec::new());
             }
-            let mut next = Vec::with_capacity(cells.len().div_ceil(MAX_FAN_IN));
+            let mut next = Vec::new();
             for window in cells.chunks(MAX_FAN_IN) {
                 let &[first, .., _] = window else {
                     next.extend(window);

@@ -196,6 +196,19 @@ fn records_what_is_assumed_and_no_more() {
     let range = Range::new(10, 12);
     let refused = cx.assume_within("test", &x, sums(), range, "it is not so");
     assert_eq!(refused, Err(LowerError::Excluded { op: "test", range }));
+    // One value is left of each.
+    let one = cx
+        .assume_within("test", &x, sums(), Range::new(9, 9), "it is so")
+        .unwrap();
+    assert_eq!(cx.range_of("test", one[0]), Ok(Range::new(9, 9)));
+    assert_eq!(cx.assumptions().last().map(|a| a.forms), Some(2));
+}
+
+#[test]
+fn accepts_a_table_of_one_argument() {
+    let one = StepRule::table(Range::new(3, 3), |v| 2 * v).unwrap();
+    assert_eq!(one.pieces(), [(3, 6)]);
+    assert_eq!((one.eval(3), one.outputs()), (Ok(6), Range::new(6, 6)));
 }
 
 #[test]

@@ -30,6 +30,12 @@ impl Budget {
         }
     }
 
+    /// What was spent.
+    #[cfg(test)]
+    pub(super) fn spent(&self) -> u64 {
+        self.spent.get()
+    }
+
     pub(super) fn spend(&self, steps: u64) {
         self.spent.set(self.spent.get().saturating_add(steps));
     }

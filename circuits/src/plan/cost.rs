@@ -163,22 +163,16 @@ fn proof_bytes(c: &Counts) -> usize {
     let lookups = c.lookups();
     let pieces = DEGREE as usize - 1;
     let commitments = c.advice + 3 * lookups + c.products + 1 + pieces;
-    // The instance column is queried once; every product but the last is also opened at its last row.
-    let products = if c.products == 0 {
-        0
-    } else {
-        3 * c.products - 1
-    };
+    // The instance column is queried once; every product but the last is also opened at its last row. There is one at
+    // least, because the instance column is permuted.
+    let products = 3 * c.products - 1;
     let evaluations = 1 + c.advice_queries + c.fixed + 1 + c.permuted + products + 5 * lookups;
     let opening = 1 + point_sets(c) + 1 + 2 * c.k as usize + 2;
     32 * (commitments + evaluations + opening)
 }
 
-/// Distinct sets of points at which polynomials are opened: {x}, {x, x/ω}, {x, xω}, {x, xω, x·ω^last}.
+/// Distinct sets of points at which polynomials are opened: {x}; {x, x/ω} of the sums; {x, xω} of the last product;
+/// {x, xω, x·ω^last} of the others. Lookups add none.
 fn point_sets(c: &Counts) -> usize {
-    let accumulators = usize::from(c.advice_queries > c.advice);
-    let lookups = 2 * usize::from(c.lookups() > 0);
-    let products = usize::from(c.products > 1) + usize::from(c.products > 0 && lookups == 0);
-    let lookup_and_sums = accumulators.max(usize::from(c.lookups() > 0));
-    1 + lookup_and_sums + usize::from(lookups > 0) + products
+    3 + usize::from(c.products > 1)
 }

@@ -49,14 +49,17 @@ impl Way {
     }
 
     fn own(&self) -> usize {
-        let own = self.0.iter().map(|g| g.count.saturating_mul(g.own));
-        own.fold(0, usize::saturating_add)
+        total(self.0.iter().map(|g| g.count.saturating_mul(g.own)))
     }
 
     fn rows(&self, shape: &Shape) -> usize {
-        let rows = self.0.iter().map(|groups| groups.rows(shape));
-        rows.fold(0, usize::saturating_add)
+        total(self.0.iter().map(|groups| groups.rows(shape)))
     }
+}
+
+/// A sum that is as large as it can be where it overflows: rows of what does not fit at all.
+fn total(rows: impl Iterator<Item = usize>) -> usize {
+    rows.fold(0, usize::saturating_add)
 }
 
 /// The rows of a model, for a shape whose host columns are still open.
@@ -252,5 +255,47 @@ impl Jobs<'_> {
         self.budget.spend(PRICED_GROUP * groups as u64);
         self.budget.spend(job.tiling.take_visits());
         found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Ways of groups that are given by their number, rows of their own and copies.
+    fn way(groups: &[(usize, usize, usize)]) -> Way {
+        let groups = groups.iter().map(|&(count, own, hosts)| Groups {
+            count,
+            own,
+            content: Content {
+                hosts,
+                ..Content::default()
+            },
+        });
+        Way(groups.collect())
+    }
+
+    #[test]
+    fn sums_are_over_all_groups_and_never_overflow() {
+        let two = way(&[(3, 4, 5), (2, 1, 7)]);
+        assert_eq!((two.count(), two.own(), two.cells()), (5, 14, 29));
+        assert_eq!(way(&[(2, usize::MAX, 0), (1, 1, 0)]).own(), usize::MAX);
+    }
+
+    #[test]
+    fn a_way_is_dropped_where_another_is_as_good_in_everything() {
+        let kept = |ways: Vec<Way>| {
+            let kept = efficient(ways);
+            let numbers = kept.iter().map(|way| (way.count(), way.own(), way.cells()));
+            numbers.collect::<Vec<_>>()
+        };
+        // Sorted by rows of their own; the second has fewer copies, the third fewer groups.
+        let all = [(2, 6, 4), (4, 2, 5), (3, 3, 4)];
+        let ways = all.map(|groups| way(&[groups])).into();
+        assert_eq!(kept(ways), [(4, 8, 20), (3, 9, 12), (2, 12, 8)]);
+        // More groups and as many copies; more copies and as many groups; the same.
+        let all = [(2, 2, 6), (3, 2, 4), (2, 3, 7), (2, 2, 6)];
+        assert_eq!(kept(all.map(|groups| way(&[groups])).into()), [(2, 4, 12)]);
+        assert_eq!(kept(Vec::new()), []);
     }
 }

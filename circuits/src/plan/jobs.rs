@@ -74,15 +74,15 @@ pub(super) struct Tables {
     /// For each step block, the domain of its widest table.
     pub(super) domains: Vec<(i64, i64)>,
     /// The tables, by their place in [`Jobs::tables`].
-    placed: Vec<usize>,
+    pub(super) placed: Vec<usize>,
     /// For each of these, its bank.
-    banks: Vec<usize>,
+    pub(super) banks: Vec<usize>,
     /// For each step block, the bank that each rule reads.
     pub(super) rule_banks: Vec<Vec<usize>>,
     /// How many lanes of steps read each bank.
-    lanes: Vec<usize>,
+    pub(super) lanes: Vec<usize>,
     /// How many inputs read each bank.
-    inputs: Vec<usize>,
+    pub(super) inputs: Vec<usize>,
     /// For a step block and the extents of its boxes: how many boxes have so many lanes for each bank.
     kinds: RefCell<HashMap<(usize, Vec<usize>), Kinds>>,
 }

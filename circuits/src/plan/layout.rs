@@ -140,3 +140,73 @@ impl Layout {
         banks.into_iter().max().unwrap_or(0).max(widths).max(limbs)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tables::TableRow;
+    use super::*;
+    use crate::chips::{Check, Guests};
+
+    fn layout(check: Check, banks: usize, tables: &[(usize, &[u64])]) -> Layout {
+        let shape = Shape {
+            k: 13,
+            range_bits: 5,
+            check,
+            unit_banks: (0..banks).collect(),
+            banks,
+            maxima: 0,
+            max_limbs: 0,
+            max_top: false,
+            shared_slots: false,
+            guests: Guests::None,
+            bytes: 1,
+            plain: 1,
+            accumulators: 1,
+        };
+        let row = |&width_less_one: &u64| TableRow {
+            y: 0,
+            t: 0,
+            width_less_one,
+        };
+        let place = |&(bank, widths): &(usize, &[u64])| PlacedTable {
+            table: CutTable {
+                lo: 0,
+                hi: 0,
+                rows: widths.iter().map(row).collect(),
+            },
+            bank,
+        };
+        Layout {
+            shape,
+            tables: tables.iter().map(place).collect(),
+            steps: Vec::new(),
+            windows: Vec::new(),
+            rows: Vec::new(),
+            groups: Vec::new(),
+            homes: Vec::new(),
+            public_elements: 0,
+        }
+    }
+
+    #[test]
+    fn lists_each_width_once_and_that_of_idle_units() {
+        let tables: &[(usize, &[u64])] = &[(0, &[3, 7, 3]), (1, &[7, 1])];
+        assert_eq!(layout(Check::Width(8), 2, tables).widths(), [0, 1, 3, 7]);
+        assert!(layout(Check::Limbs(1), 2, tables).widths().is_empty());
+    }
+
+    #[test]
+    fn the_longest_table_is_a_bank_the_limbs_or_the_widths() {
+        // Widths of 1, 2, 4 and 8 integers take a row for each pair of width and distance.
+        let tables: &[(usize, &[u64])] = &[(0, &[3, 7, 3]), (1, &[7, 1])];
+        assert_eq!(layout(Check::Width(8), 2, tables).table_rows(), 15);
+        // Limbs of five bits.
+        assert_eq!(layout(Check::Limbs(1), 2, tables).table_rows(), 32);
+        // The row of idle units, and two tables of one bank.
+        let (long, short) = ([0; 40], [0; 30]);
+        let tables: &[(usize, &[u64])] = &[(1, &long), (0, &short), (1, &short)];
+        assert_eq!(layout(Check::Limbs(1), 2, tables).table_rows(), 71);
+        assert_eq!(layout(Check::Width(8), 2, tables).table_rows(), 71);
+        assert_eq!(layout(Check::Width(8), 0, &[]).table_rows(), 1);
+    }
+}

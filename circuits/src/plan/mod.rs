@@ -16,6 +16,8 @@ pub mod place;
 mod rows;
 mod search;
 pub mod tables;
+#[cfg(test)]
+mod tests;
 mod tiles;
 
 pub use layout::{Cell, Group, Host, Layout, MaxUse, PlacedTable, Row, StepUse};

@@ -92,6 +92,12 @@ mod tests {
         assert_eq!(window_bits(257), 9);
     }
 
+    #[test]
+    fn an_equation_takes_as_many_lanes_as_have_room() {
+        let of = [0, 1, 2, 127, 128, 254, 255].map(lanes_per_equation);
+        assert_eq!(of, [254, 254, 127, 2, 1, 1, 0]);
+    }
+
     fn place(
         lanes: &[(usize, u32)],
         equations: usize,

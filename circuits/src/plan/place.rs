@@ -88,7 +88,11 @@ impl Weights {
 /// `v` as a field element.
 pub(crate) fn field(v: i128) -> Fp {
     let magnitude = Fp::from_u128(v.unsigned_abs());
-    if v < 0 { -magnitude } else { magnitude }
+    if v.is_negative() {
+        -magnitude
+    } else {
+        magnitude
+    }
 }
 
 impl<'a> Placer<'a> {
@@ -457,6 +461,8 @@ pub(super) fn lane_bits(shape: &Shape, lo: i64, hi: i64, pooled: bool) -> u32 {
 mod tests {
     use super::*;
     use crate::chips::{Check, Guests};
+    use crate::lower::Collector;
+    use crate::program::Range;
 
     /// `V` and `D` of every lane, at the ends that the cells of a chain admit, lie in their windows.
     #[test]
@@ -487,7 +493,52 @@ mod tests {
                 let pooled = (size - 1) + (k - 1);
                 assert!(pooled < 1 << lane_bits(&shape, lo, hi, true));
                 assert!(size - 1 < 1 << lane_bits(&shape, lo, hi, false));
+                // And are no wider than that takes.
+                let bits = |size: i128| 128 - (size - 1).leading_zeros();
+                assert_eq!(lane_bits(&shape, lo, hi, true), bits(size + k));
+                assert_eq!(lane_bits(&shape, lo, hi, false), bits(size).max(1));
             }
+        }
+    }
+
+    fn shape(range_bits: u32, max_limbs: usize) -> Shape {
+        Shape {
+            k: 6,
+            range_bits,
+            check: Check::Limbs(1),
+            unit_banks: vec![0],
+            banks: 1,
+            maxima: 1,
+            max_limbs,
+            max_top: true,
+            shared_slots: false,
+            guests: Guests::None,
+            bytes: 4,
+            plain: 4,
+            accumulators: 1,
+        }
+    }
+
+    #[test]
+    fn distances_beyond_any_equation_count_as_that_wide() {
+        assert_eq!(lane_bits(&shape(16, 7), 0, 0, true), 113);
+        assert_eq!(lane_bits(&shape(20, 6), 0, 0, true), 121);
+        assert_eq!(lane_bits(&shape(11, 11), 0, 0, true), 121);
+        assert_eq!(max_lane_bits(&shape(11, 11)), 122);
+    }
+
+    #[test]
+    fn rejects_maxima_of_values_wider_than_a_limb() {
+        for (hi, fits) in [(15, true), (16, false)] {
+            let mut collector = Collector::new();
+            let x = collector.inputs(0, 2, Range::new(0, hi)).unwrap();
+            let largest = collector.node(3).max("test", vec![x]).unwrap();
+            let lowering = collector.finish(largest.iter()).unwrap();
+            let shape = shape(4, 1);
+            let mut placer = Placer::new(&shape, &lowering, Vec::new());
+            let placed = placer.max_group(1, &[0]);
+            let refused = PlanError::WideMaximum { node: 3, bits: 4 };
+            assert_eq!(placed, if fits { Ok(()) } else { Err(refused) });
         }
     }
 }

@@ -55,7 +55,7 @@ impl Placer<'_> {
         let first_row = self.rows.len();
         // Rows beyond the usable ones are placed all the same, so that `finish` can tell how many are missing.
         let usable = self.shape.usable_rows();
-        if rows > 2 * usable - first_row.min(2 * usable) {
+        if first_row.saturating_add(rows) > 2 * usable {
             return Err(PlanError::TooManyRows {
                 rows: first_row.saturating_add(rows),
                 usable,
@@ -308,6 +308,9 @@ fn deal(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::chips::{Check, Guests};
+    use crate::lower::Collector;
+    use crate::program::Range;
 
     #[test]
     fn lanes_are_dealt_in_as_many_rows_as_are_estimated() {
@@ -333,5 +336,138 @@ mod tests {
                 }
             }
         }
+    }
+
+    fn shape(unit_banks: &[usize], maxima: usize, guests: Guests, shared_slots: bool) -> Shape {
+        Shape {
+            k: 10,
+            range_bits: 8,
+            check: Check::Limbs(2),
+            unit_banks: unit_banks.to_vec(),
+            banks: 2,
+            maxima,
+            max_limbs: 1,
+            max_top: false,
+            shared_slots,
+            guests,
+            bytes: 3,
+            plain: 2,
+            accumulators: 4,
+        }
+    }
+
+    #[test]
+    fn copies_need_the_columns_that_units_and_slots_leave() {
+        let rows = |shape: &Shape, hosts, wide, units, slots| {
+            let content = Content {
+                hosts,
+                wide,
+                units,
+                slots,
+            };
+            content.rows(shape)
+        };
+        let none = shape(&[0, 1], 1, Guests::None, false);
+        assert_eq!(rows(&none, 0, 0, 9, 9), 1, "nothing is copied");
+        assert_eq!(rows(&none, 5, 2, 2, 1), 1);
+        assert_eq!(rows(&none, 6, 2, 2, 1), 2);
+        assert_eq!(rows(&none, 5, 3, 2, 1), 2, "two columns hold wide values");
+        // Five columns of its own and `y` and `t` of two units: two of nine are busy for each unit in use.
+        let starts = shape(&[0, 1], 0, Guests::Starts, false);
+        assert_eq!(rows(&starts, 5, 0, 2, 0), 1);
+        assert_eq!(rows(&starts, 6, 0, 2, 0), 2);
+        assert_eq!(rows(&starts, 4, 3, 2, 0), 2, "7 of 6 wide columns");
+        assert_eq!(rows(&starts, 4, 2, 2, 0), 1);
+        let one = shape(&[0], 0, Guests::Values, false);
+        assert_eq!(rows(&one, 5, 0, 1, 0), 1);
+        assert_eq!(rows(&one, 6, 0, 1, 0), 2);
+        // Two limbs of `d` for each unit, and the four columns of a slot.
+        let all = shape(&[0, 1], 1, Guests::All, false);
+        assert_eq!(all.hosts(), 5 + 4 + 4 + 4);
+        assert_eq!(rows(&all, 5, 0, 2, 1), 1);
+        assert_eq!(rows(&all, 6, 0, 2, 1), 2);
+        assert_eq!(rows(&all, 9, 0, 1, 1), 1);
+        assert_eq!(rows(&all, 10, 0, 1, 1), 2);
+        // Three slots reach beyond the limbs of `d` into those of `e`.
+        let shared = shape(&[0, 1], 2, Guests::All, true);
+        assert_eq!(shared.hosts(), 5 + 4 + 8);
+        assert_eq!(rows(&shared, 5, 0, 2, 0), 1);
+        assert_eq!(rows(&shared, 6, 0, 2, 0), 2);
+        let idle = shape(&[], 1, Guests::None, false);
+        assert_eq!(rows(&idle, 5, 0, 0, 1), 1);
+    }
+
+    #[test]
+    fn steps_are_dealt_to_the_units_of_their_bank() {
+        let shape = shape(&[0, 1, 0, 0], 0, Guests::None, false);
+        assert_eq!(shape.classes(), 3);
+        let steps = [(0, 0), (1, 0), (2, 0), (0, 1), (1, 1), (0, 0)];
+        let (units, rows) = deal_units(&shape, &steps).unwrap();
+        assert_eq!(units, [(0, 0), (0, 2), (0, 3), (0, 1), (1, 1), (1, 0)]);
+        assert_eq!(rows, 2);
+        assert_eq!(deal_units(&shape, &[]), Ok((vec![], 0)));
+        assert_eq!(
+            deal_units(&shape_without_bank(), &[(0, 1)]),
+            Err(PlanError::NoUnit { bank: 1 })
+        );
+    }
+
+    fn shape_without_bank() -> Shape {
+        shape(&[0, 0], 0, Guests::None, false)
+    }
+
+    #[test]
+    fn windows_need_a_slot() {
+        let one = shape(&[0, 1], 1, Guests::None, false);
+        let placed = (vec![(0, 0), (1, 0)], 2);
+        assert_eq!(deal_slots(&one, &[0, 0], 5), Ok(placed));
+        let none = shape(&[0, 1], 0, Guests::None, false);
+        assert_eq!(deal_slots(&none, &[], 5), Ok((vec![], 0)));
+        let refused = Err(PlanError::NoSlot { node: 5 });
+        assert_eq!(deal_slots(&none, &[0], 5), refused);
+        let without_limbs = Shape {
+            max_limbs: 0,
+            ..one
+        };
+        assert_eq!(deal_slots(&without_limbs, &[0], 5), refused);
+    }
+
+    #[test]
+    fn a_chain_is_refused_beyond_twice_the_rows_that_there_are() {
+        let (shape, lowering) = (shape(&[0, 1], 1, Guests::None, false), Collector::new());
+        let lowering = lowering.finish([].iter()).unwrap();
+        let usable = shape.usable_rows();
+        // Row 0 is taken.
+        for (rows, fits) in [(2 * usable - 1, true), (2 * usable, false)] {
+            let mut placer = Placer::new(&shape, &lowering, Vec::new());
+            let needs = Needs {
+                units: Vec::new(),
+                slots: vec![0; rows],
+            };
+            let chain = placer.chain(0, &[], &needs).map(|chain| chain.slots.len());
+            let rows = 1 + rows;
+            let refused = PlanError::TooManyRows { rows, usable };
+            assert_eq!(chain, if fits { Ok(rows - 1) } else { Err(refused) });
+        }
+    }
+
+    #[test]
+    fn values_of_more_than_a_byte_are_wide() {
+        let mut collector = Collector::new();
+        for (hi, offset_of) in [(255, 0), (256, 0), (511, 0), (258, 3)] {
+            let wires = collector.inputs(0, 1, Range::new(offset_of, hi)).unwrap();
+            assert_eq!(wires.len(), 1);
+        }
+        let lowering = collector.lowering();
+        let shape = shape(&[0], 0, Guests::None, false);
+        let placer = Placer::new(&shape, lowering, Vec::new());
+        let wide = |v| {
+            let info = lowering.var(VarId(v));
+            let is = placer.is_wide(&Host::Var(VarId(v)));
+            assert_eq!(is, info.range.hi - info.offset > 255);
+            is
+        };
+        assert_eq!([wide(0), wide(1), wide(2)], [false, true, true]);
+        assert!(placer.is_wide(&Host::Public(0)));
     }
 }

@@ -14,6 +14,9 @@ use super::jobs::{Jobs, Tables};
 use super::layout::Layout;
 use super::{PlanError, PlanOptions, PublicElement};
 
+#[cfg(test)]
+mod tests;
+
 /// Candidates are kept up to this multiple of the best cost, because an estimate may be too good.
 const SLACK: f64 = 1.5;
 /// Among candidates that cost up to this multiple of the cheapest, which is less than the error of the cost model, the

@@ -8,6 +8,7 @@
 //! here for every step of every rule, so no precision is assumed: a table that would move one threshold of one
 //! channel by one accumulator is not made.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::chips::Shape;
@@ -349,12 +350,11 @@ impl Shared {
 
 /// Rules share a table, in order, as long as their thresholds leave room for it.
 fn shared_tables(rules: &[Arc<StepRule>], y_offset: i64, bits: u32) -> TableForm {
-    let mut values: Vec<i64> = rules
+    let values: BTreeSet<i64> = rules
         .iter()
         .flat_map(|r| r.pieces().iter().map(|p| p.1))
         .collect();
-    values.sort_unstable();
-    values.dedup();
+    let values: Vec<i64> = values.into_iter().collect();
     let multipliers = multipliers(rules, bits);
     let mut clusters: Vec<Shared> = Vec::new();
     let mut of_rule = Vec::with_capacity(rules.len());
@@ -385,7 +385,7 @@ fn multipliers(rules: &[Arc<StepRule>], bits: u32) -> Vec<i64> {
         .collect();
     // The position of the leading bit, so that all are compared on one scale.
     let top = |&(m, e): &(u128, i32)| 128 - m.leading_zeros() as i32 + e;
-    let highest = scales.iter().map(top).max().unwrap_or(0);
+    let highest = scales.iter().map(top).max().unwrap_or_default();
     scales
         .iter()
         .map(|&(m, e)| {
@@ -404,8 +404,7 @@ fn multipliers(rules: &[Arc<StepRule>], bits: u32) -> Vec<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::BTreeSet;
-
+    use crate::chips::{Check, Guests};
     use crate::program::Range;
 
     fn cutting(widest: u64, outer: Option<u64>) -> Cutting {
@@ -519,5 +518,148 @@ mod tests {
         };
         let forms = forms(&[rule(50), rule(60)], 0);
         assert_eq!(forms.len(), 1, "only a table for each");
+    }
+
+    #[test]
+    fn steps_are_cut_into_the_fewest_rows() {
+        let table = StepTable {
+            lo: -3,
+            hi: 29,
+            y_offset: -2,
+            steps: Arc::new([(-3, -2), (5, 0), (15, 7)]),
+        };
+        let rows = |cutting| -> Vec<(u64, u64, u64)> {
+            let rows = table.cut(cutting).rows.into_iter();
+            rows.map(|row| (row.y, row.t, row.width_less_one)).collect()
+        };
+        // Of 8, 10 and 15 integers.
+        let whole = [(0, 0, 7), (2, 8, 9), (9, 18, 14)];
+        assert_eq!(rows(cutting(15, None)), whole);
+        let halves = [(0, 0, 7), (2, 8, 9), (9, 18, 6), (9, 25, 7)];
+        assert_eq!(rows(cutting(14, None)), halves);
+        // The first is no wider than the inner one; the last grows to two pieces of twelve.
+        let cut = table.cut(cutting(14, Some(12)));
+        assert_eq!((cut.lo, cut.hi), (-5, 38));
+        assert_eq!(
+            rows(cutting(14, Some(12))),
+            [(0, 0, 9), (2, 10, 9), (9, 20, 11), (9, 32, 11)]
+        );
+        assert_eq!(cut.find(-6), None);
+        assert_eq!(cut.find(39), None);
+        assert_eq!(cut.find(-5), Some(cut.rows[0]));
+        assert_eq!(cut.find(38), Some(cut.rows[3]));
+    }
+
+    #[test]
+    fn windows_hold_the_whole_domain() {
+        let table = |hi| StepTable {
+            lo: 0,
+            hi,
+            y_offset: 0,
+            steps: Arc::new([(0, 0)]),
+        };
+        for (hi, bits) in [(0, 0), (1, 1), (254, 8), (255, 8), (256, 9)] {
+            assert_eq!(table(hi).bits(), bits);
+            assert_eq!(table(hi).cut(cutting(1 << 20, None)).bits(), bits);
+        }
+        let form = TableForm {
+            tables: vec![table(255), table(256)],
+            rules: vec![(3, 1), (5, 0)],
+        };
+        assert_eq!((form.bits(), form.max_multiplier()), (9, 5));
+        let none = TableForm {
+            tables: Vec::new(),
+            rules: Vec::new(),
+        };
+        assert_eq!((none.bits(), none.max_multiplier()), (0, 1));
+    }
+
+    #[test]
+    fn only_looked_up_widths_have_outer_steps() {
+        let shape = |check| Shape {
+            k: 13,
+            range_bits: 9,
+            check,
+            unit_banks: vec![0],
+            banks: 1,
+            maxima: 0,
+            max_limbs: 0,
+            max_top: false,
+            shared_slots: false,
+            guests: Guests::None,
+            bytes: 1,
+            plain: 1,
+            accumulators: 1,
+        };
+        let limbs = Cutting::of(&shape(Check::Limbs(2)));
+        assert_eq!(limbs, cutting(1 << 18, None));
+        let width = Cutting::of(&shape(Check::Width(700)));
+        assert_eq!(width, cutting(700, Some(1 << 11)));
+    }
+
+    #[test]
+    fn multipliers_are_the_nearest_to_the_scales() {
+        let of = |scales: &[(u32, i32)], bits| {
+            let rule = |&scale| {
+                let domain = Range::new(0, 9);
+                Arc::new(StepRule::monotone(domain, Some(scale), |x| x))
+            };
+            multipliers(&scales.iter().map(rule).collect::<Vec<_>>(), bits)
+        };
+        // Quarters of 185 and 187 are 46.25 and 46.75.
+        assert_eq!(of(&[(185, 0), (187, 0), (186, 0)], 6), [46, 47, 47]);
+        assert_eq!(of(&[(185, -7), (185, -8), (3, -1)], 8), [185, 93, 192]);
+        assert_eq!(of(&[(3, 0), (5, 0)], 6), [24, 40]);
+        // What is far smaller than the largest, or nothing, has the least multiplier.
+        assert_eq!(
+            of(&[(255, 0), (255, -30), (255, -200), (0, 0)], 8),
+            [255, 1, 1, 1]
+        );
+        assert_eq!(of(&[], 6), [0; 0]);
+    }
+
+    #[test]
+    fn thresholds_lie_between_accumulators() {
+        let rule = |end: i64, t: i64, f: fn(bool) -> i64| {
+            StepRule::monotone(Range::new(-2, end), None, move |x| f(x >= t))
+        };
+        let values = [0, 1, 2];
+        let mut shared = Shared::new(&rule(9, 4, i64::from), 10, &values);
+        assert_eq!((shared.lo, shared.hi), (-20, 90));
+        let gaps = [(0, i64::MIN, -20), (1, 31, 40), (2, 91, i64::MAX)];
+        assert_eq!(shared.gaps, gaps);
+        let table = shared.table(0);
+        assert_eq!(*table.steps, [(-20, 0), (31, 1)]);
+        // A rule with a step in the same gap, and one that has it at once after the last.
+        let same = Shared::new(&rule(12, 5, i64::from), 8, &values);
+        assert!(shared.meet(&same));
+        assert_eq!((shared.lo, shared.hi), (-20, 96));
+        assert_eq!(shared.gaps[1], (1, 33, 40));
+        assert_eq!(shared.gaps[2], (2, 97, i64::MAX));
+        let touching = Shared::new(&rule(9, 33, i64::from), 1, &[0]);
+        assert_eq!(touching.gaps, [(0, i64::MIN, -2)]);
+        let late = Shared::new(&rule(9, 5, i64::from), 10, &values);
+        let before = shared.gaps.clone();
+        assert!(!shared.meet(&late), "41 is above 40");
+        assert_eq!(shared.gaps, before);
+    }
+
+    #[test]
+    fn rules_share_up_to_the_largest_argument_that_may_be_scaled() {
+        let count = |lo: i64, hi: i64| {
+            let rules = [9_000_000, 16_000_000].map(|m| {
+                let scale = Some((m as u32, -30));
+                Arc::new(StepRule::monotone(Range::new(lo, hi), scale, move |x| {
+                    i64::from(i128::from(x) * i128::from(m) >= 1 << 30)
+                }))
+            });
+            let forms = forms(&rules, 0);
+            assert_eq!(forms[0].tables.len(), 2);
+            forms.len()
+        };
+        let most = MAX_SCALED;
+        assert_eq!(count(-most, most), 2);
+        assert_eq!(count(-most - 1, most), 1);
+        assert_eq!(count(-most, most + 1), 1);
     }
 }

@@ -148,7 +148,7 @@ impl<'a> Tiling<'a> {
         let count = other(&|a| self.grid[a].div_ceil(extents[a]));
         let lanes = other(&|a| extents[a]);
         self.visit(rules.len());
-        let parts = rules.chunks(extents[axis].max(1));
+        let parts = rules.chunks(extents[axis]);
         let mix = |part: &[u32]| {
             let mut rules: BTreeMap<u32, usize> = BTreeMap::new();
             part.iter()
@@ -223,7 +223,7 @@ impl<'a> Tiling<'a> {
         for &n in &self.grid {
             let mut next = Vec::new();
             for extents in &partial {
-                let room = capacity / extents.iter().product::<usize>().max(1);
+                let room = capacity / extents.iter().product::<usize>();
                 let sizes = SIZES.iter().copied().filter(|&s| s < n).chain([n]);
                 for size in sizes.filter(|&s| s <= room.max(1)) {
                     next.push([extents.as_slice(), &[size]].concat());
@@ -277,27 +277,24 @@ impl<'a> Tiling<'a> {
         count
     }
 
+    /// The places of a box in the middle of the grid, which is no smaller than the box.
     fn for_middle_box(&self, extents: &[usize], f: &mut dyn FnMut(usize)) {
         let origin: Vec<usize> = self
             .grid
             .iter()
             .zip(extents)
-            .map(|(&n, &e)| (n / 2 / e * e).min(n - e.min(n)))
+            .map(|(&n, &e)| (n / 2 / e * e).min(n - e))
             .collect();
         let size: usize = extents.iter().product();
         for i in 0..size {
             let (mut rest, mut index, mut stride) = (i, 0, 1);
-            let mut inside = true;
             for axis in (0..self.grid.len()).rev() {
                 let at = origin[axis] + rest % extents[axis];
-                inside &= at < self.grid[axis];
                 index += at * stride;
                 stride *= self.grid[axis];
                 rest /= extents[axis];
             }
-            if inside {
-                f(index);
-            }
+            f(index);
         }
     }
 }
@@ -362,5 +359,121 @@ mod tests {
         assert_eq!(tiling.size(), 10);
         assert_eq!(tiling.reads(&[2, 1]), 4);
         assert_eq!(tiling.box_of(3, &[1, 2]), 1);
+    }
+
+    /// Form `i` is input `i`.
+    #[derive(Debug)]
+    struct Each(Vec<usize>);
+
+    impl LinearForms for Each {
+        fn grid(&self) -> Vec<usize> {
+            self.0.clone()
+        }
+        fn terms(&self, out: usize, f: &mut dyn FnMut(usize, i64)) {
+            f(out, 1);
+        }
+        fn constant(&self, _: usize) -> i64 {
+            0
+        }
+    }
+
+    /// Looks at a grid whose forms read one input each, with a rule for each.
+    fn on_grid(grid: &[usize], rule: impl Fn(usize) -> u32, look: impl FnOnce(Tiling<'_>)) {
+        let n = grid.iter().product();
+        let mut collector = Collector::new();
+        let inputs = collector.inputs(0, n, Range::new(0, 1)).unwrap();
+        let cx = collector.node(0);
+        let forms = Arc::new(Each(grid.to_vec()));
+        cx.linear("test", &inputs, forms).unwrap();
+        let lanes: Vec<_> = (0..n)
+            .map(|index| StepLane {
+                index: index as u32,
+                others: None,
+                rule: rule(index),
+                out: crate::lower::VarId(0),
+            })
+            .collect();
+        look(Tiling::new(&cx.maps()[0], &lanes));
+    }
+
+    #[test]
+    fn boxes_in_the_middle_lie_inside_the_grid() {
+        on_grid(
+            &[3, 5],
+            |_| 0,
+            |tiling| {
+                let middle = |extents: &[usize]| {
+                    let mut places = Vec::new();
+                    tiling.for_middle_box(extents, &mut |place| places.push(place));
+                    places
+                };
+                assert_eq!(middle(&[1, 1]), [7]);
+                assert_eq!(middle(&[2, 2]), [2, 3, 7, 8]);
+                assert_eq!(middle(&[1, 4]), [5, 6, 7, 8]);
+                assert_eq!(middle(&[3, 1]), [2, 7, 12]);
+                assert_eq!(middle(&[3, 5]), (0..15).collect::<Vec<_>>());
+                assert_eq!(tiling.reads(&[2, 3]), 6);
+                // Each input is listed, and each term looked at.
+                assert_eq!(tiling.take_visits(), 15 + 6);
+                assert_eq!(tiling.take_visits(), 0);
+                assert_eq!(tiling.reads(&[2, 3]), 6);
+                assert_eq!(tiling.take_visits(), 0, "it is known");
+                let boxes: Vec<_> = (0..15).map(|lane| tiling.box_of(lane, &[2, 2])).collect();
+                assert_eq!(boxes, [0, 0, 1, 1, 2, 0, 0, 1, 1, 2, 3, 3, 4, 4, 5]);
+                assert_eq!(tiling.boxes(&[2, 2]), 6);
+            },
+        );
+    }
+
+    #[test]
+    fn candidates_fill_what_a_group_may_have() {
+        on_grid(
+            &[3, 5],
+            |_| 0,
+            |tiling| {
+                let four = [[1, 3], [1, 4], [2, 2], [3, 1]].map(Vec::from);
+                assert_eq!(tiling.candidates(4), four);
+                assert_eq!(tiling.candidates(1), [[1, 1]]);
+                let all = tiling.candidates(100);
+                assert!(all.contains(&vec![3, 5]));
+                assert!(all.iter().all(|e| e[0] <= 3 && e[1] <= 5));
+                let boxes = tiling.boxes_of(4);
+                let of = |b: &GridBox| (b.extents.clone(), b.lanes, b.reads, b.count);
+                assert_eq!(of(&boxes[2]), (vec![2, 2], 4, 4, 6));
+                assert_eq!(of(&boxes[3]), (vec![3, 1], 3, 3, 5));
+            },
+        );
+    }
+
+    #[test]
+    fn mixes_count_the_rules_of_boxes() {
+        let mix = |count, rules: &[(u32, usize)]| Mix {
+            count,
+            rules: rules.to_vec(),
+        };
+        // A rule for each row: two boxes along the other axis, of two lanes a row.
+        on_grid(
+            &[3, 4],
+            |i| (i / 4) as u32,
+            |tiling| {
+                let two = [mix(2, &[(0, 2), (1, 2)]), mix(2, &[(2, 2)])];
+                assert_eq!(*tiling.mixes(&[2, 2]), two);
+                let one = [mix(2, &[(0, 2)]), mix(2, &[(1, 2)]), mix(2, &[(2, 2)])];
+                assert_eq!(*tiling.mixes(&[1, 2]), one);
+            },
+        );
+        // Rules that follow no axis are counted lane by lane.
+        on_grid(
+            &[2, 4],
+            |i| u32::from(i == 3),
+            |tiling| {
+                let lanes = [mix(1, &[(0, 3), (1, 1)]), mix(1, &[(0, 4)])];
+                let mut made = tiling.mixes(&[2, 2]).to_vec();
+                made.sort_by_key(|mix| mix.rules.len());
+                made.reverse();
+                assert_eq!(made, lanes);
+                assert_eq!(tiling.take_visits(), 4 * 8);
+            },
+        );
     }
 }

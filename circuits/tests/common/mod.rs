@@ -315,6 +315,44 @@ pub fn mock_accepts(assembly: &Arc<Assembly>, advice: Advice, instance: &[Fp]) -
     })
 }
 
+/// A stack of one to four layers of any kind.
+pub fn random_stack(seed: u64) -> Model {
+    let mut r = Random::new(seed);
+    let range = [
+        Range::new(0, 255),
+        Range::new(-128, 127),
+        Range::new(0, 1),
+        Range::new(3, 90),
+    ][r.below(4) as usize];
+    let convolutional = r.below(2) == 0;
+    let mut stack;
+    if convolutional {
+        let side = r.between(4, 9) as usize;
+        stack = Stack::new(side * side, range);
+        let channels = r.between(1, 5) as usize;
+        let per_channel = r.below(2) == 0;
+        stack.conv(&mut r, 1, channels, 3, per_channel);
+        match r.below(4) {
+            0 => stack.max(4),
+            1 => stack.max(r.between(2, 9) as usize),
+            2 => stack.overlapping_max(3),
+            _ => {}
+        }
+    } else {
+        stack = Stack::new(r.between(1, 80) as usize, range);
+    }
+    for _ in 0..r.between(1, 3) {
+        match r.below(6) {
+            0 => stack.table(&mut r),
+            _ => {
+                let (outputs, per_channel) = (r.between(1, 40) as usize, r.below(3) == 0);
+                stack.dense(&mut r, outputs, per_channel);
+            }
+        }
+    }
+    stack.finish()
+}
+
 /// A model with every kind of block, small enough for all its mutants.
 pub fn every_kind() -> Model {
     every_kind_of(11)
@@ -363,4 +401,27 @@ pub fn every_constraint() -> [Shape; 3] {
         ..limbs.clone()
     };
     [limbs, shared, widths]
+}
+
+/// A short hash of what a value prints.
+pub fn digest(value: &impl std::fmt::Debug) -> String {
+    let text = format!("{value:?}");
+    let hash = blake2b_simd::Params::new()
+        .hash_length(8)
+        .hash(text.as_bytes());
+    hash.to_hex().to_string()
+}
+
+/// The pinned lines of one file, and what they are now. `ZKONNX_PIN=1` writes them, for a change that is meant: it
+/// changes verifying keys, and belongs into the changelog.
+pub fn assert_pinned(name: &str, lines: &[String]) {
+    let path = format!("{}/tests/data/{name}", env!("CARGO_MANIFEST_DIR"));
+    if std::env::var_os("ZKONNX_PIN").is_some() {
+        std::fs::write(&path, lines.join("\n") + "\n").unwrap();
+    }
+    let pinned = std::fs::read_to_string(&path).unwrap();
+    for (line, pinned) in lines.iter().zip(pinned.lines()) {
+        assert_eq!(line, pinned, "{name}");
+    }
+    assert_eq!(lines.len(), pinned.lines().count(), "{name}");
 }
