@@ -143,25 +143,16 @@ impl Layout {
 
 #[cfg(test)]
 mod tests {
+    use super::super::search::bare;
     use super::super::tables::TableRow;
     use super::*;
-    use crate::chips::{Check, Guests};
+    use crate::chips::Check;
 
     fn layout(check: Check, banks: usize, tables: &[(usize, &[u64])]) -> Layout {
         let shape = Shape {
-            k: 13,
-            range_bits: 5,
-            check,
             unit_banks: (0..banks).collect(),
             banks,
-            maxima: 0,
-            max_limbs: 0,
-            max_top: false,
-            shared_slots: false,
-            guests: Guests::None,
-            bytes: 1,
-            plain: 1,
-            accumulators: 1,
+            ..bare(13, 5, check)
         };
         let row = |&width_less_one: &u64| TableRow {
             y: 0,

@@ -459,8 +459,9 @@ pub(super) fn lane_bits(shape: &Shape, lo: i64, hi: i64, pooled: bool) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::search::bare;
     use super::*;
-    use crate::chips::{Check, Guests};
+    use crate::chips::Check;
     use crate::lower::Collector;
     use crate::program::Range;
 
@@ -468,21 +469,7 @@ mod tests {
     #[test]
     fn windows_hold_all_that_the_cells_admit() {
         for (range_bits, max_limbs) in [(8, 1), (9, 4), (12, 3)] {
-            let shape = Shape {
-                k: 13,
-                range_bits,
-                check: Check::Limbs(2),
-                unit_banks: vec![0],
-                banks: 1,
-                maxima: 1,
-                max_limbs,
-                max_top: true,
-                shared_slots: false,
-                guests: Guests::None,
-                bytes: 1,
-                plain: 1,
-                accumulators: 1,
-            };
+            let shape = shape(range_bits, max_limbs);
             let k = 1i128 << (range_bits as usize * max_limbs);
             // A maximum, and its inputs, are below K: 2K - y + M - f reaches from 2 to 3K - 1.
             let largest = 2 * k + (k - 1);
@@ -503,19 +490,12 @@ mod tests {
 
     fn shape(range_bits: u32, max_limbs: usize) -> Shape {
         Shape {
-            k: 6,
-            range_bits,
-            check: Check::Limbs(1),
-            unit_banks: vec![0],
-            banks: 1,
             maxima: 1,
             max_limbs,
             max_top: true,
-            shared_slots: false,
-            guests: Guests::None,
             bytes: 4,
             plain: 4,
-            accumulators: 1,
+            ..bare(6, range_bits, Check::Limbs(1))
         }
     }
 

@@ -378,7 +378,7 @@ impl Jobs<'_> {
 }
 
 /// A shape with one unit and one accumulator and nothing else.
-fn bare(k: u32, range_bits: u32, check: Check) -> Shape {
+pub(super) fn bare(k: u32, range_bits: u32, check: Check) -> Shape {
     Shape {
         k,
         range_bits,

@@ -403,8 +403,9 @@ fn multipliers(rules: &[Arc<StepRule>], bits: u32) -> Vec<i64> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::search::bare;
     use super::*;
-    use crate::chips::{Check, Guests};
+    use crate::chips::Check;
     use crate::program::Range;
 
     fn cutting(widest: u64, outer: Option<u64>) -> Cutting {
@@ -576,21 +577,7 @@ mod tests {
 
     #[test]
     fn only_looked_up_widths_have_outer_steps() {
-        let shape = |check| Shape {
-            k: 13,
-            range_bits: 9,
-            check,
-            unit_banks: vec![0],
-            banks: 1,
-            maxima: 0,
-            max_limbs: 0,
-            max_top: false,
-            shared_slots: false,
-            guests: Guests::None,
-            bytes: 1,
-            plain: 1,
-            accumulators: 1,
-        };
+        let shape = |check| bare(13, 9, check);
         let limbs = Cutting::of(&shape(Check::Limbs(2)));
         assert_eq!(limbs, cutting(1 << 18, None));
         let width = Cutting::of(&shape(Check::Width(700)));

@@ -3,31 +3,18 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::chips::{Check, Guests, Shape};
+use crate::chips::{Check, Shape};
 use crate::lower::{Collector, Explicit, Lowering, StepRule, Wire, Wires};
 use crate::program::Range;
 
 use super::choice::Choice;
 use super::jobs::Jobs;
+use super::search::bare;
 use super::tables::Cutting;
 use super::*;
 
 fn shape() -> Shape {
-    Shape {
-        k: 12,
-        range_bits: 8,
-        check: Check::Limbs(2),
-        unit_banks: vec![0],
-        banks: 1,
-        maxima: 0,
-        max_limbs: 1,
-        max_top: false,
-        shared_slots: false,
-        guests: Guests::None,
-        bytes: 0,
-        plain: 0,
-        accumulators: 1,
-    }
+    bare(12, 8, Check::Limbs(2))
 }
 
 /// Rows that `lowering` is estimated to take.

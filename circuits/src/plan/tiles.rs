@@ -148,7 +148,7 @@ impl<'a> Tiling<'a> {
         let count = other(&|a| self.grid[a].div_ceil(extents[a]));
         let lanes = other(&|a| extents[a]);
         self.visit(rules.len());
-        let parts = rules.chunks(extents[axis]);
+        let parts = rules.chunks(extents[axis].max(1));
         let mix = |part: &[u32]| {
             let mut rules: BTreeMap<u32, usize> = BTreeMap::new();
             part.iter()
@@ -223,7 +223,7 @@ impl<'a> Tiling<'a> {
         for &n in &self.grid {
             let mut next = Vec::new();
             for extents in &partial {
-                let room = capacity / extents.iter().product::<usize>();
+                let room = capacity / extents.iter().product::<usize>().max(1);
                 let sizes = SIZES.iter().copied().filter(|&s| s < n).chain([n]);
                 for size in sizes.filter(|&s| s <= room.max(1)) {
                     next.push([extents.as_slice(), &[size]].concat());

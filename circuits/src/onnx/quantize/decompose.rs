@@ -289,12 +289,13 @@ fn average_over_edge(p: &mut Parts<'_>, node: &NodeView<'_>, cx: &Context<'_>) -
             .checked_mul(dilations[d])?
             .checked_add(1)?;
         let room = u64::try_from(padded.checked_sub(reach)?).ok()?;
-        let last = i64::try_from(room.div_ceil(strides[d] as u64)).ok()? * strides[d];
+        let windows = i64::try_from(room.div_ceil(strides[d] as u64)).ok()?;
+        let last = windows.checked_mul(strides[d])?;
         // A window that starts in the padding at the end is left out, and none before it reaches beyond.
         if (before_end..padded).contains(&last) {
             return None;
         }
-        beyond |= last < before_end && last + reach > padded;
+        beyond |= last < before_end && last.checked_add(reach)? > padded;
     }
     if !beyond {
         return None;
