@@ -388,7 +388,7 @@ pub(super) fn beside_thresholds(rule: &Rule, range: Range) -> impl Iterator<Item
     beside.filter(move |v| range.contains(*v))
 }
 
-const JUMPS: NodeError = NodeError::Island {
+pub(super) const JUMPS: NodeError = NodeError::Island {
     reason: "a function jumps (Mod, Round, Div, …) where ONNX Runtime's floats may be on the other side; leave it out, or quantize what comes before it",
 };
 
@@ -403,7 +403,7 @@ pub(super) fn doubtful_functions(
         doubtful += 1;
         apart = apart.max(u32::try_from(distance).unwrap_or(u32::MAX));
     }
-    if apart > 1 && doubt::jumps(expr) {
+    if apart > 1 && doubt::jumps(expr, false) {
         return Err(JUMPS);
     }
     Ok(Exactness::Functions {

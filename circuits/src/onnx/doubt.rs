@@ -10,6 +10,9 @@ struct Distance {
     absolute: f32,
 }
 
+/// Roundings of a float sum that are reckoned with, in units of its last place, where a jump follows.
+const SUM_UNITS: u32 = 64;
+
 const fn by(units: u32, absolute: f32) -> Option<Distance> {
     Some(Distance { units, absolute })
 }
@@ -58,8 +61,13 @@ pub(crate) fn is_stepwise(expr: &Expr) -> bool {
     }
 }
 
-/// Whether a function that jumps, or has a pole, is taken of what is not IEEE operations alone.
-pub(crate) fn jumps(expr: &Expr) -> bool {
+/// Whether a function that jumps, or has a pole, is taken of what is not IEEE operations alone; of a float sum the
+/// variable is not either.
+pub(crate) fn jumps(expr: &Expr, of_sum: bool) -> bool {
+    let inexact = |e: &Expr| match e {
+        Expr::Const(_) => false,
+        e => of_sum || !is_stepwise(e),
+    };
     match expr {
         Expr::X | Expr::Const(_) => false,
         Expr::Unary(f, a) => {
@@ -74,18 +82,18 @@ pub(crate) fn jumps(expr: &Expr) -> bool {
                     | Unary::Reciprocal
                     | Unary::Tan
             );
-            jump && !is_stepwise(a) || jumps(a)
+            jump && inexact(a) || jumps(a, of_sum)
         }
         Expr::Binary(f, a, b) => {
             let jump = match f {
-                Binary::Remainder => !is_stepwise(a) || !is_stepwise(b),
-                Binary::Div | Binary::Pow => !is_stepwise(b),
+                Binary::Remainder => inexact(a) || inexact(b),
+                Binary::Div | Binary::Pow => inexact(b),
                 _ => false,
             };
-            jump || jumps(a) || jumps(b)
+            jump || jumps(a, of_sum) || jumps(b, of_sum)
         }
         // The place is a whole number.
-        Expr::Lookup(a, _) => !is_stepwise(a) || jumps(a),
+        Expr::Lookup(a, _) => inexact(a) || jumps(a, of_sum),
     }
 }
 
@@ -101,6 +109,15 @@ fn widened((lo, hi): (f32, f32), distance: Option<Distance>) -> (f32, f32) {
 
 /// What the expression may be at `x` if every function in it is off by its distance.
 pub(crate) fn bounds(expr: &Expr, x: f32, lane: usize) -> (f32, f32) {
+    within(expr, (x, x), lane)
+}
+
+/// The same of a float sum, which is off by its roundings.
+pub(crate) fn bounds_of_sum(expr: &Expr, x: f32, lane: usize) -> (f32, f32) {
+    within(expr, widened((x, x), by(SUM_UNITS, 0.0)), lane)
+}
+
+fn within(expr: &Expr, x: (f32, f32), lane: usize) -> (f32, f32) {
     // Both ends of each part; a part as narrow as a few units in the last place is largest and smallest at its ends, or
     // its function is flat there.
     let ends = |values: &[f32]| {
@@ -109,12 +126,12 @@ pub(crate) fn bounds(expr: &Expr, x: f32, lane: usize) -> (f32, f32) {
     };
     match expr {
         Expr::Unary(f, a) => {
-            let (lo, hi) = bounds(a, x, lane);
+            let (lo, hi) = within(a, x, lane);
             widened(ends(&[f.eval(lo), f.eval(hi)]), distance(*f))
         }
         Expr::Binary(f, a, b) => {
             let single = matches!(b.as_ref(), Expr::Const(Operand::Scalar(_)));
-            let (a, b) = (bounds(a, x, lane), bounds(b, x, lane));
+            let (a, b) = (within(a, x, lane), within(b, x, lane));
             let ends = ends(&[
                 f.eval(a.0, b.0, single),
                 f.eval(a.0, b.1, single),
@@ -123,10 +140,8 @@ pub(crate) fn bounds(expr: &Expr, x: f32, lane: usize) -> (f32, f32) {
             ]);
             widened(ends, if *f == Binary::Pow { by(2, 0.0) } else { None })
         }
-        Expr::X | Expr::Const(_) | Expr::Lookup(..) => {
-            let value = expr.eval(x, lane);
-            (value, value)
-        }
+        Expr::X => x,
+        Expr::Const(_) | Expr::Lookup(..) => ends(&[expr.eval(x.0, lane), expr.eval(x.1, lane)]),
     }
 }
 

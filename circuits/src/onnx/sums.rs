@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use super::close::{
-    SEVERAL_AXES, at, beside_thresholds, each_lane, exactness_of, fits_int32, lanes, quantize,
-    saturate, scale_rule, spread_of, steps,
+    JUMPS, SEVERAL_AXES, at, beside_thresholds, each_lane, exactness_of, fits_int32, lanes,
+    quantize, saturate, scale_rule, spread_of, steps,
 };
 use super::doubt;
 use super::error::NodeError;
@@ -57,6 +57,23 @@ fn shortest(scale: Result<Rule, NodeError>, exact: Rule, range: Range) -> Rule {
     }
 }
 
+/// Fails if a float sum may be on the other side of a jump that is more than the step that is said of sums.
+fn rejects_jumps(
+    expr: &Expr,
+    mut values: impl Iterator<Item = f32>,
+    lane: usize,
+    close: impl Fn(f32) -> i64,
+) -> Result<(), NodeError> {
+    let far = |x: f32| {
+        let (lo, hi) = doubt::bounds_of_sum(expr, x, lane);
+        close(lo).abs_diff(close(hi)) > 1
+    };
+    match values.any(far) {
+        true => Err(JUMPS),
+        false => Ok(()),
+    }
+}
+
 impl Importer<'_> {
     /// Accumulators: the float32 scale rule, with any clamp fused, or the thresholds of the float result.
     pub(super) fn close_acc(
@@ -101,6 +118,12 @@ impl Importer<'_> {
                 _ => exact(),
             }
         })?;
+        if arithmetic == Arithmetic::Float && doubt::jumps(expr, true) {
+            for (lane, rule) in rules.iter().enumerate() {
+                let values = beside_thresholds(rule, range).map(|v| sum.eval(v, lane));
+                rejects_jumps(expr, values, lane, |v| close(lane, v))?;
+            }
+        }
         let exactness = match arithmetic {
             Arithmetic::Integer => Exactness::Kernel,
             Arithmetic::Float if acc.rounded => Exactness::RoundedConstant,
@@ -142,9 +165,10 @@ impl Importer<'_> {
         };
         let range = self.builder.fact(mean.tensor).range;
         let limit = |v: f32| quantize(v, scale, zero, y.range());
+        let average_of = |sum: i64, count: u32| sum as f32 * mean.scale / count as f32;
         let rule = |count: u32| -> Result<Rule, NodeError> {
             let n = count as f32;
-            let average = |sum: i64| sum as f32 * mean.scale / n;
+            let average = |sum: i64| average_of(sum, count);
             match (kind, expr.as_clamp()) {
                 (MeanKind::Global, Some(clamp)) => {
                     scale_rule(mean.scale / (scale * n), y, 0, clamp)
@@ -165,7 +189,11 @@ impl Importer<'_> {
         let mut known = BTreeMap::new();
         for &count in counts {
             if let Entry::Vacant(entry) = known.entry(count) {
-                entry.insert(rule(count)?);
+                let rule = entry.insert(rule(count)?);
+                if doubt::jumps(expr, true) {
+                    let values = beside_thresholds(rule, range).map(|v| average_of(v, count));
+                    rejects_jumps(expr, values, 0, limit)?;
+                }
             }
         }
         let rules: Vec<Rule> = counts.iter().map(|count| known[count].clone()).collect();

@@ -172,3 +172,44 @@ fn accepts_a_tiny_scale_with_the_distance_in_the_label() {
     let usual = exactness(&accepted(&model(1.0 / 256.0)));
     assert!(usual.distance() <= Some(1), "{usual:?}");
 }
+
+/// Sums are exact here and floats in ONNX Runtime, which are on either side of a whole number.
+#[test]
+fn rejects_jumps_of_float_sums() {
+    let model = |sum: &'static str, jump: &'static str, scale: f32| {
+        let m = Model::new(17)
+            .input("x", DataType::Uint8, &[1, 1, 1, 6])
+            .scale("x", 0.1, 0)
+            .ints("y_z", DataType::Int8, &[], &[-100])
+            .floats("y_s", &[], &[scale])
+            .floats("two", &[], &[2.0])
+            .scale("w", 0.01, 0)
+            .ints("w", DataType::Uint8, &[1, 1, 1, 4], &[10, 20, 30, 7])
+            .dequantize("x", "x", "xf")
+            .dequantize("w", "w", "wf");
+        let kernel = ints("kernel_shape", &[1, 5]);
+        let m = match sum {
+            "AveragePool" => m.node_with(sum, &["xf"], "s", vec![kernel]),
+            "ReduceMean" => m.node_with(sum, &["xf"], "s", vec![ints("axes", &[3])]),
+            _ => m.node(sum, &["xf", "wf"], "s"),
+        };
+        let m = match jump {
+            "Mod" => m.node_with(jump, &["s", "two"], "r", vec![int("fmod", 1)]),
+            _ => m.node(jump, &["s"], "r"),
+        };
+        m.quantize("r", "y", "y").output("y")
+    };
+    for sum in ["AveragePool", "ReduceMean", "ConvTranspose"] {
+        for jump in ["Floor", "Ceil", "Mod"] {
+            let NodeError::Island { reason } = problem(&model(sum, jump, 0.1)) else {
+                panic!("{sum} {jump}");
+            };
+            assert!(reason.contains("jumps"), "{sum} {jump}: {reason}");
+        }
+        // One step is what is said of sums, and what has no jump is as before.
+        for (smooth, scale) in [("Floor", 1.0), ("Sqrt", 0.1)] {
+            let label = exactness(&accepted(&model(sum, smooth, scale)));
+            assert_eq!(label, Exactness::Sum, "{sum} {smooth}");
+        }
+    }
+}
