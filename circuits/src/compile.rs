@@ -551,6 +551,7 @@ mod tests {
             assert_eq!(inference.trace.outputs()[0].data, [lo, hi]);
         }
     }
+
     /// The last claim that a verifier has room for, and the first that is too large: three values of 64 bits make an
     /// element, and two elements are the context.
     #[test]

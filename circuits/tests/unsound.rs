@@ -8,15 +8,15 @@
 use std::sync::Arc;
 
 use zkonnx_circuits::circuit::WitnessError;
-use zkonnx_circuits::compile::{CompileError, Compiled, InferenceError, compile};
+use zkonnx_circuits::compile::{CompileError, Compiled, InferenceError, assumptions, compile};
 use zkonnx_circuits::lower::{
     Collector, LinearForms, LowerError, Lowering, StepError, StepRule, Wire, Wires,
 };
 use zkonnx_circuits::ops::reach;
 use zkonnx_circuits::plan::PlanOptions;
 use zkonnx_circuits::program::{
-    Builder, DataType, DecodeError, Decoder, Encoder, Fact, OpError, OpId, Operator, Port, Range,
-    Tensor,
+    Builder, DataType, DecodeError, Decoder, Encoder, Fact, OpError, OpId, Operator, Port, Program,
+    Range, Tensor,
 };
 use zkonnx_circuits::testing::{check_operator, extremes, mutate_operator};
 use zkonnx_verifier::InputVisibility;
@@ -359,7 +359,28 @@ fn has_no_witness_where_an_assumption_fails() {
     assert!(witness && error.is_internal(), "{error}");
 }
 
+/// What is assumed is listed of a program that has no plan, as of one that has.
+#[test]
+fn lists_what_is_assumed() {
+    let listed = |fault| -> Vec<_> {
+        let list = assumptions(&program(fault)).unwrap();
+        let compiled = attempt(fault).unwrap();
+        assert!(compiled.lowering.assumptions().eq(&list));
+        list.into_iter().map(|a| (a.op, a.node, a.reason)).collect()
+    };
+    assert!(listed(Fault::None).is_empty());
+    assert_eq!(listed(Fault::Statistics), [(NAME, 0, "it never failed")]);
+}
+
 fn attempt(fault: Fault) -> Result<Compiled, CompileError> {
+    compile(
+        program(fault),
+        InputVisibility::Public,
+        &PlanOptions::default(),
+    )
+}
+
+fn program(fault: Fault) -> Arc<Program> {
     let mut builder = Builder::new();
     let x = builder.input("x", facts(fault), None);
     let outputs = builder
@@ -371,11 +392,7 @@ fn attempt(fault: Fault) -> Result<Compiled, CompileError> {
         quantization: None,
     };
     let (program, _) = builder.finish(outputs.iter().map(port).collect()).unwrap();
-    compile(
-        Arc::new(program),
-        InputVisibility::Public,
-        &PlanOptions::default(),
-    )
+    Arc::new(program)
 }
 
 /// A digit of a public element has room for the values of its type, and no others.

@@ -294,8 +294,8 @@ impl Shape {
     /// The advice columns of unit `u`.
     pub fn unit(&self, u: usize) -> impl Iterator<Item = usize> + '_ {
         let limbs = (0..self.limbs()).flat_map(move |i| [self.d(u, i), self.e(u, i)]);
-        let place = [self.d(u, 0), self.width(u)].into_iter();
-        let place = place.take(if self.limbs() == 0 { 2 } else { 0 });
+        let place = (self.limbs() == 0).then(|| [self.d(u, 0), self.width(u)]);
+        let place = place.into_iter().flatten();
         [self.y(u), self.t(u)].into_iter().chain(place).chain(limbs)
     }
 
@@ -434,9 +434,13 @@ impl Shape {
     }
 }
 
-/// The least common multiple.
+/// The least common multiple of two numbers above zero.
 fn lcm(a: usize, b: usize) -> usize {
-    (a..=a * b).step_by(a).find(|n| n % b == 0).unwrap_or(a * b)
+    let (mut divisor, mut rest) = (a, b);
+    while rest > 0 {
+        (divisor, rest) = (rest, divisor % rest);
+    }
+    a / divisor * b
 }
 
 /// Whether the member of this rank, of so many that share the accumulators out, serves accumulator `g`: if there are

@@ -508,8 +508,10 @@ impl Lowering {
             cells = next;
             level += 1;
         }
-        let last = cells.first().copied();
-        last.ok_or(LowerError::EmptyWindow { op })
+        match cells[..] {
+            [last] => Ok(last),
+            _ => Err(LowerError::EmptyWindow { op }),
+        }
     }
 
     /// Bounds of form `index` of `map`: from the ranges that the circuit enforces on its inputs, and from what was

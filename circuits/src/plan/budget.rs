@@ -55,3 +55,31 @@ impl Budget {
         self.spent.get() >= self.steps
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_bound_is_met_by_the_step_that_reaches_it() {
+        let budget = Budget::new(1_000);
+        let state = || {
+            let (choice, all) = (budget.choice_is_over(), budget.is_spent());
+            (choice, all, budget.is_overdrawn())
+        };
+        let mut seen = Vec::new();
+        for step in 1..=1_500 {
+            budget.spend(1);
+            if seen.last().map(|&(_, last)| last) != Some(state()) {
+                seen.push((step, state()));
+            }
+        }
+        let expected = [
+            (1, (false, false, false)),
+            (700, (true, false, false)),
+            (1_000, (true, true, false)),
+            (1_250, (true, true, true)),
+        ];
+        assert_eq!(seen, expected);
+    }
+}

@@ -18,6 +18,9 @@ use super::tables::{Cutting, StepTable, TableForm, TableSize, forms};
 use super::tiles::Tiling;
 use super::{PlanError, PublicElement};
 
+#[cfg(test)]
+mod tests;
+
 /// A step block, prepared.
 pub(super) struct StepJob<'a> {
     pub(super) block: u32,
@@ -318,11 +321,9 @@ impl<'a> Jobs<'a> {
             .map(|(job, &form)| {
                 let sizes = job.tables[form].iter().map(|&t| self.size(t, cutting));
                 let domains = sizes.map(|size| (size.lo, size.hi));
-                domains
-                    .max_by_key(|d| i128::from(d.1) - i128::from(d.0))
-                    .unwrap_or((0, 0))
+                domains.max_by_key(|d| i128::from(d.1) - i128::from(d.0))
             })
-            .collect();
+            .collect::<Option<_>>()?;
         Some(Tables {
             forms: chosen.to_vec(),
             domains,
@@ -454,6 +455,9 @@ impl<'a> Jobs<'a> {
 
 /// Prepares step block `block`.
 fn step_job(lowering: &Lowering, block: usize) -> Result<StepJob<'_>, PlanError> {
+    let wrong = PlanError::WrongBlock {
+        block: block as u32,
+    };
     let Block::Step {
         map,
         rules,
@@ -461,17 +465,17 @@ fn step_job(lowering: &Lowering, block: usize) -> Result<StepJob<'_>, PlanError>
         node,
     } = &lowering.blocks()[block]
     else {
-        return Err(PlanError::WrongBlock {
-            block: block as u32,
-        });
+        return Err(wrong);
+    };
+    let Some(first) = lanes.first() else {
+        return Err(wrong);
     };
     for lane in lanes {
         let domain = rules[lane.rule as usize].domain();
         lane.forms()
             .try_for_each(|form| check_domain(lowering, *map, form, domain, *node))?;
     }
-    let y_offset = lanes.first().map_or(0, |l| lowering.var(l.out).offset);
-    let forms = forms(rules, y_offset);
+    let forms = forms(rules, lowering.var(first.out).offset);
     if let Some(bits) = forms
         .iter()
         .map(TableForm::bits)

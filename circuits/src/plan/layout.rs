@@ -131,13 +131,13 @@ impl Layout {
         for placed in &self.tables {
             banks[placed.bank] += placed.table.rows.len();
         }
-        let widths = self.widths().iter().map(|w| *w as usize + 1).sum();
+        let widths: usize = self.widths().iter().map(|w| *w as usize + 1).sum();
         let limbs = if self.shape.range_columns() > 0 {
             1 << self.shape.range_bits
         } else {
             0
         };
-        banks.into_iter().max().unwrap_or(0).max(widths).max(limbs)
+        banks.into_iter().fold(widths.max(limbs), usize::max)
     }
 }
 

@@ -338,6 +338,15 @@ mod tests {
         }
     }
 
+    #[test]
+    fn the_busiest_member_counts_whichever_it_is() {
+        // Two members serve the classes in turn: 1 + 2 and 5 + 1.
+        assert_eq!(dealt_rows(&[1, 5, 2, 1], 2, 4), 6);
+        assert_eq!(dealt_rows(&[5, 1, 1, 2], 2, 4), 6);
+        // Two members for the first class, one for each other.
+        assert_eq!(dealt_rows(&[5, 2, 1], 4, 3), 3);
+    }
+
     fn shape(unit_banks: &[usize], maxima: usize, guests: Guests, shared_slots: bool) -> Shape {
         Shape {
             k: 10,

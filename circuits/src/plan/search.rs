@@ -62,59 +62,9 @@ pub fn plan(
     options: &PlanOptions,
 ) -> Result<(Layout, Cost), PlanError> {
     let jobs = Jobs::new(lowering, public, options.search_steps)?;
-    let score = |cost: &Cost| options.objective.score(cost);
-    let mut next_k = LEAST_K;
-    let mut candidates = Vec::new();
-    let mut overruns = Overruns::default();
-    for attempt in 0.. {
-        if attempt >= LEAST_ATTEMPTS && jobs.budget.is_spent() {
-            break;
-        }
-        if candidates.is_empty() {
-            // At first, and should no candidate fit after all.
-            candidates = jobs.candidates(public_elements, options, &mut next_k);
-        }
-        let least = candidates.iter().map(|c| score(&c.cost));
-        let Some(least) = least.min_by(f64::total_cmp) else {
-            break;
-        };
-        let near = candidates.iter().enumerate();
-        let near = near.filter(|(_, c)| score(&c.cost) <= NEAR * least);
-        let key = |c: &Candidate| (c.shape.advice_columns(), score(&c.cost));
-        let best = near.min_by(|(_, a), (_, b)| {
-            let ((columns_a, a), (columns_b, b)) = (key(a), key(b));
-            columns_a.cmp(&columns_b).then(a.total_cmp(&b))
-        });
-        let Some((index, _)) = best else { break };
-        let candidate = candidates.swap_remove(index);
-        // What other candidates have shown of the estimate is taken to heart before a circuit is placed.
-        let needed = overruns.margin(&candidate.shape);
-        let Candidate {
-            shape,
-            tables,
-            cost,
-            rows,
-            margin,
-        } = candidate;
-        let mut retry = |margin: usize| {
-            let again = (margin <= MAX_MARGIN)
-                .then(|| jobs.complete(&shape, &tables, options, margin, f64::INFINITY));
-            candidates.extend(again.flatten());
-        };
-        if margin < needed {
-            retry(needed);
-            continue;
-        }
-        match jobs.place(&shape, &tables, public_elements) {
-            Ok(layout) => return Ok((layout, cost)),
-            Err(PlanError::TooManyRows { rows: placed, .. }) => {
-                overruns.add(&shape, rows, placed);
-                retry(overruns.margin(&shape).max(margin + 1));
-            }
-            Err(error) => return Err(error),
-        }
-    }
-    Err(jobs.no_shape(options, public_elements))
+    let place = |c: &Candidate| jobs.place(&c.shape, &c.tables, public_elements);
+    let found = jobs.cheapest(public_elements, options, place)?;
+    found.ok_or_else(|| jobs.no_shape(options, public_elements))
 }
 
 /// By how much circuits that were placed took more rows than was estimated.
@@ -155,6 +105,62 @@ pub fn place_shape(
 }
 
 impl Jobs<'_> {
+    /// The cheapest candidate that `place` finds room for, as long as the budget lasts.
+    fn cheapest(
+        &self,
+        public_elements: usize,
+        options: &PlanOptions,
+        place: impl Fn(&Candidate) -> Result<Layout, PlanError>,
+    ) -> Result<Option<(Layout, Cost)>, PlanError> {
+        let score = |c: &Candidate| options.objective.score(&c.cost);
+        let mut next_k = LEAST_K;
+        let mut candidates = Vec::new();
+        let mut overruns = Overruns::default();
+        for attempt in 0.. {
+            if attempt >= LEAST_ATTEMPTS && self.budget.is_spent() {
+                break;
+            }
+            if candidates.is_empty() {
+                // At first, and should no candidate fit after all.
+                candidates = self.candidates(public_elements, options, &mut next_k);
+            }
+            let Some(least) = candidates.iter().map(score).min_by(f64::total_cmp) else {
+                break;
+            };
+            let near = candidates.iter().enumerate();
+            let near = near.filter(|(_, c)| score(c) <= NEAR * least);
+            let best = near.min_by(|(_, a), (_, b)| {
+                let columns = |c: &Candidate| c.shape.advice_columns();
+                let by_columns = columns(a).cmp(&columns(b));
+                by_columns.then(score(a).total_cmp(&score(b)))
+            });
+            let Some((index, _)) = best else { break };
+            let candidate = candidates.swap_remove(index);
+            let mut retry = |margin: usize| {
+                let Candidate { shape, tables, .. } = &candidate;
+                let again = (margin <= MAX_MARGIN)
+                    .then(|| self.complete(shape, tables, options, margin, f64::INFINITY));
+                candidates.extend(again.flatten());
+            };
+            // What other candidates have shown of the estimate is taken to heart before a circuit is placed.
+            let needed = overruns.margin(&candidate.shape);
+            if candidate.margin < needed {
+                retry(needed);
+                continue;
+            }
+            match place(&candidate) {
+                Ok(layout) => return Ok(Some((layout, candidate.cost))),
+                Err(PlanError::TooManyRows { rows: placed, .. }) => {
+                    overruns.add(&candidate.shape, candidate.rows, placed);
+                    let needed = overruns.margin(&candidate.shape);
+                    retry(needed.max(candidate.margin + 1));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
+    }
+
     /// Candidates from `next_k` on, which is left where the search has stopped.
     fn candidates(
         &self,
@@ -261,10 +267,20 @@ impl Jobs<'_> {
                 plain,
                 ..shape.clone()
             };
-            let fits =
-                |plain: &usize| predict(&with(*plain)).proof_bytes <= options.max_proof_bytes;
-            let widest = (1..=MAX_PLAIN).rev().find(fits);
-            let Some(widest) = widest else { continue };
+            // Each column makes the proof longer.
+            let fits = |plain| predict(&with(plain)).proof_bytes <= options.max_proof_bytes;
+            let (mut widest, mut beyond) = (0, MAX_PLAIN + 1);
+            while beyond - widest > 1 {
+                let middle = (widest + beyond) / 2;
+                if fits(middle) {
+                    widest = middle;
+                } else {
+                    beyond = middle;
+                }
+            }
+            if widest == 0 {
+                continue;
+            }
             let estimate = self.estimate(&shape, &tables);
             let rows = estimate.rows(&with(widest), &self.budget);
             let rows = rows.max(public_elements);

@@ -171,3 +171,191 @@ fn candidates_are_those_that_are_pinned() {
     }
     assert_pinned("candidates.txt", &lines);
 }
+
+/// What `Jobs::cheapest` hands to `place`, which finds all circuits longer than estimated, by so much in percent.
+fn placed(
+    model: &Model,
+    search_steps: u64,
+    spent_by_one: u64,
+    most: usize,
+    over: usize,
+) -> Vec<(Shape, usize)> {
+    let options = PlanOptions {
+        search_steps,
+        ..PlanOptions::default()
+    };
+    let jobs = jobs(model, search_steps);
+    let seen = std::cell::RefCell::new(Vec::new());
+    let found = jobs.cheapest(model.elements, &options, |c| {
+        jobs.budget.spend(spent_by_one);
+        seen.borrow_mut().push((c.shape.clone(), c.margin));
+        if seen.borrow().len() == most {
+            return Err(PlanError::WrongBlock { block: 7 });
+        }
+        Err(PlanError::TooManyRows {
+            rows: (c.rows * 100).div_ceil(100 - over),
+            usable: c.shape.usable_rows(),
+        })
+    });
+    let ended = match found {
+        Ok(found) => found.is_none(),
+        Err(error) => error == PlanError::WrongBlock { block: 7 },
+    };
+    assert!(ended);
+    seen.into_inner()
+}
+
+#[test]
+fn a_few_circuits_are_placed_whatever_the_search_has_taken() {
+    let model = every_kind();
+    let of = |spent_by_one| placed(&model, 20_000_000, spent_by_one, 40, 0).len();
+    assert_eq!(of(u64::MAX), LEAST_ATTEMPTS);
+    assert_eq!(of(0), 40);
+}
+
+#[test]
+fn what_one_circuit_took_more_than_estimated_is_left_free_in_those_like_it() {
+    let placed = placed(&every_kind(), 20_000_000, 0, 40, 7);
+    let mut known = HashMap::new();
+    let mut alike = 0;
+    for (shape, margin) in placed {
+        // The rows of a placed circuit are rounded up, and so is their percentage.
+        let seen = known.insert(Overruns::key(&shape), 7..=8);
+        alike += usize::from(seen.is_some());
+        assert!(seen.is_none_or(|seen| margin >= *seen.start()), "{margin}");
+    }
+    assert!(alike > 1);
+}
+
+#[test]
+fn nothing_is_left_free_before_an_estimate_was_wrong() {
+    let shape = |k| bare(k, 8, Check::Limbs(1));
+    let mut overruns = Overruns::default();
+    overruns.add(&shape(9), 90, 100);
+    overruns.add(&shape(9), 98, 100);
+    overruns.add(&shape(10), 100, 100);
+    assert_eq!([9, 10, 11].map(|k| overruns.margin(&shape(k))), [10, 0, 0]);
+}
+
+#[test]
+fn candidates_have_a_row_for_each_public_element() {
+    let model = every_kind();
+    let jobs = jobs(&model, u64::MAX);
+    let options = PlanOptions {
+        max_k: 10,
+        ..PlanOptions::default()
+    };
+    let least = |elements| {
+        let candidates = jobs.candidates(elements, &options, &mut LEAST_K.clone());
+        candidates.iter().map(|c| c.shape.k).min().unwrap()
+    };
+    assert!(least(model.elements) < 10);
+    assert_eq!(least(600), 10);
+}
+
+/// Of one more column of bytes than there has to be or none more, the cheaper, and of equals the one without.
+#[test]
+fn a_skeleton_is_completed_by_the_fewest_columns() {
+    let model = every_kind();
+    let jobs = jobs(&model, u64::MAX);
+    for objective in [Objective::ProofSize, Objective::Prover] {
+        let options = PlanOptions {
+            objective,
+            max_proof_bytes: usize::MAX,
+            ..PlanOptions::default()
+        };
+        for (skeleton, tables) in jobs.skeletons(9).iter().step_by(5) {
+            let estimate = jobs.estimate(skeleton, tables);
+            let enough = jobs.byte_inputs().div_ceil(skeleton.usable_rows());
+            let cheapest = |bytes: usize| {
+                let mut of = (1..=MAX_PLAIN).map(|plain| Shape {
+                    bytes,
+                    plain,
+                    ..skeleton.clone()
+                });
+                of.find(|s| estimate.rows(s, &jobs.budget) <= s.usable_rows())
+            };
+            let score = |shape: &Shape| options.objective.score(&predict(shape));
+            let best = match [enough, enough + 1].map(cheapest) {
+                [Some(a), Some(b)] => Some(if score(&b) < score(&a) { b } else { a }),
+                [a, b] => a.or(b),
+            };
+            let below = |bound: f64| {
+                let found = jobs.complete(skeleton, tables, &options, 0, bound);
+                found.map(|c| c.shape)
+            };
+            assert_eq!(below(f64::INFINITY), best);
+            if let Some(best) = best {
+                assert_eq!(below(score(&best)), None, "that costs no less");
+                assert_eq!(below(score(&best).next_up()), Some(best));
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_missing_is_counted_where_least_is_missing() {
+    let model = every_kind();
+    let jobs = jobs(&model, u64::MAX);
+    let nearest = |max_k: u32, max_proof_bytes: usize| {
+        let options = PlanOptions {
+            max_k,
+            max_proof_bytes,
+            ..PlanOptions::default()
+        };
+        match jobs.no_shape(&options, model.elements) {
+            PlanError::NoShape { nearest, .. } => nearest,
+            other => panic!("{other}"),
+        }
+    };
+    let with = |shape: &Shape, plain: usize| Shape {
+        bytes: jobs.byte_inputs().div_ceil(shape.usable_rows()),
+        plain,
+        ..shape.clone()
+    };
+    let skeletons = jobs.skeletons(9);
+    let bytes = |shape: &Shape, plain| predict(&with(shape, plain)).proof_bytes;
+    let mut some: Vec<_> = skeletons.iter().map(|(shape, _)| bytes(shape, 4)).collect();
+    some.sort_unstable();
+    let mut last_is_longer = 0;
+    for max_proof_bytes in [0, 1, 2].map(|eighth| some[some.len() * eighth / 8]) {
+        let rows = skeletons.iter().filter_map(|(shape, tables)| {
+            let plain = (1..=MAX_PLAIN).take_while(|&n| bytes(shape, n) <= max_proof_bytes);
+            let shape = with(shape, plain.last()?);
+            let rows = jobs.estimate(&shape, tables).rows(&shape, &jobs.budget);
+            Some((rows.max(model.elements), shape.usable_rows()))
+        });
+        let rows: Vec<_> = rows.collect();
+        let least = rows.iter().min().copied();
+        last_is_longer += usize::from(rows.last().copied() > least);
+        assert_eq!(nearest(9, max_proof_bytes), least);
+    }
+    assert!(last_is_longer > 0);
+    // No column fits.
+    let least = skeletons.iter().map(|(shape, _)| bytes(shape, 0)).min();
+    assert_eq!(nearest(9, least.unwrap()), None);
+}
+
+#[test]
+fn slots_are_as_many_as_windows_need_rows_for() {
+    let mut stack = Stack::new(752, Range::new(0, 255));
+    stack.overlapping_max(3);
+    let model = stack.finish();
+    let jobs = jobs(&model, u64::MAX);
+    let least = |k: u32| {
+        let maxima = jobs.skeletons(k).into_iter().map(|(shape, _)| shape.maxima);
+        maxima.min().unwrap()
+    };
+    // 502 rows can be used of 512.
+    assert_eq!(jobs.slot_lanes(), 750);
+    assert_eq!([9, 10].map(least), [2, 1]);
+}
+
+#[test]
+fn numbers_grow_from_the_least_to_the_most() {
+    assert_eq!(counts(0, 32), [1, 2, 3]);
+    assert_eq!(counts(30, 32), [30, 31, 32]);
+    assert_eq!(counts(32, 32), [32]);
+    assert_eq!(counts(33, 32), Vec::<usize>::new());
+    assert_eq!(counts(10, 32), [10, 11, 12, 13, 14, 16, 18, 22]);
+}
