@@ -1,6 +1,7 @@
 //! All mutants of a package, and a sample of them.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -107,16 +108,18 @@ fn rust_files(path: &Path, found: &mut Vec<PathBuf>) -> Result<(), Error> {
     }
     for entry in fs::read_dir(path).map_err(|e| Error::file(path, e))? {
         let path = entry.map_err(|e| Error::file(path, e))?.path();
-        let name = path.file_name().map(|name| name.to_string_lossy());
-        let tests = name.is_some_and(|name| name == "tests" || name == "tests.rs");
-        if path.is_dir() || path.extension().is_some_and(|e| e == "rs") {
-            // Modules of tests are behind `#[cfg(test)]` where they are declared.
-            if !tests {
-                rust_files(&path, found)?;
-            }
+        let source = path.is_dir() || path.extension().is_some_and(|e| e == "rs");
+        if source && !path.file_name().is_some_and(is_tests) {
+            rust_files(&path, found)?;
         }
     }
     Ok(())
+}
+
+/// Whether a file or folder of this name is a module of tests, which are behind `#[cfg(test)]` where they are declared
+/// and are not mutated.
+pub(crate) fn is_tests(name: &OsStr) -> bool {
+    name == "tests" || name == "tests.rs"
 }
 
 fn mutants_of(source: &Source) -> Vec<Mutant> {

@@ -324,3 +324,25 @@ fn the_committed_files_are_read() {
         assert!(catalog.mutants.len() > package.sample, "{}", package.name);
     }
 }
+
+/// Modules of tests beside the sources are not mutated, so nothing else writes them.
+#[test]
+fn copies_modules_of_tests_again() {
+    let (root, package) = tiny("again");
+    let package = Package {
+        sources: vec!["src".into()],
+        ..package
+    };
+    let names = ["src/inner/tests.rs", "src/tests/mod.rs"];
+    for text in ["// one", "// another"] {
+        for name in names {
+            let path = root.join("tiny").join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        let workspace = Workspace::new(&root, &root.join("target"), &package).unwrap();
+        let copied = names.map(|name| fs::read_to_string(workspace.folder().join(name)).unwrap());
+        assert_eq!(copied, [text; 2]);
+    }
+    fs::remove_dir_all(root).unwrap();
+}

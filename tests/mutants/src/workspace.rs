@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use serde::Deserialize;
 
 use crate::Error;
-use crate::catalog::{Catalog, Mutant, Package};
+use crate::catalog::{Catalog, Mutant, Package, is_tests};
 use crate::rewrite::{Rewritten, blame, rewrite};
 
 const SWITCH: &str = include_str!("switch.rs.txt");
@@ -120,6 +120,7 @@ impl Workspace {
         let below = name.strip_prefix(&self.package.folder).ok();
         let mutated = below.is_some_and(|below| {
             self.package.sources.iter().any(|s| below.starts_with(s))
+                && !below.iter().any(is_tests)
                 && below.extension().is_some_and(|e| e == "rs")
                 || below == Path::new("src/lib.rs")
         });
