@@ -10,9 +10,6 @@ struct Distance {
     absolute: f32,
 }
 
-/// Roundings of a float sum that are reckoned with, in units of its last place, where a jump follows.
-const SUM_UNITS: u32 = 64;
-
 const fn by(units: u32, absolute: f32) -> Option<Distance> {
     Some(Distance { units, absolute })
 }
@@ -112,9 +109,9 @@ pub(crate) fn bounds(expr: &Expr, x: f32, lane: usize) -> (f32, f32) {
     within(expr, (x, x), lane)
 }
 
-/// The same of a float sum, which is off by its roundings.
-pub(crate) fn bounds_of_sum(expr: &Expr, x: f32, lane: usize) -> (f32, f32) {
-    within(expr, widened((x, x), by(SUM_UNITS, 0.0)), lane)
+/// The same of a float sum, which is off by its roundings: so much at most.
+pub(crate) fn bounds_of_sum(expr: &Expr, x: f32, off: f32, lane: usize) -> (f32, f32) {
+    within(expr, widened((x, x), by(1, off)), lane)
 }
 
 fn within(expr: &Expr, x: (f32, f32), lane: usize) -> (f32, f32) {

@@ -80,12 +80,19 @@ pub enum Exactness {
         /// function.
         apart: u32,
     },
-    /// ONNX Runtime adds floats in an order that no text fixes; here the sum is exact. A result is off by one where the
+    /// ONNX Runtime adds floats in an order that no text fixes; here the sum is exact. A result is off where the
     /// rounding of the float sum reaches a tie.
-    Sum,
-    /// A constant is rounded to the unit of the accumulators that it is added to; a result is off by one where the rest
+    Sum {
+        /// By how many steps at most, in whatever order the floats are added: one, but where an output has steps that
+        /// are smaller than the roundings of its sum.
+        apart: u32,
+    },
+    /// A constant is rounded to the unit of the accumulators that it is added to; a result is off where the rest
     /// reaches a tie.
-    RoundedConstant,
+    RoundedConstant {
+        /// By how many steps at most.
+        apart: u32,
+    },
     /// Thresholds for two tensors that put some pairs of inputs on the wrong side of a threshold.
     Pairs {
         /// How many of the 65,536 pairs.
@@ -113,7 +120,9 @@ impl Exactness {
     pub fn distance(&self) -> Option<u32> {
         match self {
             Self::Foreign { .. } => None,
-            Self::Functions { apart, .. } => Some(*apart),
+            Self::Functions { apart, .. }
+            | Self::Sum { apart }
+            | Self::RoundedConstant { apart } => Some(*apart),
             exactness => Some(u32::from(!exactness.is_exact())),
         }
     }
@@ -124,7 +133,7 @@ impl Exactness {
             Self::Kernel => Relation::Kernel,
             Self::Steps => Relation::Steps,
             Self::Functions { .. } => Relation::Functions,
-            Self::Sum | Self::RoundedConstant => Relation::Sum,
+            Self::Sum { .. } | Self::RoundedConstant { .. } => Relation::Sum,
             Self::Pairs { .. } => Relation::Pairs,
             Self::Softmax => Relation::Softmax,
             Self::Foreign { .. } => Relation::Foreign,
@@ -138,6 +147,18 @@ impl Exactness {
             self
         } else {
             other
+        }
+    }
+}
+
+/// A number of steps as a part of a sentence.
+struct Steps(u32);
+
+impl fmt::Display for Steps {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            1 => f.write_str("one"),
+            steps => write!(f, "up to {steps}"),
         }
     }
 }
@@ -158,17 +179,18 @@ impl fmt::Display for Exactness {
                 f,
                 "a table of float functions; {doubtful} of {entries} entries are so near a tie that ONNX Runtime's may \
                  be {} apart",
-                match apart {
-                    1 => "one".to_owned(),
-                    steps => format!("up to {steps}"),
-                }
+                Steps(*apart)
             ),
-            Self::Sum => f.write_str(
-                "the exact sum; ONNX Runtime adds floats, and is one apart where their rounding reaches a tie",
+            Self::Sum { apart } => write!(
+                f,
+                "the exact sum; ONNX Runtime adds floats, and is {} apart where their rounding reaches a tie",
+                Steps(*apart)
             ),
-            Self::RoundedConstant => f.write_str(
-                "a constant is rounded to the unit of the accumulators; ONNX Runtime is one apart where the rest \
+            Self::RoundedConstant { apart } => write!(
+                f,
+                "a constant is rounded to the unit of the accumulators; ONNX Runtime is {} apart where the rest \
                  reaches a tie",
+                Steps(*apart)
             ),
             Self::Pairs { differing } => write!(
                 f,

@@ -64,6 +64,8 @@ pub(crate) struct Acc {
     pub(crate) float: Option<(TensorId, Vec<f32>)>,
     /// Whether a constant in `tensor` was rounded to whole units.
     pub(crate) rounded: bool,
+    /// How many products one sum adds up.
+    pub(crate) terms: usize,
     pub(crate) origin: Origin,
 }
 
@@ -72,6 +74,8 @@ pub(crate) struct Acc {
 pub(crate) struct Mean {
     pub(crate) tensor: TensorId,
     pub(crate) scale: f32,
+    /// The most elements that one sum adds up.
+    pub(crate) terms: usize,
     /// The divisor: one, or one for each element.
     pub(crate) counts: Vec<u32>,
     /// The divisors of the float operator, where they are others than those of the kernel.

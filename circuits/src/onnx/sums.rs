@@ -2,7 +2,13 @@
 //!
 //! Where ONNX Runtime runs an integer kernel, its float32 formula of the accumulator is the rule. Where it adds floats,
 //! the rule is that of the float operators on the exact sum, which binary64 holds but for its last bits: the order in
-//! which floats are added is nobody's, so results are one apart where the rounding of the float sum reaches a tie.
+//! which floats are added is nobody's, so results are apart where the rounding of the float sum reaches a tie.
+//!
+//! How far is counted for whatever order. Each of `n` products takes part in `n` additions at most and is rounded three
+//! times before (both factors and their product), so that the float sum is `(n + 4) · 2^-24 · Σ|t|` from the exact one,
+//! to first order, the last rounding included. The terms `t` are no larger than the range of the sum allows: interval
+//! arithmetic gives `Σ|w|` times the width of the input's range, and no input is further from its zero point than its
+//! type is wide.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -57,21 +63,51 @@ fn shortest(scale: Result<Rule, NodeError>, exact: Rule, range: Range) -> Rule {
     }
 }
 
-/// Fails if a float sum may be on the other side of a jump that is more than the step that is said of sums.
-fn rejects_jumps(
+/// Rounding of one binary32 operation.
+const ROUNDING: f64 = 1.0 / (1u64 << 24) as f64;
+
+/// By how much a float sum of so many terms, whose absolute values add up to `reach`, may be off in any order.
+fn roundings(terms: usize, reach: f64) -> f32 {
+    (ROUNDING * (terms as f64 + 4.0) * reach) as f32
+}
+
+/// What the absolute values of the terms of a sum on `sum` add up to at most, where `x` of a type is what is weighed.
+fn reach(sum: Range, x: Range, of_type: Range) -> f64 {
+    let width = |r: Range| r.hi as f64 - r.lo as f64;
+    let narrow = (width(of_type) / width(x).max(1.0)).max(1.0);
+    width(sum) * narrow + sum.lo.unsigned_abs().max(sum.hi.unsigned_abs()) as f64
+}
+
+/// By how many steps a result may be off whose float sum is off by `off`: at least one. An error if it is more because
+/// of a jump.
+fn steps_apart(
     expr: &Expr,
-    mut values: impl Iterator<Item = f32>,
     lane: usize,
+    (rule, range): (&Rule, Range),
+    sum: impl Fn(i64) -> f32,
     close: impl Fn(f32) -> i64,
-) -> Result<(), NodeError> {
-    let far = |x: f32| {
-        let (lo, hi) = doubt::bounds_of_sum(expr, x, lane);
-        close(lo).abs_diff(close(hi)) > 1
+    (off, scale): (f32, f32),
+) -> Result<u32, NodeError> {
+    let apart = match rule {
+        // A clamp, which takes no two values further apart.
+        Rule::Scale(_) => (off / scale).ceil() as u64,
+        Rule::Steps(_) => {
+            let apart = |v| {
+                let x = sum(v);
+                let (here, ends) = (
+                    close(expr.eval(x, lane)),
+                    doubt::bounds_of_sum(expr, x, off, lane),
+                );
+                let distance = |end| close(end).abs_diff(here);
+                distance(ends.0).max(distance(ends.1))
+            };
+            beside_thresholds(rule, range).map(apart).max().unwrap_or(1)
+        }
     };
-    match values.any(far) {
-        true => Err(JUMPS),
-        false => Ok(()),
+    if apart > 1 && doubt::jumps(expr, true) {
+        return Err(JUMPS);
     }
+    Ok(u32::try_from(apart.max(1)).unwrap_or(u32::MAX))
 }
 
 impl Importer<'_> {
@@ -118,16 +154,25 @@ impl Importer<'_> {
                 _ => exact(),
             }
         })?;
-        if arithmetic == Arithmetic::Float && doubt::jumps(expr, true) {
-            for (lane, rule) in rules.iter().enumerate() {
-                let values = beside_thresholds(rule, range).map(|v| sum.eval(v, lane));
-                rejects_jumps(expr, values, lane, |v| close(lane, v))?;
-            }
-        }
+        let apart = || -> Result<u32, NodeError> {
+            let x = self.builder.fact(acc.x);
+            let reach = reach(range, x.range, Range::of(x.dtype));
+            let mut each = rules.iter().enumerate().map(|(lane, rule)| {
+                let unit = f64::from(acc.x_scale).abs() * f64::from(at(&acc.w_scale, lane)).abs();
+                let added = addend.get(lane.min(addend.len().saturating_sub(1)));
+                let added = added.map_or(0.0, |a| f64::from(a.abs()));
+                let rest = if acc.rounded { 0.5 * unit } else { 0.0 };
+                let off = roundings(acc.terms, reach * unit + added) + rest as f32;
+                let sum = |v| sum.eval(v, lane);
+                let (close, scale) = (|v| close(lane, v), at(&y.scale, lane));
+                steps_apart(expr, lane, (rule, range), sum, close, (off, scale))
+            });
+            each.try_fold(1, |most, apart| Ok(apart?.max(most)))
+        };
         let exactness = match arithmetic {
             Arithmetic::Integer => Exactness::Kernel,
-            Arithmetic::Float if acc.rounded => Exactness::RoundedConstant,
-            Arithmetic::Float => Exactness::Sum,
+            Arithmetic::Float if acc.rounded => Exactness::RoundedConstant { apart: apart()? },
+            Arithmetic::Float => Exactness::Sum { apart: apart()? },
             Arithmetic::IntegerSums => exactness_of(expr, spread, |lane| {
                 let doubtful = |v| {
                     let (lo, hi) = doubt::bounds(expr, sum.eval(v, lane), lane);
@@ -187,13 +232,15 @@ impl Importer<'_> {
             }
         };
         let mut known = BTreeMap::new();
+        let mut apart = 1;
         for &count in counts {
             if let Entry::Vacant(entry) = known.entry(count) {
                 let rule = entry.insert(rule(count)?);
-                if doubt::jumps(expr, true) {
-                    let values = beside_thresholds(rule, range).map(|v| average_of(v, count));
-                    rejects_jumps(expr, values, 0, limit)?;
-                }
+                let all = f64::from(mean.scale).abs() * reach(range, range, range);
+                let off = roundings(mean.terms, all / f64::from(count));
+                let average = |v| average_of(v, count);
+                let of = (&*rule, range);
+                apart = apart.max(steps_apart(expr, 0, of, average, limit, (off, scale))?);
             }
         }
         let rules: Vec<Rule> = counts.iter().map(|count| known[count].clone()).collect();
@@ -202,7 +249,7 @@ impl Importer<'_> {
         let tensor = self.push(node, op, &[mean.tensor])?;
         let exactness = match kind {
             MeanKind::Global => Exactness::Kernel,
-            MeanKind::Windows | MeanKind::Text => Exactness::Sum,
+            MeanKind::Windows | MeanKind::Text => Exactness::Sum { apart },
         };
         Ok((tensor, exactness))
     }

@@ -244,6 +244,7 @@ impl Importer<'_> {
             })),
             float,
             rounded: false,
+            terms: w_shape[1..].iter().product(),
             origin: if bias.fuses {
                 origin
             } else {
@@ -318,6 +319,7 @@ impl Importer<'_> {
             x_scale,
             w_scale: weights.params.scale.clone(),
             axis: shape.len() - 1,
+            terms: values.len() / n.max(1),
             rebias: Some(rebias_matmul(values, x.zero)),
             float,
             rounded: false,
@@ -383,6 +385,7 @@ impl Importer<'_> {
             rebias: None,
             float: None,
             rounded: false,
+            terms: left.last().copied().unwrap_or(1),
             origin,
         };
         Ok(Real::new(Base::Acc(acc), shape))

@@ -293,6 +293,7 @@ fn sums(
     // No quantized kernel has dilations.
     let spread = window.dilations.iter().any(|d| *d > 1);
     let (scale, zero) = x.params.uniform().ok_or(NodeError::Unknown)?;
+    let terms = window.kernel.iter().product();
     let tensor = cx.push(node, WindowSum::new(window, zero)?, &[x.tensor])?;
     let shape = cx.builder.fact(tensor).shape.clone();
     let each = |counts: Vec<u32>| match counts.first() {
@@ -304,6 +305,7 @@ fn sums(
     let mean = Mean {
         tensor,
         scale,
+        terms,
         counts: each(counts),
         float_counts: Some(each(float_counts)),
         kind,

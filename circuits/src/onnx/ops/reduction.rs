@@ -110,6 +110,7 @@ pub(crate) fn reduce_sum(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<D
     let mean = Mean {
         tensor,
         scale,
+        terms: inner,
         counts: vec![count],
         float_counts: None,
         kind: MeanKind::Text,
@@ -134,6 +135,7 @@ pub(crate) fn cum_sum(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done
     let mean = Mean {
         tensor: cx.push(node, op, &[x.tensor])?,
         scale,
+        terms: shape[axis],
         counts: vec![1],
         float_counts: None,
         kind: MeanKind::Text,

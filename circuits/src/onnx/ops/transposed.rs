@@ -183,6 +183,7 @@ pub(crate) fn conv_transpose(
         rebias: None,
         float,
         rounded: false,
+        terms: turned.len() / outputs.max(1),
         origin,
     };
     Ok(Done::pending(Real::new(

@@ -209,7 +209,46 @@ fn rejects_jumps_of_float_sums() {
         // One step is what is said of sums, and what has no jump is as before.
         for (smooth, scale) in [("Floor", 1.0), ("Sqrt", 0.1)] {
             let label = exactness(&accepted(&model(sum, smooth, scale)));
-            assert_eq!(label, Exactness::Sum, "{sum} {smooth}");
+            assert_eq!(label, Exactness::Sum { apart: 1 }, "{sum} {smooth}");
         }
     }
+}
+
+/// What floats may be off in any order is counted in the steps of the output.
+#[test]
+fn counts_how_far_float_sums_may_be_apart() {
+    let model = |sum: &'static str, scale: f32| {
+        let m = Model::new(17)
+            .input("x", DataType::Uint8, &[1, 1, 1, 6])
+            .scale("x", 0.1, 0)
+            .scale("y", scale, 0)
+            .scale("w", 0.01, 0)
+            .ints("w", DataType::Uint8, &[1, 1, 1, 4], &[10, 20, 30, 7])
+            .dequantize("x", "x", "xf")
+            .dequantize("w", "w", "wf");
+        let m = match sum {
+            "ReduceMean" => m.node_with(sum, &["xf"], "s", vec![ints("axes", &[3])]),
+            _ => m.node(sum, &["xf", "wf"], "s"),
+        };
+        m.quantize("s", "y", "y").output("y")
+    };
+    let apart = |sum, scale| {
+        let label = exactness(&accepted(&model(sum, scale)));
+        let Exactness::Sum { apart } = label else {
+            panic!("{label:?}");
+        };
+        assert_eq!(label.distance(), Some(apart));
+        let words = match apart {
+            1 => " is one apart".to_owned(),
+            n => format!(" is up to {n} apart"),
+        };
+        assert!(label.to_string().contains(&words), "{label}");
+        apart
+    };
+    // (6 + 4) · 2^-24 · 0.1 / 6 of twice 6 · 255: 3.04e-5.
+    assert_eq!(apart("ReduceMean", 0.1), 1);
+    assert_eq!(apart("ReduceMean", 1e-6), 30);
+    // (4 + 4) · 2^-24 · 0.001 of twice 67 · 255: 1.63e-5, from any place in a step.
+    assert_eq!(apart("ConvTranspose", 0.1), 1);
+    assert_eq!(apart("ConvTranspose", 1e-6), 17);
 }

@@ -7,6 +7,9 @@ use super::build::{Model, float, int, ints};
 use super::groups::{accepted, problem};
 use crate::program::Tensor;
 
+/// What is said of a float sum whose roundings are smaller than the steps of the output.
+const SUM: Exactness = Exactness::Sum { apart: 1 };
+
 /// Runs the program on one list of integers for each input.
 pub(super) fn run(imported: &Imported, data: &[&[i64]]) -> Vec<i64> {
     let program = &imported.program;
@@ -136,16 +139,13 @@ fn accepts_a_bias_with_a_scale_of_its_own() {
         gemm,
         (DataType::Int8, &[50, -70]),
     ));
-    assert_eq!(
-        (run(&int8, x), exactness(&int8)),
-        (vec![180, 69], Exactness::Sum)
-    );
+    assert_eq!((run(&int8, x), exactness(&int8)), (vec![180, 69], SUM));
     // QLinearConv adds int32 of a near scale only.
     let conv = (&[2, 1, 1, 1][..], &[1, -2][..]);
     let bias = (DataType::Int32, &[50, -70][..]);
     let other = accepted(&with_bias("Conv", &[1, 1, 1, 3], conv, bias));
     assert_eq!(run(&other, x), [150, 160, 150, 29, 10, 30]);
-    assert_eq!(exactness(&other), Exactness::Sum);
+    assert_eq!(exactness(&other), SUM);
 }
 
 #[test]
@@ -153,16 +153,13 @@ fn accepts_float_products_of_what_has_no_kernel() {
     let weights = (&[1, 2, 1, 1][..], &[1, -2][..]);
     let bias = (DataType::Int32, &[50, -70][..]);
     let transposed = accepted(&with_bias("ConvTranspose", &[1, 1, 1, 3], weights, bias));
-    assert_eq!(exactness(&transposed), Exactness::Sum);
+    assert_eq!(exactness(&transposed), SUM);
     assert_eq!(
         run(&transposed, &[&[10, 200, 3]]),
         [150, 160, 150, 29, 10, 30]
     );
     // Its exact label would be wrong, and so is its distance then.
-    assert_eq!(
-        (Exactness::Sum.is_exact(), Exactness::Sum.distance()),
-        (false, Some(1))
-    );
+    assert_eq!((SUM.is_exact(), SUM.distance()), (false, Some(1)));
 }
 
 fn average(include: i64) -> Model {
@@ -541,6 +538,6 @@ fn accepts_one_value_as_the_bias_of_one_column() {
     // No Gemm, or one without a kernel: the float is added.
     for (columns, dims) in [(1, &[1, 1][..]), (2, &[1]), (2, &[1, 1])] {
         let imported = accepted(&model(columns, dims, 1.1));
-        assert_eq!(exactness(&imported), Exactness::Sum);
+        assert_eq!(exactness(&imported), SUM);
     }
 }
