@@ -71,11 +71,14 @@ fn roundings(terms: usize, reach: f64) -> f32 {
     (ROUNDING * (terms as f64 + 4.0) * reach) as f32
 }
 
-/// What the absolute values of the terms of a sum on `sum` add up to at most, where `x` of a type is what is weighed.
-fn reach(sum: Range, x: Range, of_type: Range) -> f64 {
-    let width = |r: Range| r.hi as f64 - r.lo as f64;
-    let narrow = (width(of_type) / width(x).max(1.0)).max(1.0);
-    width(sum) * narrow + sum.lo.unsigned_abs().max(sum.hi.unsigned_abs()) as f64
+fn width(range: Range) -> f64 {
+    range.hi as f64 - range.lo as f64
+}
+
+/// What the absolute values of the terms of a sum add up to at most, where a term is no larger than so many times the
+/// width of its range, or all of them have one sign.
+fn reach(sum: Range, times: f64) -> f64 {
+    width(sum) * times + sum.lo.unsigned_abs().max(sum.hi.unsigned_abs()) as f64
 }
 
 /// By how many steps a result may be off whose float sum is off by `off`: at least one. An error if it is more because
@@ -101,7 +104,9 @@ fn steps_apart(
                 let distance = |end| close(end).abs_diff(here);
                 distance(ends.0).max(distance(ends.1))
             };
-            beside_thresholds(rule, range).map(apart).max().unwrap_or(1)
+            let most = beside_thresholds(rule, range).map(apart).max().unwrap_or(1);
+            // Between thresholds, what is not monotone may come a step nearer to the next class than at their ends.
+            most + u64::from(most > 1 && !expr.is_monotone())
         }
     };
     if apart > 1 && doubt::jumps(expr, true) {
@@ -156,7 +161,8 @@ impl Importer<'_> {
         })?;
         let apart = || -> Result<u32, NodeError> {
             let x = self.builder.fact(acc.x);
-            let reach = reach(range, x.range, Range::of(x.dtype));
+            let narrow = width(Range::of(x.dtype)) / width(x.range).max(1.0);
+            let reach = reach(range, narrow.max(1.0));
             let mut each = rules.iter().enumerate().map(|(lane, rule)| {
                 let unit = f64::from(acc.x_scale).abs() * f64::from(at(&acc.w_scale, lane)).abs();
                 let added = addend.get(lane.min(addend.len().saturating_sub(1)));
@@ -236,7 +242,7 @@ impl Importer<'_> {
         for &count in counts {
             if let Entry::Vacant(entry) = known.entry(count) {
                 let rule = entry.insert(rule(count)?);
-                let all = f64::from(mean.scale).abs() * reach(range, range, range);
+                let all = f64::from(mean.scale).abs() * reach(range, 1.0);
                 let off = roundings(mean.terms, all / f64::from(count));
                 let average = |v| average_of(v, count);
                 let of = (&*rule, range);

@@ -16,8 +16,8 @@ The ONNX operators that `zkonnx` imports, as `zkonnx ops --markdown` lists them.
 domain. *Types* are those of the activations; *limits* say what is refused, always at import and with the node's name; \
 *exactness* names the rules that may close a group around it, and [SEMANTICS.md](../SEMANTICS.md) has the arithmetic \
 of each and its relation to the integers that ONNX Runtime computes: *integer kernel* and *float steps* are equal to the \
-last bit; *float functions* are where no entry of the table is near a tie; *pairs*, *exact sum* and *Softmax* may be \
-one apart. `zkonnx check` says which rule closed each group of a model, and how exact it is there.
+last bit; *float functions* are where no entry of the table is near a tie; *pairs* and *Softmax* may be one \
+apart, *exact sum* as many steps as the roundings of a float sum amount to. `zkonnx check` says which rule closed each group of a model, and how exact it is there.
 
 In QDQ form a float operator stands between DequantizeLinear and QuantizeLinear, and its types are those of the \
 integers around it. A scale has to be constant: DynamicQuantizeLinear is refused, as are models that it is in.
