@@ -3,8 +3,8 @@
     group_forms.py ZKONNX [COUNT] [--seed N] [--only OPERATOR] [--verbose]
 
 Draws COUNT forms (operators, types of activation, weights and result, biases, clamps and functions, zero points,
-opsets, QDQ and QOperator, scales of two kinds that make many ties), asks ONNX Runtime live, runs the binary, and reads
-ONNX Runtime's optimized graph. A form fails if
+opsets, QDQ and QOperator, scales of two kinds that make many ties, and results in steps so small that the roundings of
+float sums show), asks ONNX Runtime live, runs the binary, and reads ONNX Runtime's optimized graph. A form fails if
 
 - a group that `check` calls exact differs in any element;
 - another differs by more than the distance that `check` gives it;
@@ -30,7 +30,7 @@ import executor
 import ort_session
 
 F32 = np.float32
-TYPES = {"u8": np.uint8, "i8": np.int8, "i32": np.int32, "u16": np.uint16}
+TYPES = {"u8": np.uint8, "i8": np.int8, "i32": np.int32, "u16": np.uint16, "i16": np.int16}
 MICROSOFT = "com.microsoft"
 INTEGER_PREFIXES = ("QLinear", "QGemm", "Nhwc")
 # Rules that are not exact although ONNX Runtime runs an integer kernel, or the other way round.
@@ -85,6 +85,10 @@ class Builder:
         return helper.make_model(graph, opset_imports=opsets, ir_version=8)
 
 
+# Scales whose results have steps near the roundings of sums.
+TINY = {"tiny5": (0.02, 0.01, 1e-5), "tiny6": (0.02, 0.01, 1e-6), "tiny7": (0.02, 0.01, 1e-7)}
+
+
 @dataclass(frozen=True)
 class Form:
     """What is drawn. `large` builds see more elements than `check` could plan a circuit for."""
@@ -102,7 +106,12 @@ class Form:
     seed: int
 
     def scales(self):
-        return {"two": (2**-5, 2**-6, 2**-4), "ten": (0.02, 0.01, 0.04)}[self.ties]
+        return {"two": (2**-5, 2**-6, 2**-4), "ten": (0.02, 0.01, 0.04), **TINY}[self.ties]
+
+    @property
+    def is_tiny(self):
+        """Whether the steps of the result are near the roundings of its sums, which cancel."""
+        return self.ties in TINY
 
     def build(self, large):
         rng = np.random.default_rng(self.seed)
@@ -114,6 +123,18 @@ class Form:
 def values(rng, kind, shape):
     info = np.iinfo(TYPES[kind])
     return rng.integers(info.min, info.max + 1, shape).astype(TYPES[kind])
+
+
+def cancelling(rng, kind, shape, axis):
+    """Values of which neighbours along an axis are nearly as far above the zero point as below it."""
+    info, zero = np.iinfo(TYPES[kind]), middle(kind)
+    lines = [1 if i == axis else n for i, n in enumerate(shape)]
+    far = rng.integers(0, min(info.max - zero, zero - info.min), lines)
+    signs = np.where(np.arange(shape[axis]) % 2, 1, -1)
+    if shape[axis] % 2:
+        signs[-1] = 0
+    signs = signs.reshape([-1 if i == axis else 1 for i in range(len(shape))])
+    return (zero + far * signs + rng.integers(-1, 2, shape)).astype(TYPES[kind])
 
 
 def everything(kind):
@@ -128,7 +149,9 @@ def middle(kind):
 def zero_of(form):
     """The zero point of the result: the lowest value, or another."""
     lowest = int(np.iinfo(TYPES[form.y]).min)
-    return lowest if form.zero == "lowest" else lowest + 30
+    if form.zero == "lowest":
+        return lowest
+    return lowest + (32000 if form.y.endswith("16") else 30)
 
 
 def close(form, builder, name, scale):
@@ -153,7 +176,7 @@ def close(form, builder, name, scale):
     return [made, *kept]
 
 
-def bias_of(form, builder, rng, n, product):
+def bias_of(form, builder, rng, n, rows, product):
     units = rng.integers(-400, 400, n)
     if form.bias == "none":
         return None
@@ -169,6 +192,10 @@ def bias_of(form, builder, rng, n, product):
     floats = (units * 2.0**-10).astype(F32)
     if form.bias == "float":
         return builder.constant(floats)
+    if form.bias == "matrix" and form.operator in ("Gemm", "MatMul"):
+        # Two rows again and again, so that few rows have the same reals as many.
+        pair = (rng.integers(-400, 400, (2, n)) * 2.0**-10).astype(F32)
+        return builder.constant(np.tile(pair, (rows // 2, 1)))
     quantized = builder.quantize(builder.constant(floats), 2**-8, 3, "i8")
     return builder.dequantize(quantized, 2**-8, 3, "i8")
 
@@ -182,10 +209,20 @@ def linear(form, builder, rng, large):
     x_shape = (2, rows, 9) if matrix else (2, 1, 2, spatial, spatial)
     w_shape = {"Conv": (3, 2, 2, 2), "ConvTranspose": (2, 3, 2, 2)}.get(form.operator, (9, 3))
     weights = rng.integers(-60, 60, w_shape)
+    x_values = values(rng, form.x, x_shape)
+    if form.is_tiny:
+        # Every sum of a row is a small difference of large products.
+        axis = 0 if matrix else 1 - w_shape.index(3)
+        weights = np.abs(weights) // 2 * 2
+        weights = np.take(weights, np.zeros(w_shape[axis], int), axis)
+        inner = [slice(None)] * len(w_shape)
+        inner[axis] = slice(1, None, 2)
+        weights[tuple(inner)] += rng.integers(-1, 2, weights[tuple(inner)].shape)
+        x_values = cancelling(rng, form.x, x_shape, 2)
     w_zero = 0
     if form.w == "u8":
         weights, w_zero = weights + 70, 70
-    x = builder.dequantize(builder.input(values(rng, form.x, x_shape)), sx, middle(form.x), form.x)
+    x = builder.dequantize(builder.input(x_values), sx, middle(form.x), form.x)
     w = builder.constant(weights.astype(TYPES[form.w]))
     channel = {"Conv": 0}.get(form.operator, 1)
     if form.extra == "channels":
@@ -193,7 +230,7 @@ def linear(form, builder, rng, large):
         w = builder.dequantize(w, scales, [w_zero] * 3, form.w, axis=channel)
     else:
         w = builder.dequantize(w, sw, w_zero, form.w)
-    bias = bias_of(form, builder, rng, 3, product)
+    bias = bias_of(form, builder, rng, 3, rows, product)
     if form.operator == "MatMul":
         name = builder.node("MatMul", [x, w])
         name = name if bias is None else builder.node("Add", [name, bias])
@@ -218,7 +255,8 @@ def pair(form, builder, rng, large):
 def pool(form, builder, rng, large):
     sx, _, sy = form.scales()
     extent = 13 if large else 5
-    x = values(rng, form.x, (2, 1, 2, extent, extent))
+    shape = (2, 1, 2, extent, extent)
+    x = cancelling(rng, form.x, shape, 4) if form.is_tiny else values(rng, form.x, shape)
     x = builder.dequantize(builder.input(x), sx, middle(form.x), form.x)
     attributes = {}
     if form.operator == "AveragePool":
@@ -230,6 +268,22 @@ def pool(form, builder, rng, large):
             attributes["ceil_mode"] = 1
     scale = sx if form.extra == "channels" else sy
     return close(form, builder, builder.node(form.operator, [x], **attributes), scale)
+
+
+def reduction(form, builder, rng, large):
+    sx, _, sy = form.scales()
+    shape = (2, 64 if large else 2, 37)
+    x = cancelling(rng, form.x, shape, 2) if form.is_tiny else values(rng, form.x, shape)
+    x = builder.dequantize(builder.input(x), sx, middle(form.x), form.x)
+    axis = builder.constant(np.array(1 if form.operator == "CumSum" else [1], np.int64))
+    if form.operator == "CumSum":
+        flags = {"reverse": int(form.extra == "alpha"), "exclusive": int(form.extra == "beta")}
+        name = builder.node("CumSum", [x, axis], **flags)
+    elif form.opset < (18 if form.operator == "ReduceMean" else 13):
+        name = builder.node(form.operator, [x], axes=[1])
+    else:
+        name = builder.node(form.operator, [x, axis])
+    return close(form, builder, name, sy)
 
 
 def function(form, builder, rng, large):
@@ -248,17 +302,20 @@ def function(form, builder, rng, large):
 LINEAR = ("Gemm", "MatMul", "Conv", "ConvTranspose")
 PAIRS = ("Add", "Mul", "Sub")
 POOLS = ("AveragePool", "GlobalAveragePool")
+REDUCTIONS = ("ReduceMean", "ReduceSum", "CumSum")
+SUMS = LINEAR + POOLS + REDUCTIONS
 FUNCTIONS = ("Sigmoid", "LeakyRelu", "Tanh", "Exp", "HardSigmoid", "Softsign", "Elu", "Erf")
 BUILDERS = {
     **dict.fromkeys(LINEAR, linear),
     **dict.fromkeys(PAIRS, pair),
     **dict.fromkeys(POOLS, pool),
+    **dict.fromkeys(REDUCTIONS, reduction),
     **dict.fromkeys(FUNCTIONS, function),
     "Softmax": function,
 }
 # Softmax has a rule of its own that is nowhere called exact; it is drawn by its name.
 DRAWN = tuple(operator for operator in BUILDERS if operator != "Softmax")
-BIASES = ("none", "i32", "i32other", "i32near", "i8", "float", "qdq")
+BIASES = ("none", "i32", "i32other", "i32near", "i8", "float", "qdq", "matrix")
 AFTERS = ("", "relu", "clip", "clipwide", "relu+reshape", "flatten", "sigmoid", "relu+relu")
 
 
@@ -279,15 +336,20 @@ def forms(count, seed, only=None):
             w, y = choose([w, x]), x
         after = choose(AFTERS[:4] if usual else AFTERS)
         extra = choose(("", "", "", "output", "twice", "channels", "alpha", "beta"))
-        if operator in LINEAR[2:] + POOLS + FUNCTIONS and "flatten" in after:
+        if operator in LINEAR[2:] + POOLS + REDUCTIONS + FUNCTIONS and "flatten" in after:
             after = ""
         if operator in FUNCTIONS and "sigmoid" in after:
             after = ""
         if operator == "Mul" and after == "sigmoid":
             after = "relu"
+        scales, opset = choose(("two", "ten")), choose((11, 13, 17, 19, 21))
+        if operator in SUMS and rng.random() < 0.4:
+            scales = choose(tuple(TINY))
+            if rng.random() < 0.8:
+                y, opset = choose(("u16", "i16")), 21
         yield Form(
             operator, x, w, y, choose(BIASES), after, choose(("lowest", "other")),
-            choose((11, 13, 17, 19, 21)), choose(("two", "ten")),
+            opset, scales,
             "" if usual else extra,
             seed * 10007 + index,
         )  # fmt: skip
