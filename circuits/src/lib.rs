@@ -1,4 +1,4 @@
-//! Quantized ONNX graphs as integer programs and halo2 circuits.
+//! Integer programs as halo2 circuits.
 #![forbid(unsafe_code)]
 
 // The models of the integration tests, which unit tests use too, name the crate.
@@ -9,7 +9,6 @@ pub mod chips;
 pub mod circuit;
 pub mod compile;
 pub mod lower;
-pub mod onnx;
 pub mod ops;
 pub mod plan;
 pub mod program;

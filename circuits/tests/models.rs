@@ -11,10 +11,10 @@ use std::sync::Arc;
 use halo2_proofs::dev::MockProver;
 use zkonnx_circuits::circuit::with_chips;
 use zkonnx_circuits::compile::{Compiled, Inference, compile, compile_with_shape};
-use zkonnx_circuits::onnx::{ImportError, import};
 use zkonnx_circuits::plan::PlanOptions;
 use zkonnx_circuits::program::Tensor;
 use zkonnx_circuits::testing::Mutator;
+use zkonnx_onnx::{ImportError, import};
 use zkonnx_verifier::InputVisibility;
 
 /// Two forms of each model: thresholds of one table, and of channels that share tables.

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use zkonnx_circuits::compile::{CompileError, InferenceError};
-use zkonnx_circuits::onnx::ImportError;
-use zkonnx_circuits::onnx::quantize::QuantizeError;
 use zkonnx_circuits::program::{DecodeError as ProgramDecodeError, ExecuteError};
 use zkonnx_engine as engine;
+use zkonnx_onnx::ImportError;
+use zkonnx_onnx::quantize::QuantizeError;
 use zkonnx_verifier as verifier;
 
 use crate::artifact::Kind;

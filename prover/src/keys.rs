@@ -21,10 +21,10 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use zkonnx_circuits::chips::{Check, Guests, Shape};
 use zkonnx_circuits::compile::{CompileError, Compiled, compile, compile_with_shape};
-use zkonnx_circuits::onnx::TailNode;
 use zkonnx_circuits::plan::PlanOptions;
 use zkonnx_circuits::program::Program;
 use zkonnx_engine::{self as engine, ProvingKey, Tag};
+use zkonnx_onnx::TailNode;
 use zkonnx_verifier::{InputVisibility, PortSpec, VerifyingKey};
 
 use crate::artifact::{MAX_MODEL_BYTES, hex, read_verifying_key};

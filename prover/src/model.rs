@@ -3,10 +3,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use zkonnx_circuits::onnx::quantize::obstacle;
-use zkonnx_circuits::onnx::{self, FloatTail, ImportError, NodeReport, TailNode};
 use zkonnx_circuits::ops::registry;
 use zkonnx_circuits::program::{Program, TensorId};
+use zkonnx_onnx::quantize::obstacle;
+use zkonnx_onnx::{FloatTail, ImportError, NodeReport, TailNode};
 
 use crate::artifact::{Kind, MAX_MODEL_BYTES};
 use crate::error::Error;
@@ -57,8 +57,8 @@ impl Model {
 
     /// Imports the bytes of an ONNX model; `path` is for errors.
     pub fn import(path: &Path, bytes: &[u8]) -> Result<Self, Error> {
-        let imported = onnx::import(bytes).map_err(|source| refusal(path, bytes, source))?;
-        let onnx::Imported {
+        let imported = zkonnx_onnx::import(bytes).map_err(|source| refusal(path, bytes, source))?;
+        let zkonnx_onnx::Imported {
             program,
             report,
             tail,

@@ -1,7 +1,7 @@
 //! The real numbers that a program's outputs stand for.
 //!
 //! This is outside of every proof: ONNX's DequantizeLinear with the scales that are part of the program. Inputs go the
-//! other way in [`zkonnx_circuits::onnx::quantize_input`].
+//! other way in [`zkonnx_onnx::quantize_input`].
 
 use zkonnx_circuits::program::Quantization;
 

@@ -51,8 +51,7 @@ pub use select::Select;
 pub use softmax::{Logarithm, Piece, Softmax};
 pub use table::Table;
 pub use top_k::TopK;
-pub use weighted_sum::WeightedSum;
-pub(crate) use weighted_sum::{broadcast, broadcast_places};
+pub use weighted_sum::{WeightedSum, broadcast, broadcast_places};
 pub use window::Window;
 pub use window_sum::WindowSum;
 

@@ -110,7 +110,7 @@ impl Steps {
     }
 
     /// The places where the value changes, in order.
-    pub(crate) fn thresholds(&self) -> impl Iterator<Item = i64> + '_ {
+    pub fn thresholds(&self) -> impl Iterator<Item = i64> + '_ {
         self.steps.iter().map(|&(start, _)| start)
     }
 

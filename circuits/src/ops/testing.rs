@@ -1,3 +1,3 @@
-//! The public harness, under the names that the tests of this folder use.
+//! The public harness, under the name that the tests of this folder use.
 
-pub(crate) use crate::testing::{Rng, check_operator as check};
+pub(crate) use crate::testing::check_operator as check;

@@ -76,7 +76,7 @@ impl WeightedSum {
 }
 
 /// The shape that both shapes broadcast to, as numpy does.
-pub(crate) fn broadcast(a: &[usize], b: &[usize]) -> Option<Vec<usize>> {
+pub fn broadcast(a: &[usize], b: &[usize]) -> Option<Vec<usize>> {
     let rank = a.len().max(b.len());
     let extent = |s: &[usize], d: usize| (d + s.len()).checked_sub(rank).map_or(1, |i| s[i]);
     (0..rank)
@@ -90,7 +90,11 @@ pub(crate) fn broadcast(a: &[usize], b: &[usize]) -> Option<Vec<usize>> {
 }
 
 /// For each element of `shape`, the element of an input of shape `input` that is broadcast there.
-pub(crate) fn broadcast_places(shape: &[usize], input: &[usize]) -> Vec<usize> {
+///
+/// # Panics
+///
+/// If `input` has more axes than `shape`; [`broadcast`] says whether one fits the other.
+pub fn broadcast_places(shape: &[usize], input: &[usize]) -> Vec<usize> {
     let skip = shape.len() - input.len();
     let mut places = Vec::with_capacity(elements(shape));
     let mut index = vec![0usize; shape.len()];

@@ -332,6 +332,6 @@ pub(super) fn facts_of(op: &dyn Operator, inputs: &[&Fact]) -> Result<Vec<Fact>,
 }
 
 /// Number of elements of a shape, saturating.
-pub(crate) fn elements(shape: &[usize]) -> usize {
+pub fn elements(shape: &[usize]) -> usize {
     shape.iter().fold(1usize, |acc, &d| acc.saturating_mul(d))
 }

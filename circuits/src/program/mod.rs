@@ -20,7 +20,7 @@ use std::fmt::Debug;
 pub use builder::{Builder, Outside, Renumbering};
 pub use codec::{Decoder, Encoder};
 pub use error::{DecodeError, ExecuteError, OpError, ProgramError};
-pub(crate) use graph::elements;
+pub use graph::elements;
 pub use graph::{MAX_ELEMENTS, MAX_NODES, MAX_PORTS, MAX_RANK, Node, Port, Program, Trace};
 pub use registry::{DecodeOperator, Registry};
 pub use tensor::{Fact, Range, Tensor};

@@ -4,8 +4,8 @@
 //! quantized model `x` is `scale · (q − zero)`, so the level is one integer: the smallest `q` whose real, computed in
 //! binary32 as DequantizeLinear computes it, is not below `level`.
 
-use zkonnx_circuits::onnx::{Context, Extension, NodeError, NodeView, Output};
 use zkonnx_circuits::program::Range;
+use zkonnx_onnx::{Context, Extension, NodeError, NodeView, Output};
 
 use crate::Quorum;
 

@@ -9,7 +9,7 @@ mod quorum;
 
 pub use quorum::Quorum;
 
-use zkonnx_circuits::{onnx, ops, program};
+use zkonnx_circuits::{ops, program};
 
 /// The integer operators of zkonnx, and ours.
 pub fn programs() -> program::Registry {
@@ -19,8 +19,8 @@ pub fn programs() -> program::Registry {
 }
 
 /// The ONNX operators that zkonnx does not know.
-pub fn models() -> onnx::Registry {
-    let mut registry = onnx::Registry::new();
+pub fn models() -> zkonnx_onnx::Registry {
+    let mut registry = zkonnx_onnx::Registry::new();
     registry.register(import::QUORUM);
     registry
 }

@@ -3,9 +3,9 @@
 use std::error::Error;
 use std::sync::Arc;
 
-use zkonnx_circuits::onnx::{import_with, quantize_input};
 use zkonnx_circuits::plan::PlanOptions;
 use zkonnx_custom_operator::models;
+use zkonnx_onnx::{import_with, quantize_input};
 use zkonnx_prover::cache::Cache;
 use zkonnx_prover::keys::Keys;
 use zkonnx_prover::progress::Progress;

@@ -7,10 +7,10 @@
 
 use std::sync::Arc;
 
-use zkonnx_circuits::onnx::{self, import_with, quantize_input};
 use zkonnx_circuits::plan::PlanOptions;
 use zkonnx_circuits::{ops, program::Program};
 use zkonnx_custom_operator::{models, programs};
+use zkonnx_onnx::{import_with, quantize_input};
 use zkonnx_prover::cache::Cache;
 use zkonnx_prover::keys::Keys;
 use zkonnx_prover::progress::Progress;
@@ -21,8 +21,8 @@ const MODEL: &[u8] = include_bytes!("../models/quorum.onnx");
 
 #[test]
 fn accepts_without_the_operator_only_what_precedes_it() {
-    let op = |imported: onnx::Imported| imported.tail.into_iter().map(|node| node.op);
-    let unknown: Vec<String> = op(onnx::import(MODEL).unwrap()).collect();
+    let op = |imported: zkonnx_onnx::Imported| imported.tail.into_iter().map(|node| node.op);
+    let unknown: Vec<String> = op(zkonnx_onnx::import(MODEL).unwrap()).collect();
     assert_eq!(unknown, ["Quorum"]);
     assert_eq!(op(import_with(MODEL, &models()).unwrap()).count(), 0);
 }
@@ -39,7 +39,7 @@ fn accepts_the_program_from_its_bytes() {
 #[test]
 fn rejects_an_operator_that_exists() {
     let mut registry = models();
-    let taken = onnx::Extension {
+    let taken = zkonnx_onnx::Extension {
         domain: "ai.onnx",
         name: "Conv",
         min_opset: 1,

@@ -5,8 +5,8 @@
 //! commands to that.
 
 use serde_json::{Map, Value, json};
-use zkonnx_circuits::onnx::quantize::QuantizeError;
-use zkonnx_circuits::onnx::{ImportError, NodeProblem};
+use zkonnx_onnx::quantize::QuantizeError;
+use zkonnx_onnx::{ImportError, NodeProblem};
 
 use crate::error::{Error, Exit};
 

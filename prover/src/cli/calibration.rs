@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use zkonnx_circuits::onnx::quantize::{Feed, ModelInput};
+use zkonnx_onnx::quantize::{Feed, ModelInput};
 
 use super::Session;
 use super::values::note_warning;

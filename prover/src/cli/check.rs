@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 use zkonnx_circuits::chips::Shape;
 use zkonnx_circuits::compile::{Compiled, compile};
-use zkonnx_circuits::onnx::{ImportError, NodeProblem, NodeReport, Status};
 use zkonnx_engine::Memory;
+use zkonnx_onnx::{ImportError, NodeProblem, NodeReport, Status};
 
 use super::Session;
 use super::answer::{Answer, error_json};

@@ -3,7 +3,7 @@
 //! All of it comes from the importer's registry; `docs/OPERATORS.md` is the same list, and a test keeps it so.
 
 use serde_json::json;
-use zkonnx_circuits::onnx::{Supported, supported};
+use zkonnx_onnx::{Supported, supported};
 
 use super::answer::Answer;
 use super::args::OpsArgs;

@@ -5,8 +5,8 @@ use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
-use zkonnx_circuits::onnx::TailNode;
-use zkonnx_circuits::onnx::quantize::{
+use zkonnx_onnx::TailNode;
+use zkonnx_onnx::quantize::{
     Byte, LayerError, Method, Options, OutputError, Quantized, model_inputs, quantize_and_measure,
 };
 

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use serde_json::{Value, json};
-use zkonnx_circuits::onnx::{TailData, TailError, TailNode, TailTensor};
 use zkonnx_circuits::program::{Port, Program, Quantization, Range, Tensor};
+use zkonnx_onnx::{TailData, TailError, TailNode, TailTensor};
 use zkonnx_verifier::{Claim, ClaimInput, TensorData};
 
 use super::Session;

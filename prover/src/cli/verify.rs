@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
-use zkonnx_circuits::onnx::TailNode;
+use zkonnx_onnx::TailNode;
 use zkonnx_verifier::{
     ClaimInput, InputVisibility, Receipt, VerifyError, VerifyingKey, verify as verify_one,
     verify_batch,

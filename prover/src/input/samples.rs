@@ -1,7 +1,7 @@
 //! Arrays fitted to the inputs of a program: one sample, or several along a leading axis.
 
-use zkonnx_circuits::onnx::{InputError, quantize_input, saturated};
 use zkonnx_circuits::program::{Fact, Port, Program, Range, Tensor};
+use zkonnx_onnx::{InputError, quantize_input, saturated};
 
 use super::{InputNote, Inputs};
 use crate::numpy::{Array, Elements};

@@ -23,9 +23,9 @@ use rand::rngs::StdRng;
 use tract_onnx::pb::tensor_shape_proto::dimension;
 use tract_onnx::pb::{ModelProto, NodeProto, TensorProto};
 use zkonnx_circuits::compile::{CompileError, Compiled, compile};
-use zkonnx_circuits::onnx::import;
 use zkonnx_circuits::plan::PlanOptions;
 use zkonnx_circuits::program::Program;
+use zkonnx_onnx::import;
 use zkonnx_tests::{Folder, model, root, zkonnx};
 use zkonnx_verifier::InputVisibility;
 

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use zkonnx_circuits::compile::compile;
-use zkonnx_circuits::onnx::import;
 use zkonnx_circuits::plan::PlanOptions;
 use zkonnx_circuits::program::{Program, Tensor};
 use zkonnx_circuits::testing::{Mutator, Score};
+use zkonnx_onnx::import;
 use zkonnx_prover::files;
 use zkonnx_prover::measure::cpu_seconds;
 use zkonnx_verifier::InputVisibility;

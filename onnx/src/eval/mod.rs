@@ -1,0 +1,436 @@
+//! One evaluator of ONNX operators on known tensors, with ONNX Runtime's results.
+//!
+//! Constants are folded with it, `quantize` runs samples through it, and the float tail is computed by it: so a
+//! constant has one value, whoever asks. It knows nodes and tensors and nothing of the importer.
+//!
+//! Results are those of the CPU provider of the ONNX Runtime that `models/requirements.txt` pins, on one thread: the
+//! types, the wrap-around of integers, what becomes of values that are not numbers. What C++ leaves undefined there
+//! (a float outside the integer that it is cast to, a division by zero) is refused: no machine has to agree with
+//! another. Sums of floats, whose order no text fixes, are added up in binary64 and rounded once, which is the exact sum
+//! unless that lies within the rounding errors of binary64 of a tie; SEMANTICS.md gives the distances.
+//!
+//! An operator is a line in [`RULES`]: its name, the first opset that has it, the element types of its first input that
+//! ONNX Runtime has a kernel for, and a function.
+
+mod arithmetic;
+mod cast;
+mod conv;
+mod index;
+mod logic;
+mod movement;
+mod norm;
+mod order;
+mod places;
+mod pool;
+mod product;
+mod quantization;
+mod reduce;
+mod resize;
+mod scalar;
+mod shape;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use arithmetic::function;
+pub(crate) use norm::factors;
+pub(crate) use quantization::{quantize, saturate};
+pub(crate) use scalar::{Binary, Unary};
+pub(crate) use shape::extents;
+
+use super::constant::{Constant, Element, MAX_COMPUTED_ELEMENTS};
+use super::error::NodeError;
+use super::graph::{MICROSOFT, STANDARD};
+use super::node::NodeView;
+use zkonnx_circuits::program::{DataType, MAX_ELEMENTS, MAX_RANK, elements};
+
+/// The inputs of a node, and how large its results may be.
+#[derive(Debug)]
+pub(crate) struct Inputs<'a> {
+    /// `None` where one is left out.
+    values: Vec<Option<&'a Constant>>,
+    most: usize,
+    /// Whether the results decide what a model means. Then the sign of a zero that nothing specifies is none.
+    folded: bool,
+}
+
+/// The results of a node.
+pub(crate) type Results = Result<Vec<Constant>, NodeError>;
+
+/// An operator.
+struct Rule {
+    domain: &'static str,
+    name: &'static str,
+    /// The first opset that has it.
+    since: i64,
+    types: Types,
+    run: fn(&NodeView<'_>, &Inputs<'_>) -> Results,
+}
+
+/// A set of element types.
+type Types = u16;
+
+const F: Types = 1;
+const D: Types = 2;
+const H: Types = 4;
+const U64: Types = 8;
+const BOOL: Types = 16;
+const I8: Types = 32;
+const I16: Types = 64;
+const I32: Types = 128;
+const I64: Types = 256;
+const U8: Types = 512;
+const U16: Types = 1024;
+const U32: Types = 2048;
+const SIGNED: Types = I8 | I16 | I32 | I64;
+const UNSIGNED: Types = U8 | U16 | U32 | U64;
+const INTS: Types = SIGNED | UNSIGNED;
+const WORDS: Types = I32 | I64;
+const NUMBERS: Types = F | D | INTS;
+const ALL: Types = NUMBERS | BOOL | H;
+
+fn bit(element: Element) -> Types {
+    match element {
+        Element::Float => F,
+        Element::Double => D,
+        Element::Half(_) => H,
+        Element::Long => U64,
+        Element::Int(DataType::Bool) => BOOL,
+        Element::Int(DataType::I8) => I8,
+        Element::Int(DataType::I16) => I16,
+        Element::Int(DataType::I32) => I32,
+        Element::Int(DataType::I64) => I64,
+        Element::Int(DataType::U8) => U8,
+        Element::Int(DataType::U16) => U16,
+        Element::Int(DataType::U32) => U32,
+        // No other type is read from a file.
+        Element::Int(_) => 0,
+    }
+}
+
+/// The name of an element type, as ONNX has it.
+fn type_name(element: Element) -> &'static str {
+    const NAMES: [&str; 12] = [
+        "float", "double", "float16", "uint64", "bool", "int8", "int16", "int32", "int64", "uint8",
+        "uint16", "uint32",
+    ];
+    let place = bit(element).trailing_zeros() as usize;
+    NAMES.get(place).copied().unwrap_or("unknown")
+}
+
+const fn onnx(
+    name: &'static str,
+    types: Types,
+    run: fn(&NodeView<'_>, &Inputs<'_>) -> Results,
+) -> Rule {
+    Rule {
+        domain: STANDARD,
+        name,
+        since: 1,
+        types,
+        run,
+    }
+}
+
+const fn since(since: i64, rule: Rule) -> Rule {
+    Rule { since, ..rule }
+}
+
+const fn microsoft(rule: Rule) -> Rule {
+    Rule {
+        domain: MICROSOFT,
+        ..rule
+    }
+}
+
+const RULES: &[Rule] = &[
+    onnx("Abs", NUMBERS, arithmetic::unary),
+    onnx("Acos", F, arithmetic::unary),
+    onnx("Acosh", F, arithmetic::unary),
+    onnx("Asin", F, arithmetic::unary),
+    onnx("Asinh", F, arithmetic::unary),
+    onnx("Atan", F, arithmetic::unary),
+    onnx("Atanh", F, arithmetic::unary),
+    onnx("Ceil", F | D, arithmetic::unary),
+    since(12, onnx("Celu", F, arithmetic::unary)),
+    onnx("Cos", F | D, arithmetic::unary),
+    onnx("Cosh", F, arithmetic::unary),
+    onnx("Elu", F, arithmetic::unary),
+    onnx("Erf", F, arithmetic::unary),
+    onnx("Exp", F | D, arithmetic::unary),
+    onnx("Floor", F | D, arithmetic::unary),
+    since(20, onnx("Gelu", F, arithmetic::unary)),
+    onnx("HardSigmoid", F, arithmetic::unary),
+    since(14, onnx("HardSwish", F, arithmetic::unary)),
+    onnx("LeakyRelu", F, arithmetic::unary),
+    onnx("Log", F | D, arithmetic::unary),
+    since(18, onnx("Mish", F, arithmetic::unary)),
+    onnx("Neg", F | D | SIGNED, arithmetic::unary),
+    onnx("Reciprocal", F | D, arithmetic::unary),
+    onnx("Relu", F | D | I8 | I32, arithmetic::unary),
+    since(11, onnx("Round", F | D, arithmetic::unary)),
+    onnx("Selu", F, arithmetic::unary),
+    onnx("Shrink", NUMBERS, arithmetic::unary),
+    onnx("Sigmoid", F | D, arithmetic::unary),
+    onnx("Sign", NUMBERS, arithmetic::unary),
+    onnx("Sin", F | D, arithmetic::unary),
+    onnx("Sinh", F, arithmetic::unary),
+    onnx("Softplus", F, arithmetic::unary),
+    onnx("Softsign", F, arithmetic::unary),
+    onnx("Sqrt", F | D, arithmetic::unary),
+    since(24, onnx("Swish", F | D, arithmetic::unary)),
+    onnx("Tan", F, arithmetic::unary),
+    onnx("Tanh", F | D, arithmetic::unary),
+    onnx("ThresholdedRelu", F, arithmetic::unary),
+    microsoft(onnx("Gelu", F, arithmetic::unary)),
+    microsoft(onnx("QuickGelu", F, arithmetic::unary)),
+    onnx("Clip", NUMBERS, arithmetic::clip),
+    onnx("Add", NUMBERS, arithmetic::binary),
+    onnx("Sub", NUMBERS, arithmetic::binary),
+    onnx("Mul", NUMBERS, arithmetic::binary),
+    onnx("Div", NUMBERS, arithmetic::binary),
+    onnx("Mod", NUMBERS, arithmetic::binary),
+    onnx("Pow", F | D | WORDS, arithmetic::power),
+    onnx("PRelu", F, arithmetic::binary),
+    onnx("Max", NUMBERS & !(I16 | U16), arithmetic::several),
+    onnx("Min", NUMBERS & !(I16 | U16), arithmetic::several),
+    onnx("Sum", F | D, arithmetic::several),
+    onnx("Mean", F, arithmetic::several),
+    onnx("Less", NUMBERS, logic::compare),
+    onnx("Greater", NUMBERS, logic::compare),
+    since(12, onnx("LessOrEqual", NUMBERS, logic::compare)),
+    since(12, onnx("GreaterOrEqual", NUMBERS, logic::compare)),
+    onnx("Equal", NUMBERS | BOOL, logic::compare),
+    onnx("And", BOOL, logic::boolean),
+    onnx("Or", BOOL, logic::boolean),
+    onnx("Xor", BOOL, logic::boolean),
+    onnx("Not", BOOL, logic::boolean),
+    since(18, onnx("BitwiseAnd", INTS, logic::bitwise)),
+    since(18, onnx("BitwiseOr", INTS, logic::bitwise)),
+    since(18, onnx("BitwiseXor", INTS, logic::bitwise)),
+    since(18, onnx("BitwiseNot", INTS, logic::bitwise)),
+    onnx("IsNaN", F | D, logic::is_special),
+    onnx("IsInf", F | D, logic::is_special),
+    onnx("Where", BOOL, logic::choose),
+    onnx("Cast", ALL, cast::cast),
+    since(15, onnx("CastLike", ALL, cast::cast_like)),
+    onnx("Identity", ALL, movement::identity),
+    onnx("Dropout", F | D | H, movement::dropout),
+    onnx("Reshape", ALL, movement::reshape),
+    onnx("Flatten", ALL, movement::flatten),
+    onnx("Squeeze", ALL, movement::squeeze),
+    onnx("Unsqueeze", ALL, movement::unsqueeze),
+    onnx("Transpose", ALL, movement::transpose),
+    onnx("Concat", ALL, movement::concat),
+    onnx("Split", ALL, movement::split),
+    onnx("Slice", ALL, movement::slice),
+    onnx("Expand", ALL, movement::expand),
+    onnx("Tile", ALL, movement::tile),
+    onnx("Pad", ALL, movement::pad),
+    onnx("DepthToSpace", ALL, movement::depth_to_space),
+    onnx("SpaceToDepth", ALL, movement::space_to_depth),
+    onnx("Gather", ALL, index::gather),
+    since(11, onnx("GatherElements", ALL, index::gather_elements)),
+    since(11, onnx("GatherND", ALL, index::gather_nd)),
+    since(11, onnx("ScatterElements", ALL, index::scatter_elements)),
+    since(11, onnx("ScatterND", ALL, index::scatter_nd)),
+    since(14, onnx("Trilu", F | D | WORDS | BOOL, index::trilu)),
+    onnx("OneHot", NUMBERS, index::one_hot),
+    onnx("Constant", ALL, shape::constant),
+    onnx("ConstantOfShape", I64, shape::constant_of_shape),
+    since(11, onnx("Range", F | D | I16 | WORDS, shape::range)),
+    onnx("Shape", ALL, shape::shape),
+    onnx("Size", ALL, shape::size),
+    onnx("ReduceSum", F | D | WORDS, reduce::reduce),
+    onnx("ReduceMean", F | D | WORDS, reduce::reduce),
+    onnx("ReduceMax", F | D | WORDS | I8 | U8 | BOOL, reduce::reduce),
+    onnx("ReduceMin", F | D | WORDS | I8 | U8 | BOOL, reduce::reduce),
+    onnx("ReduceProd", F | D | WORDS, reduce::reduce),
+    onnx("ReduceL1", F | D | WORDS, reduce::reduce),
+    onnx("ReduceL2", F | D | WORDS, reduce::reduce),
+    onnx("ReduceLogSum", F | D | WORDS, reduce::reduce),
+    onnx("ReduceLogSumExp", F | D | WORDS, reduce::reduce),
+    onnx("ReduceSumSquare", F | D | WORDS, reduce::reduce),
+    onnx("Softmax", F | D, order::softmax),
+    onnx("LogSoftmax", F | D, order::softmax),
+    onnx("Hardmax", F, order::hardmax),
+    onnx("ArgMax", F | D | WORDS | I8 | U8, order::arg_extreme),
+    onnx("ArgMin", F | D | WORDS | I8 | U8, order::arg_extreme),
+    onnx("TopK", NUMBERS, order::top_k),
+    since(11, onnx("CumSum", F | D | WORDS, order::cum_sum)),
+    onnx("MatMul", F | D | WORDS | U32 | U64, product::matmul),
+    onnx("Gemm", F | D, product::gemm),
+    onnx("Conv", F, conv::conv),
+    onnx("ConvTranspose", F, conv::conv_transpose),
+    onnx("MaxPool", F | D | I8 | U8, pool::pool),
+    onnx("AveragePool", F, pool::pool),
+    onnx("GlobalMaxPool", F, pool::pool),
+    onnx("GlobalAveragePool", F, pool::pool),
+    onnx("BatchNormalization", F, norm::batch_normalization),
+    onnx("InstanceNormalization", F, norm::instance_normalization),
+    onnx("LayerNormalization", F, norm::layer_normalization),
+    onnx("Resize", F | I8 | U8 | I32, resize::resize),
+    onnx("QuantizeLinear", F, quantization::quantize_linear),
+    onnx(
+        "DequantizeLinear",
+        I8 | U8 | I16 | U16 | I32,
+        quantization::dequantize_linear,
+    ),
+    microsoft(onnx("QuantizeLinear", F, quantization::quantize_linear)),
+    microsoft(onnx(
+        "DequantizeLinear",
+        I8 | U8 | I16 | U16 | I32,
+        quantization::dequantize_linear,
+    )),
+];
+
+/// Whether there is a rule for an operator.
+pub(crate) fn is_known(domain: &str, name: &str) -> bool {
+    find(domain, name).is_some()
+}
+
+fn find(domain: &str, name: &str) -> Option<&'static Rule> {
+    let mut rules = RULES.iter();
+    rules.find(|rule| rule.name == name && rule.domain == domain)
+}
+
+/// The results of a node. Every attribute has been looked at, and no result has more elements than the cap.
+pub(crate) fn evaluate(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
+    let rule = find(node.domain(), node.op()).ok_or(NodeError::Unknown)?;
+    if node.opset < rule.since {
+        return Err(NodeError::Opset {
+            min: rule.since,
+            max: super::graph::OPSETS.1,
+        });
+    }
+    if let Some(first) = inputs.maybe(0)
+        && rule.types & bit(first.element()) == 0
+    {
+        let got = type_name(first.element());
+        return Err(NodeError::ElementType { input: 0, got });
+    }
+    let results = (rule.run)(node, inputs)?;
+    node.check_attributes()?;
+    Ok(results)
+}
+
+impl<'a> Inputs<'a> {
+    /// Inputs of a node that runs on a sample.
+    pub(crate) fn new(values: Vec<Option<&'a Constant>>) -> Self {
+        Self {
+            values,
+            most: MAX_ELEMENTS,
+            folded: false,
+        }
+    }
+
+    /// Inputs of a node that is folded: a short file must not ask for much memory.
+    pub(crate) fn of_constants(values: Vec<Option<&'a Constant>>) -> Self {
+        let given = values.iter().flatten().map(|c| c.len()).max();
+        let most = MAX_COMPUTED_ELEMENTS.max(given.unwrap_or(0).saturating_mul(2));
+        Self {
+            values,
+            most: most.min(MAX_ELEMENTS),
+            folded: true,
+        }
+    }
+
+    /// The number of elements of a result, unless there are too many, or too many axes.
+    fn count(&self, shape: &[usize]) -> Result<usize, NodeError> {
+        match elements(shape) {
+            n if n <= self.most && shape.len() <= MAX_RANK => Ok(n),
+            _ => Err(bad(0, "x", "the result has too many elements or axes")),
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.values.len()
+    }
+
+    pub(crate) fn maybe(&self, input: usize) -> Option<&'a Constant> {
+        self.values.get(input).copied().flatten()
+    }
+
+    pub(crate) fn get(&self, input: usize) -> Result<&'a Constant, NodeError> {
+        self.maybe(input).ok_or(NodeError::Arity {
+            what: "inputs",
+            expected: "more",
+            got: self.len(),
+        })
+    }
+
+    /// All inputs, none of them left out.
+    fn all(&self) -> Result<Vec<&'a Constant>, NodeError> {
+        (0..self.len()).map(|input| self.get(input)).collect()
+    }
+
+    fn floats(&self, input: usize) -> Result<&'a [f32], NodeError> {
+        let got = self.get(input)?;
+        got.as_floats().ok_or(wrong_type(input, got))
+    }
+
+    fn maybe_floats(&self, input: usize) -> Result<Option<&'a [f32]>, NodeError> {
+        match self.maybe(input) {
+            None => Ok(None),
+            Some(_) => self.floats(input).map(Some),
+        }
+    }
+
+    fn ints(&self, input: usize) -> Result<&'a [i64], NodeError> {
+        let got = self.get(input)?;
+        got.as_ints().ok_or(wrong_type(input, got))
+    }
+
+    fn maybe_ints(&self, input: usize) -> Result<Option<&'a [i64]>, NodeError> {
+        match self.maybe(input) {
+            None => Ok(None),
+            Some(_) => self.ints(input).map(Some),
+        }
+    }
+
+    /// The only integer of an input.
+    fn int(&self, input: usize, what: &'static str) -> Result<i64, NodeError> {
+        match self.ints(input)? {
+            &[v] => Ok(v),
+            _ => Err(bad(input, what, "it is not one integer")),
+        }
+    }
+}
+
+fn wrong_type(input: usize, got: &Constant) -> NodeError {
+    let got = type_name(got.element());
+    NodeError::ElementType { input, got }
+}
+
+const fn bad(input: usize, what: &'static str, reason: &'static str) -> NodeError {
+    NodeError::Input {
+        input,
+        what,
+        reason,
+    }
+}
+
+const fn attribute(name: &'static str, reason: &'static str) -> NodeError {
+    NodeError::Attribute { name, reason }
+}
+
+/// A value that C++ or ONNX leaves undefined.
+const fn undefined(reason: &'static str) -> NodeError {
+    NodeError::Undefined { reason }
+}
+
+fn one(shape: Vec<usize>, data: super::constant::Data) -> Results {
+    Ok(vec![Constant { shape, data }])
+}
+
+/// Axes given as an attribute in old opsets and as an input in new ones; `None` if they are given in neither way.
+fn numbers(
+    node: &NodeView<'_>,
+    name: &'static str,
+    inputs: &Inputs<'_>,
+    input: usize,
+) -> Result<Option<Vec<i64>>, NodeError> {
+    match node.maybe_ints(name)? {
+        Some(values) => Ok(Some(values.to_vec())),
+        None => Ok(inputs.maybe_ints(input)?.map(<[i64]>::to_vec)),
+    }
+}

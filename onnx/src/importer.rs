@@ -1,0 +1,546 @@
+//! The walk over the graph: what each tensor is, what is reported, where the proof begins and ends.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use tract_onnx::pb::NodeProto;
+
+use super::constant::{Constant, MAX_COMPUTED_ELEMENTS};
+use super::error::{ImportError, NodeError, NodeProblem, TensorProblem};
+use super::eval::{self, Inputs};
+use super::exactness::Exactness;
+use super::extension::{Extension, Registry};
+use super::graph::{Graph, InputType, domain_name, node_name};
+use super::kernel::Routes;
+use super::node::NodeView;
+use super::outputs::{boundary, tail_node};
+use super::outside::outside;
+use super::real::{Base, Params, QuantizedConstant, Real, Value};
+use super::registry::{self, Entry};
+use super::{Imported, NodeReport, Status, windows};
+use zkonnx_circuits::program::{Builder, Fact, Operator, Quantization, TensorId};
+
+/// The results of a node, and how it is reported.
+pub(crate) struct Done {
+    pub(crate) values: Vec<Value>,
+    pub(crate) status: Status,
+}
+
+impl Done {
+    pub(crate) fn new(value: Value, status: Status) -> Self {
+        Self {
+            values: vec![value],
+            status,
+        }
+    }
+
+    /// Integers by a rule.
+    pub(crate) fn closed(tensor: TensorId, exactness: Exactness) -> Self {
+        Self::new(Value::Int(tensor), Status::Closed(exactness))
+    }
+
+    /// A pending real, closed by the next QuantizeLinear.
+    pub(crate) fn pending(real: Real) -> Self {
+        Self::new(Value::Real(Arc::new(real)), Status::Group)
+    }
+
+    pub(crate) fn int(tensor: TensorId) -> Self {
+        Self::closed(tensor, Exactness::Kernel)
+    }
+
+    pub(crate) fn folded(constant: Constant) -> Self {
+        Self::new(Value::Const(Arc::new(constant)), Status::Folded)
+    }
+}
+
+/// State of an import.
+pub(crate) struct Importer<'a> {
+    pub(super) graph: &'a Graph,
+    registry: &'a Registry,
+    pub(crate) builder: Builder,
+    pub(super) values: HashMap<&'a str, Value>,
+    /// Program inputs made from float inputs of the graph, with their quantization.
+    pub(crate) quantized_inputs: HashMap<usize, (Params, TensorId)>,
+    report: Vec<NodeReport>,
+    pub(super) problems: Vec<NodeProblem>,
+    names: Vec<(String, TensorId)>,
+    pub(super) tail: Vec<usize>,
+    /// Elements of all constants made by nodes.
+    folded: usize,
+    /// How many of these there may be.
+    most_folded: usize,
+    /// First outputs of the nodes whose results reach an integer kernel.
+    feeds_kernel: HashSet<&'a str>,
+    /// Who makes and who reads each tensor.
+    pub(crate) routes: Routes<'a>,
+}
+
+/// Imports a checked graph.
+pub(crate) fn import(graph: &Graph, registry: &Registry) -> Result<Imported, ImportError> {
+    let given: usize = graph.constants.values().map(|c| c.len()).sum();
+    let mut importer = Importer {
+        graph,
+        registry,
+        builder: Builder::new(),
+        values: HashMap::new(),
+        quantized_inputs: HashMap::new(),
+        report: Vec::new(),
+        problems: Vec::new(),
+        names: Vec::new(),
+        tail: Vec::new(),
+        folded: 0,
+        most_folded: MAX_COMPUTED_ELEMENTS + 8 * given,
+        feeds_kernel: HashSet::new(),
+        routes: Routes::new(graph),
+    };
+    importer.start();
+    let feeds = reaches(graph, |op| op == "QuantizeLinear");
+    let kernels = reaches(graph, is_kernel);
+    let outputs = graph
+        .nodes
+        .iter()
+        .zip(kernels)
+        .filter(|(_, reaches)| *reaches);
+    importer.feeds_kernel = outputs
+        .filter_map(|(node, _)| node.output.first())
+        .map(String::as_str)
+        .collect();
+    for (index, node) in graph.nodes.iter().enumerate() {
+        importer.visit(index, node, feeds[index]);
+    }
+    importer.finish()
+}
+
+/// Whether an operator computes with quantized integers.
+fn is_kernel(op: &str) -> bool {
+    op.starts_with('Q') || op.ends_with("Integer")
+}
+
+/// For each node, whether its results reach a node of some operators.
+fn reaches(graph: &Graph, is_goal: impl Fn(&str) -> bool) -> Vec<bool> {
+    let mut needed: HashSet<&str> = HashSet::new();
+    let mut feeds = vec![false; graph.nodes.len()];
+    for (i, node) in graph.nodes.iter().enumerate().rev() {
+        feeds[i] = node.output.iter().any(|o| needed.contains(o.as_str()));
+        if feeds[i] || is_goal(&node.op_type) {
+            needed.extend(
+                node.input
+                    .iter()
+                    .filter(|n| !n.is_empty())
+                    .map(String::as_str),
+            );
+        }
+    }
+    feeds
+}
+
+impl<'a> Importer<'a> {
+    /// Enters inputs and constants.
+    fn start(&mut self) {
+        for (name, constant) in &self.graph.constants {
+            self.values
+                .insert(name, Value::Const(Arc::new(constant.clone())));
+        }
+        for (i, input) in self.graph.inputs.iter().enumerate() {
+            let value = match input.dtype {
+                InputType::Float => {
+                    Value::Real(Arc::new(Real::new(Base::Input(i), input.shape.clone())))
+                }
+                InputType::Int(dtype) => {
+                    let fact = Fact::any(dtype, input.shape.clone());
+                    let tensor = self.builder.input(&input.name, fact, None);
+                    self.names.push((input.name.clone(), tensor));
+                    Value::Int(tensor)
+                }
+            };
+            self.values.insert(&input.name, value);
+        }
+    }
+
+    /// Name of a float input of the graph.
+    pub(crate) fn input_name(&self, index: usize) -> &'a str {
+        &self.graph.inputs[index].name
+    }
+
+    fn visit(&mut self, index: usize, node: &'a NodeProto, feeds: bool) {
+        let opset = self.graph.opset(&node.domain).unwrap_or(0);
+        let view = NodeView::new(node, opset);
+        let before = self.builder.len();
+        let result = self.import_node(&view, domain_name(&node.domain), feeds);
+        let (values, status) = match result {
+            Ok(done) => (done.values, Ok(done.status)),
+            Err(reason) => (Vec::new(), Err(reason)),
+        };
+        let mut values = values.into_iter();
+        for output in &node.output {
+            let value = values.next().unwrap_or(match status {
+                Ok(_) => Value::Outside,
+                Err(_) => Value::Broken,
+            });
+            if let Value::Int(tensor) = value {
+                self.names.push((output.clone(), tensor));
+            }
+            if !output.is_empty() {
+                self.values.insert(output, value);
+            }
+        }
+        let (node, op, domain) = (
+            node_name(node),
+            node.op_type.clone(),
+            domain_name(&node.domain).to_owned(),
+        );
+        match status {
+            Ok(status) => {
+                if status == Status::Outside {
+                    self.tail.push(index);
+                }
+                let operators = self.builder.names_from(before);
+                self.report.push(NodeReport {
+                    node,
+                    op,
+                    domain,
+                    opset,
+                    status,
+                    operators,
+                });
+            }
+            Err(Some(reason)) => self.problems.push(NodeProblem {
+                node,
+                op,
+                domain,
+                opset,
+                reason,
+            }),
+            // A consequence of an earlier problem is not reported again.
+            Err(None) => {}
+        }
+    }
+
+    fn import_node(
+        &mut self,
+        node: &NodeView<'_>,
+        domain: &str,
+        feeds: bool,
+    ) -> Result<Done, Option<NodeError>> {
+        let inputs: Vec<&Value> = (0..node.inputs())
+            .filter_map(|i| node.input(i))
+            .filter_map(|n| self.values.get(n))
+            .collect();
+        if inputs.iter().any(|v| matches!(v, Value::Broken)) {
+            // Nothing can be said of what it computes, but an unknown operator among those that would be proved is a
+            // problem of its own.
+            let known = registry::find(domain, node.op()).is_some()
+                || self.registry.find(domain, node.op()).is_some();
+            let proved = feeds || self.feeds_kernel.contains(node.first_output());
+            return Err((proved && !known).then_some(NodeError::Unknown));
+        }
+        let outside = inputs.iter().any(|v| matches!(v, Value::Outside));
+        let raw = |v: &&Value| matches!(v, Value::Real(r) if matches!(r.base, Base::Input(_)));
+        let real = inputs.iter().any(|v| matches!(v, Value::Real(_)));
+        let untouched = inputs.iter().any(raw);
+        // Past the last quantization nothing is proved; what has no integer rule is then a matter of the caller.
+        if outside {
+            // A kernel on integers is no float tail, wherever its operands come from.
+            let kernel = is_kernel(node.op()) || self.feeds_kernel.contains(node.first_output());
+            return if feeds || kernel {
+                Err(Some(island_after_outside()))
+            } else {
+                Ok(outside_done())
+            };
+        }
+        if let Some(extension) = self.registry.find(domain, node.op()) {
+            return self.import_extension(&extension, node, untouched);
+        }
+        let entry = registry::find(domain, node.op());
+        if let Some(done) = self.fold(entry, node)? {
+            return self.counted(done).map_err(Some);
+        }
+        // A scale that depends on the data is named as the cause, wherever it stands.
+        let proved =
+            entry.is_some_and(|e| e.closes) && !untouched || node.op().starts_with("Dynamic");
+        // A shape is known, whatever becomes of the elements.
+        let shape = domain == super::graph::STANDARD && ["Shape", "Size"].contains(&node.op());
+        // Another name for a tensor leaves it what it is.
+        let renamed = domain == super::graph::STANDARD && node.op() == "Identity";
+        if real && !feeds && !proved && !shape && !renamed && node.op() != "QuantizeLinear" {
+            return Ok(outside_done());
+        }
+        let Entry {
+            import,
+            min,
+            max,
+            optional,
+            ..
+        } = entry.ok_or_else(|| Some(unknown(node.op())))?;
+        window(*min, *max, node)?;
+        let done = match import(self, node) {
+            Err(_) if *optional && real && !feeds => return Ok(outside_done()),
+            done => done.map_err(Some)?,
+        };
+        node.check_attributes().map_err(Some)?;
+        // Floats picked by a computed place are proved only once they are quantized.
+        let float = |v: &Value| matches!(v, Value::Real(r) if !matches!(r.base, Base::Input(_)) && boundary(r).is_none());
+        if node.op() == "Gather" && !feeds && done.values.iter().any(float) {
+            return Ok(outside_done());
+        }
+        self.counted(done).map_err(Some)
+    }
+
+    /// Counts the elements of constants that a node makes, of which a file may not ask for too many.
+    fn counted(&mut self, done: Done) -> Result<Done, NodeError> {
+        let len = |v: &Value| if let Value::Const(c) = v { c.len() } else { 0 };
+        let folded: usize = done.values.iter().map(len).sum();
+        self.folded = self.folded.saturating_add(folded);
+        if folded > 0 && self.folded > self.most_folded {
+            return Err(TensorProblem::TooLarge(self.most_folded).into());
+        }
+        Ok(done)
+    }
+
+    /// The results of a node whose inputs are all known, if they become constants: what it computes, by the evaluator.
+    /// Integers that stand for reals keep their meaning through data movement and are reals for anything else.
+    fn fold(
+        &mut self,
+        entry: Option<&Entry>,
+        node: &NodeView<'_>,
+    ) -> Result<Option<Done>, Option<NodeError>> {
+        let names: Vec<Option<&str>> = (0..node.inputs()).map(|i| node.input(i)).collect();
+        let mut inputs = Vec::with_capacity(names.len());
+        let mut quantized = false;
+        for name in names {
+            inputs.push(match name.map(|name| self.values.get(name)) {
+                None => None,
+                Some(Some(Value::Const(c))) => Some(Arc::clone(c)),
+                Some(Some(Value::Weights(w))) => {
+                    quantized = true;
+                    Some(Arc::new(real_constant(w)))
+                }
+                Some(_) => return Ok(None),
+            });
+        }
+        let known = eval::is_known(node.domain(), node.op());
+        if node.op() == "DequantizeLinear" || !known {
+            return Ok(None);
+        }
+        if let Some(entry) = entry {
+            window(entry.min, entry.max, node)?;
+        }
+        if quantized
+            && let Some(entry) = entry
+            && let Ok(done) = (entry.import)(self, node)
+        {
+            node.check_attributes().map_err(Some)?;
+            return Ok(Some(done));
+        }
+        let inputs = inputs.iter().map(Option::as_deref).collect();
+        let results = eval::evaluate(node, &Inputs::of_constants(inputs)).map_err(Some)?;
+        let values = results.into_iter().map(|c| Value::Const(Arc::new(c)));
+        let (values, status) = (values.collect(), Status::Folded);
+        Ok(Some(Done { values, status }))
+    }
+
+    /// A node of an operator that another crate defines.
+    fn import_extension(
+        &mut self,
+        extension: &Extension,
+        node: &NodeView<'_>,
+        untouched: bool,
+    ) -> Result<Done, Option<NodeError>> {
+        let (min, max) = (extension.min_opset, extension.max_opset);
+        if !(min..=max).contains(&node.opset) {
+            return Err(Some(NodeError::Opset { min, max }));
+        }
+        if untouched {
+            return Err(Some(NodeError::Island {
+                reason: "an input of it is not quantized",
+            }));
+        }
+        let done = extension.run(self, node).map_err(Some)?;
+        node.check_attributes().map_err(Some)?;
+        Ok(done)
+    }
+
+    /// Whether a tensor is an input of some node, or an output of the graph.
+    pub(crate) fn is_used(&self, name: &str) -> bool {
+        let graph = self.graph;
+        let read = |node: &NodeProto| node.input.iter().any(|n| n == name);
+        !name.is_empty()
+            && (graph.outputs.iter().any(|o| o == name) || graph.nodes.iter().any(read))
+    }
+
+    /// The value of an input; `None` if it is left out.
+    pub(crate) fn maybe(&self, node: &NodeView<'_>, input: usize) -> Option<Value> {
+        node.input(input)
+            .and_then(|name| self.values.get(name))
+            .cloned()
+    }
+
+    /// The value of an input that has to be there.
+    pub(crate) fn value(&self, node: &NodeView<'_>, input: usize) -> Result<Value, NodeError> {
+        let got = node.inputs();
+        self.maybe(node, input).ok_or(NodeError::Arity {
+            what: "inputs",
+            expected: "more",
+            got,
+        })
+    }
+
+    /// A constant input that has to be there.
+    pub(crate) fn constant(
+        &self,
+        node: &NodeView<'_>,
+        input: usize,
+        what: &'static str,
+    ) -> Result<Arc<Constant>, NodeError> {
+        self.maybe_constant(node, input, what)?
+            .ok_or(NodeError::NotConstant { input, what })
+    }
+
+    /// A constant input, if it is there.
+    pub(crate) fn maybe_constant(
+        &self,
+        node: &NodeView<'_>,
+        input: usize,
+        what: &'static str,
+    ) -> Result<Option<Arc<Constant>>, NodeError> {
+        match self.maybe(node, input) {
+            None => Ok(None),
+            Some(Value::Const(c)) => Ok(Some(c)),
+            Some(_) => Err(NodeError::NotConstant { input, what }),
+        }
+    }
+
+    /// Adds an integer operator with one output.
+    pub(crate) fn push(
+        &mut self,
+        node: &NodeView<'_>,
+        op: impl Operator,
+        inputs: &[TensorId],
+    ) -> Result<TensorId, NodeError> {
+        Ok(self.builder.push1(&node.name(), Arc::new(op), inputs)?)
+    }
+
+    fn finish(mut self) -> Result<Imported, ImportError> {
+        let quantized = self.graph.nodes.iter().any(|n| {
+            ["QuantizeLinear", "DequantizeLinear"].contains(&n.op_type.as_str())
+                || n.op_type.starts_with("QLinear")
+                || n.op_type.ends_with("Integer")
+        });
+        let integer_inputs = self
+            .graph
+            .inputs
+            .iter()
+            .any(|i| i.dtype != InputType::Float);
+        if !quantized && !integer_inputs {
+            return Err(ImportError::FloatModel);
+        }
+        let outputs = self.outputs();
+        let float_tail = self.float_tail(&outputs);
+        if !self.problems.is_empty() {
+            return Err(ImportError::Unsupported(self.problems));
+        }
+        if outputs.ports.is_empty() {
+            return Err(ImportError::FloatModel);
+        }
+        let order: HashMap<&str, usize> = self
+            .graph
+            .inputs
+            .iter()
+            .enumerate()
+            .map(|(i, input)| (input.name.as_str(), i))
+            .collect();
+        self.builder
+            .sort_inputs(|port| order.get(port.name.as_str()).copied().unwrap_or(usize::MAX));
+        let quantized = |index: usize| self.quantized_inputs.contains_key(&index);
+        let outside = outside(self.graph, &self.values, &outputs, quantized)?;
+        let (program, places) = self.builder.finish_with(outputs.ports, outside)?;
+        let mut tensors: Vec<(String, TensorId)> = self
+            .names
+            .into_iter()
+            .filter_map(|(name, id)| Some((name, places.place(id)?)))
+            .collect();
+        tensors.dedup();
+        let tail = self
+            .tail
+            .iter()
+            .map(|&i| tail_node(&self.graph.nodes[i]))
+            .collect();
+        Ok(Imported {
+            program,
+            report: self.report,
+            tail,
+            float_tail,
+            tensors,
+        })
+    }
+}
+
+/// Refuses an operator in an opset that it is not supported in.
+fn window(min: i64, max: i64, node: &NodeView<'_>) -> Result<(), Option<NodeError>> {
+    if node.domain() != super::graph::STANDARD {
+        return Ok(());
+    }
+    if !(min..=max).contains(&node.opset) {
+        return Err(Some(NodeError::Opset { min, max }));
+    }
+    windows::check(node).map_err(Some)
+}
+
+/// A dequantized constant as floats.
+fn real_constant(weights: &QuantizedConstant) -> Constant {
+    Constant::floats(
+        weights.data.shape.clone(),
+        super::ops::quantization::dequantize(weights),
+    )
+}
+
+/// Why an operator without an entry is refused.
+fn unknown(op: &str) -> NodeError {
+    match op {
+        "InstanceNormalization" | "GroupNormalization" | "LayerNormalization" => NodeError::Input {
+            input: 0,
+            what: "x",
+            reason: "mean and variance of the input have no integer rule of their own; `zkonnx quantize` expresses the \
+                     operator of the float model by others that are proved",
+        },
+        _ => NodeError::Unknown,
+    }
+}
+
+fn outside_done() -> Done {
+    Done {
+        values: Vec::new(),
+        status: Status::Outside,
+    }
+}
+
+fn island_after_outside() -> NodeError {
+    NodeError::Island {
+        reason: "it computes in float between quantized parts",
+    }
+}
+
+/// Scale and zero point as a port carries them.
+pub(crate) fn port_quantization(params: &Params) -> Quantization {
+    Quantization {
+        scale_bits: params.scale.iter().map(|s| s.to_bits()).collect(),
+        zero_point: params.zero.clone(),
+        axis: params.axis,
+    }
+}
+
+/// The integers of a weight, less their zero points, `inner` of them for each index of the quantization's axis.
+pub(crate) fn centered(weights: &QuantizedConstant) -> Option<Vec<i64>> {
+    let data = weights.data.as_ints()?;
+    let inner: usize = match weights.params.axis {
+        Some(axis) => weights.data.shape.get(axis + 1..)?.iter().product(),
+        None => 1,
+    };
+    let zero = &weights.params.zero;
+    Some(
+        data.iter()
+            .enumerate()
+            .map(|(i, v)| v - zero[(i / inner.max(1)) % zero.len()])
+            .collect(),
+    )
+}

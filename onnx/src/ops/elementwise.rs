@@ -1,0 +1,618 @@
+//! Elementwise float operators between DequantizeLinear and QuantizeLinear.
+
+use std::sync::Arc;
+
+use super::super::error::NodeError;
+use super::super::eval::factors;
+use super::super::expr::{Binary, Expr, Operand, Unary};
+use super::super::importer::{Done, Importer};
+use super::super::kernel::{Origin, alike};
+use super::super::node::NodeView;
+use super::super::real::{Base, Deferred, Pair, PairOp, Quantized, Real, Value};
+use super::linear::scalar;
+use super::pool::quantized;
+use super::quantization::dequantize;
+use zkonnx_circuits::ops::{
+    Constant, Lanes, Maximum, Move, Reshape, Table, broadcast, broadcast_places,
+};
+use zkonnx_circuits::program::{Range, TensorId, elements};
+
+/// A tensor that is combined with itself, as the float function of one tensor that it is if more than a clamp follows:
+/// then no kernel of two tensors has a part in it.
+fn of_one(real: &Real) -> Real {
+    let (Base::Pair(pair), true) = (&real.base, real.after.is_empty()) else {
+        return real.clone();
+    };
+    if pair.a != pair.b {
+        return real.clone();
+    }
+    let f = match pair.op {
+        PairOp::Add => Binary::Add,
+        PairOp::Sub => Binary::Sub,
+        PairOp::Mul => Binary::Mul,
+    };
+    let both = Arc::new(Expr::Binary(f, Arc::new(Expr::X), Arc::new(Expr::X)));
+    Real {
+        base: Base::Quantized(pair.a.clone()),
+        expr: real.expr.of(&both),
+        ..real.clone()
+    }
+}
+
+/// Appends a function of each element.
+fn append(real: &Real, f: Unary) -> Result<Real, NodeError> {
+    let real = &match f {
+        Unary::Relu | Unary::Clip(..) if real.expr.as_clamp().is_some() => real.clone(),
+        _ => of_one(real),
+    };
+    let expr = real.expr.unary(f);
+    let pooled = real.after.iter().any(|d| matches!(d, Deferred::MaxPool(_)));
+    let monotone = Expr::Unary(f, Arc::new(Expr::X)).is_monotone();
+    if pooled && !monotone {
+        return Err(NodeError::Island {
+            reason: "a function that is not monotone follows MaxPool",
+        });
+    }
+    Real {
+        expr,
+        ..real.clone()
+    }
+    .grown(1)
+}
+
+/// A function of one argument.
+pub(crate) fn unary(
+    cx: &mut Importer<'_>,
+    node: &NodeView<'_>,
+    f: Unary,
+) -> Result<Done, NodeError> {
+    match cx.value(node, 0)? {
+        Value::Real(real) => Ok(Done::pending(append(&real, f)?)),
+        Value::Int(tensor) => match f {
+            Unary::Relu => clamp_integers(cx, node, tensor, 0, i64::MAX),
+            _ => Err(NodeError::Input {
+                input: 0,
+                what: "x",
+                reason: "it is not float",
+            }),
+        },
+        _ => Err(NodeError::Input {
+            input: 0,
+            what: "x",
+            reason: "it is not a dequantized activation",
+        }),
+    }
+}
+
+/// A clamp of integers: of 8-bit and 16-bit types by a table, of others by steps.
+fn clamp_integers(
+    cx: &mut Importer<'_>,
+    node: &NodeView<'_>,
+    tensor: TensorId,
+    lo: i64,
+    hi: i64,
+) -> Result<Done, NodeError> {
+    let dtype = cx.builder.fact(tensor).dtype;
+    if dtype.width() > 16 {
+        let reason = "only 8-bit and 16-bit integers are supported";
+        return Err(NodeError::Input {
+            input: 0,
+            what: "x",
+            reason,
+        });
+    }
+    let range = Range::of(dtype);
+    let table = (range.lo..=range.hi)
+        .map(|v| v.max(lo).min(hi).clamp(range.lo, range.hi))
+        .collect();
+    let table = Table::new(dtype, dtype, vec![table], Lanes::Tensor)?;
+    Ok(Done::int(cx.push(node, table, &[tensor])?))
+}
+
+/// `Clip`, with limits as attributes (until opset 10) or inputs.
+pub(crate) fn clip(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, NodeError> {
+    if let Value::Int(tensor) = cx.value(node, 0)? {
+        let limit = |input, default| match cx.maybe_constant(node, input, "the limit")? {
+            None => Ok(default),
+            Some(c) => c.as_int().ok_or(NodeError::Input {
+                input,
+                what: "the limit",
+                reason: "it is not one integer",
+            }),
+        };
+        let (lo, hi) = (limit(1, i64::MIN)?, limit(2, i64::MAX)?);
+        return clamp_integers(cx, node, tensor, lo, hi);
+    }
+    let limit = |input, name, default: f32| -> Result<f32, NodeError> {
+        let attribute = node.maybe_float(name)?;
+        let given = match cx.maybe_constant(node, input, "the limit")? {
+            Some(c) => match c.as_floats() {
+                Some(&[v]) => Some(v),
+                _ => {
+                    let reason = "it is not one float";
+                    return Err(NodeError::Input {
+                        input,
+                        what: "the limit",
+                        reason,
+                    });
+                }
+            },
+            None => attribute,
+        };
+        Ok(given.unwrap_or(default))
+    };
+    // ONNX Runtime takes a Relu before any input of a Clip for one of the data, and its limit for zero at least.
+    for input in [1, 2] {
+        if node.input(input).is_some_and(|name| cx.is_lone_relu(name)) {
+            return Err(NodeError::Input {
+                input,
+                what: "the limit",
+                reason: "a Relu gives it, which ONNX Runtime confuses with one of the data; give the limit as a constant",
+            });
+        }
+    }
+    // A limit that is left out is the last finite number.
+    let lo = limit(1, "min", f32::MIN)?;
+    let hi = limit(2, "max", f32::MAX)?;
+    unary(cx, node, Unary::Clip(lo, hi))
+}
+
+/// `BatchNormalization` in inference, with the factors as ONNX Runtime forms them.
+pub(crate) fn batch_normalization(
+    cx: &mut Importer<'_>,
+    node: &NodeView<'_>,
+) -> Result<Done, NodeError> {
+    let Value::Real(real) = cx.value(node, 0)? else {
+        return Err(NodeError::Input {
+            input: 0,
+            what: "x",
+            reason: "it is not a dequantized activation",
+        });
+    };
+    let channels = *real.shape.get(1).ok_or(NodeError::Input {
+        input: 0,
+        what: "x",
+        reason: "it has no channels",
+    })?;
+    let read = |input, what| -> Result<Vec<f32>, NodeError> {
+        // Quantizers store the scale as quantized weights and the bias as int32.
+        let values = match cx.value(node, input)? {
+            Value::Weights(w) => dequantize(&w),
+            _ => {
+                let values = cx.constant(node, input, what)?;
+                values.as_floats().unwrap_or_default().to_vec()
+            }
+        };
+        match values.len() == channels {
+            true => Ok(values),
+            false => Err(NodeError::Input {
+                input,
+                what,
+                reason: "it has not one float for each channel",
+            }),
+        }
+    };
+    let (scale, bias) = (read(1, "the scale")?, read(2, "the bias")?);
+    let (mean, variance) = (read(3, "the mean")?, read(4, "the variance")?);
+    let (factors, shifts) = factors(node, [&scale, &bias, &mean, &variance])?;
+    if !factors.iter().chain(&shifts).all(|v| v.is_finite()) {
+        return Err(NodeError::Input {
+            input: 4,
+            what: "the variance",
+            reason: "it makes a factor infinite",
+        });
+    }
+    let scaled = with_operand(&real, Binary::Mul, Operand::Axis(1, factors), false)?;
+    Ok(Done::pending(with_operand(
+        &scaled,
+        Binary::Add,
+        Operand::Axis(1, shifts),
+        false,
+    )?))
+}
+
+/// Combines each element with a constant; `first` says that the constant is the first argument.
+fn with_operand(real: &Real, f: Binary, operand: Operand, first: bool) -> Result<Real, NodeError> {
+    let real = &of_one(real);
+    if matches!(operand, Operand::Axis(..)) && !real.after.is_empty() {
+        return Err(NodeError::Island {
+            reason: "a constant for each channel follows data movement",
+        });
+    }
+    let constant = Arc::new(Expr::Const(operand));
+    let one = Arc::new(Expr::X);
+    let (a, b) = if first {
+        (constant.clone(), one.clone())
+    } else {
+        (one, constant.clone())
+    };
+    let pooled = real.after.iter().any(|d| matches!(d, Deferred::MaxPool(_)));
+    if pooled && !Expr::Binary(f, a, b).is_monotone() {
+        return Err(NodeError::Island {
+            reason: "a function that is not monotone follows MaxPool",
+        });
+    }
+    let expr = match first {
+        true => Expr::Binary(f, constant, real.expr.clone()),
+        false => Expr::Binary(f, real.expr.clone(), constant),
+    };
+    Real {
+        expr: Arc::new(expr),
+        ..real.clone()
+    }
+    .grown(1)
+}
+
+/// A float constant as an operand of a tensor of this shape.
+fn operand(values: &[f32], of: &[usize], shape: &[usize]) -> Result<Operand, NodeError> {
+    if let [only] = values
+        && of.len() <= shape.len()
+    {
+        return Ok(Operand::Scalar(*only));
+    }
+    if broadcast(shape, of).as_deref() != Some(shape) {
+        return Err(NodeError::Island {
+            reason: "a constant is larger than the activation",
+        });
+    }
+    let skip = shape.len() - of.len();
+    let long: Vec<usize> = (0..of.len()).filter(|&d| of[d] > 1).collect();
+    match long.as_slice() {
+        &[d] => Ok(Operand::Axis(d + skip, values.to_vec())),
+        _ => Err(NodeError::Island {
+            reason: "a constant differs along several axes",
+        }),
+    }
+}
+
+/// A function of two arguments, one of which may be constant.
+pub(crate) fn binary(
+    cx: &mut Importer<'_>,
+    node: &NodeView<'_>,
+    f: Binary,
+) -> Result<Done, NodeError> {
+    let (a, b) = (cx.value(node, 0)?, cx.value(node, 1)?);
+    match (&a, &b) {
+        (Value::Real(x), Value::Real(y)) => two_reals(cx, node, f, x, y),
+        (Value::Real(x), other) => one_real(cx, node, f, x, other, false),
+        (other, Value::Real(x)) => one_real(cx, node, f, x, other, true),
+        _ => super::integer::sum(cx, node, f, (&a, &b)),
+    }
+}
+
+fn pair_op(f: Binary) -> Option<PairOp> {
+    match f {
+        Binary::Add => Some(PairOp::Add),
+        Binary::Sub => Some(PairOp::Sub),
+        Binary::Mul => Some(PairOp::Mul),
+        _ => None,
+    }
+}
+
+/// ONNX Runtime has kernels of sums and products.
+fn pair_origin(
+    cx: &Importer<'_>,
+    node: &NodeView<'_>,
+    op: PairOp,
+    (a, b): (&Quantized, &Quantized),
+    activations: &[usize],
+) -> Origin {
+    let kernel = match op {
+        PairOp::Add | PairOp::Mul => alike(&[a.params.dtype, b.params.dtype]),
+        PairOp::Sub => None,
+    };
+    cx.origin(node, activations, kernel)
+}
+
+fn two_reals(
+    cx: &Importer<'_>,
+    node: &NodeView<'_>,
+    f: Binary,
+    x: &Real,
+    y: &Real,
+) -> Result<Done, NodeError> {
+    if let (Some(a), Some(b), Some(op)) = (x.as_quantized(), y.as_quantized(), pair_op(f)) {
+        let shape = broadcast(&x.shape, &y.shape).ok_or(NodeError::Input {
+            input: 1,
+            what: "b",
+            reason: "its shape does not broadcast to that of a",
+        })?;
+        return Ok(Done::pending(Real::new(
+            Base::Pair(Pair {
+                op,
+                a: a.clone(),
+                b: b.clone(),
+                origin: pair_origin(cx, node, op, (a, b), &[0, 1]),
+            }),
+            shape,
+        )));
+    }
+    let (x, y) = (&of_one(x), &of_one(y));
+    let same = match (&x.base, &y.base) {
+        (Base::Quantized(a), Base::Quantized(b)) => a == b,
+        (Base::Acc(a), Base::Acc(b)) => a.tensor == b.tensor,
+        _ => false,
+    };
+    if same && x.after.is_empty() && y.after.is_empty() {
+        let expr = Arc::new(Expr::Binary(f, x.expr.clone(), y.expr.clone()));
+        return Ok(Done::pending(Real { expr, ..x.clone() }.grown(y.size + 1)?));
+    }
+    Err(NodeError::Island {
+        reason: "it combines two values of which one is not quantized",
+    })
+}
+
+fn one_real(
+    cx: &mut Importer<'_>,
+    node: &NodeView<'_>,
+    f: Binary,
+    x: &Real,
+    other: &Value,
+    first: bool,
+) -> Result<Done, NodeError> {
+    let input = usize::from(!first);
+    if let (Base::Acc(acc), Binary::Add, Expr::X, true) =
+        (&x.base, f, x.expr.as_ref(), x.after.is_empty())
+        && let Some(real) = cx.add_bias(node, acc, other.clone(), input)?
+    {
+        return Ok(Done::pending(real));
+    }
+    let (values, of) = match other {
+        Value::Const(c) => match (c.as_floats(), c.as_ints()) {
+            (Some(values), _) => (values.to_vec(), c.shape.clone()),
+            // Only an exponent may be of another type than the base.
+            (None, Some(ints)) if f == Binary::Pow => {
+                (ints.iter().map(|&v| v as f32).collect(), c.shape.clone())
+            }
+            _ => {
+                return Err(NodeError::Input {
+                    input,
+                    what: "the constant",
+                    reason: "it is not float",
+                });
+            }
+        },
+        Value::Weights(w) => {
+            // A quantized constant beside a quantized activation is the kernel of two quantized tensors.
+            if let (Some(a), Some(op), None) = (x.as_quantized(), pair_op(f), w.params.axis)
+                && broadcast(&x.shape, &w.data.shape).as_deref() == Some(x.shape.as_slice())
+            {
+                let data = w.data.as_ints().unwrap_or_default().to_vec();
+                let constant = Constant::new(w.params.dtype, w.data.shape.clone(), data)?;
+                let tensor = cx.push(node, constant, &[])?;
+                let b = Quantized {
+                    tensor,
+                    params: w.params.clone(),
+                };
+                let origin = pair_origin(cx, node, op, (a, &b), &[usize::from(first)]);
+                let (a, b) = if first {
+                    (b, a.clone())
+                } else {
+                    (a.clone(), b)
+                };
+                return Ok(Done::pending(Real::new(
+                    Base::Pair(Pair { op, a, b, origin }),
+                    x.shape.clone(),
+                )));
+            }
+            (dequantize(w), w.data.shape.clone())
+        }
+        _ => {
+            return Err(NodeError::Input {
+                input,
+                what: "b",
+                reason: "it is not a real",
+            });
+        }
+    };
+    if let (Some(a), true) = (x.as_quantized(), several_axes(&of, &x.shape)) {
+        return Ok(Done::pending(each_element(
+            cx, node, a, f, &values, &of, first,
+        )?));
+    }
+    Ok(Done::pending(with_operand(
+        x,
+        f,
+        operand(&values, &of, &x.shape)?,
+        first,
+    )?))
+}
+
+/// Most elements of a tensor that is combined with a constant of its own for each: each costs a table.
+pub(super) const MAX_TABLES: usize = 1024;
+
+/// Whether a constant that differs along several axes can be combined element by element.
+fn several_axes(of: &[usize], shape: &[usize]) -> bool {
+    of.iter().filter(|extent| **extent > 1).count() > 1
+        && elements(shape) <= MAX_TABLES
+        && broadcast(shape, of).as_deref() == Some(shape)
+}
+
+/// Combines each element with a constant of its own: on the flattened tensor, whose only axis the constants follow.
+fn each_element(
+    cx: &mut Importer<'_>,
+    node: &NodeView<'_>,
+    a: &Quantized,
+    f: Binary,
+    values: &[f32],
+    of: &[usize],
+    first: bool,
+) -> Result<Real, NodeError> {
+    let shape = cx.builder.fact(a.tensor).shape.clone();
+    if a.params.axis.is_some() {
+        return Err(NodeError::Island {
+            reason: "a constant differs along several axes",
+        });
+    }
+    let count = elements(&shape);
+    let flat = Move(Reshape { shape: vec![count] });
+    let tensor = cx.push(node, flat, &[a.tensor])?;
+    let flat = Quantized {
+        tensor,
+        params: a.params.clone(),
+    };
+    let places = broadcast_places(&shape, of);
+    let each = places.into_iter().map(|place| values[place]).collect();
+    let real = Real::new(Base::Quantized(flat), vec![count]);
+    let mut real = with_operand(&real, f, Operand::Axis(0, each), first)?;
+    real.after.push(Deferred::Move(Arc::new(Move(Reshape {
+        shape: shape.clone(),
+    }))));
+    real.shape = shape;
+    real.grown(1)
+}
+
+/// `Add`, `Sub`, `Mul`, `Div`, `Pow`, `PRelu`, and `Mod` of reals.
+pub(crate) fn arithmetic(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, NodeError> {
+    let f = match node.op() {
+        "Add" => Binary::Add,
+        "Sub" => Binary::Sub,
+        "Mul" => Binary::Mul,
+        "Div" => Binary::Div,
+        "Pow" => Binary::Pow,
+        "PRelu" => Binary::PRelu,
+        // Without it, Mod is defined for integers only.
+        "Mod" if node.flag("fmod", false)? => Binary::Remainder,
+        "Mod" => {
+            return Err(NodeError::Attribute {
+                name: "fmod",
+                reason: "it has to be set, as for all reals",
+            });
+        }
+        _ => return Err(NodeError::Unknown),
+    };
+    binary(cx, node, f)
+}
+
+/// `Min` and `Max` of constants and activations.
+pub(crate) fn extreme(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, NodeError> {
+    let largest = node.op() == "Max";
+    let f = if largest { Binary::Max } else { Binary::Min };
+    let values = (0..node.inputs())
+        .map(|i| cx.value(node, i))
+        .collect::<Result<Vec<_>, _>>()?;
+    let reals: Vec<Real> = values
+        .iter()
+        .filter_map(|v| {
+            if let Value::Real(real) = v {
+                Some((**real).clone())
+            } else {
+                None
+            }
+        })
+        .collect();
+    match (values.as_slice(), reals.as_slice()) {
+        ([_], _) => super::movement::identity(cx, node),
+        (all, []) if all.iter().any(|v| matches!(v, Value::Int(_))) => {
+            extreme_integers(cx, node, all, largest)
+        }
+        ([_, _], [_]) => binary(cx, node, f),
+        _ if reals.len() == values.len() => {
+            let mut shape = Vec::new();
+            for real in &reals {
+                shape = broadcast(&shape, &real.shape).ok_or(NodeError::Input {
+                    input: 1,
+                    what: "b",
+                    reason: "its shape does not broadcast to that of a",
+                })?;
+            }
+            let size = reals.iter().map(|r| r.size + 1).sum();
+            let real = Real::new(Base::Extreme(reals, largest), shape);
+            Ok(Done::pending(real.grown(size)?))
+        }
+        _ => Err(NodeError::Island {
+            reason: "it mixes several activations with constants",
+        }),
+    }
+}
+
+/// `Max` and `Min` of integers.
+fn extreme_integers(
+    cx: &mut Importer<'_>,
+    node: &NodeView<'_>,
+    values: &[Value],
+    largest: bool,
+) -> Result<Done, NodeError> {
+    let mut tensors = Vec::with_capacity(values.len());
+    for (input, value) in values.iter().enumerate() {
+        let bad = |reason| NodeError::Input {
+            input,
+            what: "x",
+            reason,
+        };
+        let tensor = match value {
+            Value::Int(tensor) => *tensor,
+            Value::Const(c) => {
+                let (Some(dtype), Some(data)) = (c.dtype(), c.as_ints()) else {
+                    return Err(bad("it is not an integer"));
+                };
+                let constant = Constant::new(dtype, c.shape.clone(), data.to_vec())?;
+                cx.push(node, constant, &[])?
+            }
+            _ => return Err(bad("it is not an integer")),
+        };
+        if cx.builder.fact(tensor).dtype.width() > 16 {
+            return Err(bad("only 8-bit and 16-bit integers are supported"));
+        }
+        tensors.push(match largest {
+            true => tensor,
+            false => cx.mirror(node, tensor)?,
+        });
+    }
+    let tensor = cx.push(node, Maximum, &tensors)?;
+    Ok(Done::int(match largest {
+        true => tensor,
+        false => cx.mirror(node, tensor)?,
+    }))
+}
+
+/// `com.microsoft.QLinearAdd` and `com.microsoft.QLinearMul`.
+pub(crate) fn qlinear(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, NodeError> {
+    let op = if node.op() == "QLinearMul" {
+        PairOp::Mul
+    } else {
+        PairOp::Add
+    };
+    let (a, b) = (operand_of(cx, node, 0)?, operand_of(cx, node, 3)?);
+    let y = cx.output_params(node, &scalar(6, 7, a.params.dtype))?;
+    let shapes = [&a, &b].map(|q| cx.builder.fact(q.tensor).shape.clone());
+    let bad = NodeError::Input {
+        input: 3,
+        what: "b",
+        reason: "its shape does not broadcast to that of a",
+    };
+    let shape = broadcast(&shapes[0], &shapes[1]).ok_or(bad)?;
+    let origin = Origin::kernel();
+    let real = Real::new(Base::Pair(Pair { op, a, b, origin }), shape);
+    let (tensor, exactness) = cx.close(node, &real, &y)?;
+    Ok(Done::closed(tensor, exactness))
+}
+
+/// An operand of a QLinear operator: an activation, or an integer constant.
+pub(crate) fn operand_of(
+    cx: &mut Importer<'_>,
+    node: &NodeView<'_>,
+    first: usize,
+) -> Result<Quantized, NodeError> {
+    let Value::Const(c) = cx.value(node, first)? else {
+        return quantized(cx, node, first);
+    };
+    let bad = |reason| NodeError::Input {
+        input: first,
+        what: "the constant",
+        reason,
+    };
+    let (Some(dtype), Some(data)) = (c.dtype(), c.as_ints()) else {
+        return Err(bad("it is not an integer"));
+    };
+    let params = cx.params(node, &scalar(first + 1, first + 2, dtype))?;
+    if params.dtype != dtype {
+        return Err(bad("its type is not that of its zero point"));
+    }
+    let tensor = cx.push(
+        node,
+        Constant::new(dtype, c.shape.clone(), data.to_vec())?,
+        &[],
+    )?;
+    Ok(Quantized { tensor, params })
+}

@@ -1,0 +1,64 @@
+//! What is known at import of tensors that are not: shapes, and casts of integers to reals.
+
+use std::sync::Arc;
+
+use super::super::Status;
+use super::super::constant::{Constant, FLOAT, integer_type};
+use super::super::error::NodeError;
+use super::super::eval;
+use super::super::importer::{Done, Importer};
+use super::super::node::NodeView;
+use super::super::real::{Base, Params, Quantized, Real, Value};
+use zkonnx_circuits::program::{DataType, elements};
+
+/// `Shape` and `Size`: known at import.
+pub(crate) fn shape(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, NodeError> {
+    let shape = cx.any_shape(&cx.value(node, 0)?)?;
+    if node.op() == "Size" {
+        let size = vec![elements(&shape) as i64];
+        return Ok(Done::folded(Constant::ints(DataType::I64, vec![], size)));
+    }
+    Ok(Done::folded(eval::extents(node, &shape)?))
+}
+
+/// An operator whose inputs have to be constants; with such it never comes here.
+pub(crate) fn constants_only(
+    cx: &mut Importer<'_>,
+    node: &NodeView<'_>,
+) -> Result<Done, NodeError> {
+    let variable =
+        (0..node.inputs()).find(|&i| !matches!(cx.maybe(node, i), Some(Value::Const(_))));
+    let (input, what) = (variable.unwrap_or(0), "a constant");
+    Err(NodeError::NotConstant { input, what })
+}
+
+/// `Cast`: of integers to float by giving them the scale one.
+pub(crate) fn cast(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, NodeError> {
+    node.int("saturate", 1)?;
+    node.text("round_mode", "up")?;
+    let to = i32::try_from(node.int("to", 0)?).unwrap_or(0);
+    let bad = |reason| Err(NodeError::Attribute { name: "to", reason });
+    match cx.value(node, 0)? {
+        Value::Int(tensor) => {
+            let fact = cx.builder.fact(tensor).clone();
+            if integer_type(to) == Some(fact.dtype) {
+                return Ok(Done::int(tensor));
+            }
+            if to != FLOAT {
+                return bad("only a cast to float32 is supported");
+            }
+            let params = Params {
+                scale: vec![1.0],
+                zero: vec![0],
+                axis: None,
+                dtype: fact.dtype,
+            };
+            let real = Real::new(Base::Quantized(Quantized { tensor, params }), fact.shape);
+            Ok(Done::pending(real))
+        }
+        Value::Real(real) if to == FLOAT => {
+            Ok(Done::new(Value::Real(Arc::clone(&real)), Status::Group))
+        }
+        _ => bad("a cast of reals to integers is not supported; use QuantizeLinear"),
+    }
+}

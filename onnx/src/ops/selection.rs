@@ -1,0 +1,574 @@
+//! Data movement with constant places: slices, gathers, borders, repetitions, resizing, and joining.
+
+use std::sync::Arc;
+
+use super::super::close::quantize;
+use super::super::constant::Constant as Folded;
+use super::super::error::NodeError;
+use super::super::importer::{Done, Importer};
+use super::super::node::NodeView;
+use super::super::real::{Base, Real, Value};
+use super::border::surround;
+use super::linear::scalar;
+use super::lookup::lookup;
+use super::movement::{concat as join, one, status};
+use super::quantization::dequantize;
+use zkonnx_circuits::ops::{
+    Concat, Constant, Expand, Gather, Pad, Reshape, Slice, Transpose, broadcast,
+};
+use zkonnx_circuits::program::{DataType, MAX_ELEMENTS, elements};
+
+const TOO_LARGE: NodeError = NodeError::Input {
+    input: 1,
+    what: "the shape",
+    reason: "the result has too many elements",
+};
+
+/// Numbers that are an attribute in old opsets and an input in new ones.
+fn numbers(
+    cx: &Importer<'_>,
+    node: &NodeView<'_>,
+    name: &'static str,
+    input: usize,
+) -> Result<Option<Vec<i64>>, NodeError> {
+    match node.maybe_ints(name)? {
+        Some(values) => Ok(Some(values.to_vec())),
+        None => cx.numbers(node, input, name),
+    }
+}
+
+/// A shape without an extent of zero.
+pub(super) fn not_empty(shape: Vec<usize>) -> Result<Vec<usize>, NodeError> {
+    if shape.contains(&0) {
+        return Err(NodeError::Input {
+            input: 0,
+            what: "x",
+            reason: "it has no elements",
+        });
+    }
+    Ok(shape)
+}
+
+/// `Slice`.
+pub(crate) fn slice(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, NodeError> {
+    let shape = not_empty(cx.any_shape(&cx.value(node, 0)?)?)?;
+    let missing = |name| NodeError::Attribute {
+        name,
+        reason: "they are missing",
+    };
+    let starts = numbers(cx, node, "starts", 1)?.ok_or_else(|| missing("starts"))?;
+    let ends = numbers(cx, node, "ends", 2)?.ok_or_else(|| missing("ends"))?;
+    let axes = numbers(cx, node, "axes", 3)?.unwrap_or((0..starts.len() as i64).collect());
+    let steps = cx
+        .numbers(node, 4, "the steps")?
+        .unwrap_or(vec![1; starts.len()]);
+    if [ends.len(), axes.len(), steps.len()]
+        .iter()
+        .any(|&n| n != starts.len())
+    {
+        return Err(NodeError::Attribute {
+            name: "starts",
+            reason: "the lists differ in length",
+        });
+    }
+    let mut slice = Slice {
+        starts: vec![0; shape.len()],
+        steps: vec![1; shape.len()],
+        extents: shape.clone(),
+    };
+    for i in 0..starts.len() {
+        let d = node.axis("axes", axes[i], shape.len())?;
+        let (extent, step) = (shape[d] as i64, steps[i]);
+        let wrap = |v: i64| if v < 0 { v.saturating_add(extent) } else { v };
+        if step == 0 || step == i64::MIN {
+            return Err(NodeError::Attribute {
+                name: "steps",
+                reason: "a step is zero",
+            });
+        }
+        let (start, end) = if step > 0 {
+            (
+                wrap(starts[i]).clamp(0, extent),
+                wrap(ends[i]).clamp(0, extent),
+            )
+        } else {
+            (
+                wrap(starts[i]).clamp(0, extent - 1),
+                wrap(ends[i]).clamp(-1, extent - 1),
+            )
+        };
+        let span = if step > 0 { end - start } else { start - end };
+        let count = if span <= 0 {
+            0
+        } else {
+            (span - 1) / step.abs() + 1
+        };
+        if count == 0 {
+            return Err(NodeError::Attribute {
+                name: "ends",
+                reason: "nothing is left",
+            });
+        }
+        slice.starts[d] = start as usize;
+        slice.steps[d] = if count == 1 { 1 } else { step };
+        slice.extents[d] = count as usize;
+    }
+    one(cx, node, slice)
+}
+
+/// `Split`: one slice for each output.
+pub(crate) fn split(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, NodeError> {
+    let value = cx.value(node, 0)?;
+    let shape = cx.any_shape(&value)?;
+    let axis = node.axis("axis", node.int("axis", 0)?, shape.len())?;
+    let outputs = node.outputs().len();
+    let parts = usize::try_from(node.int("num_outputs", outputs as i64)?).unwrap_or(0);
+    let extent = shape[axis];
+    let sizes: Vec<usize> = match numbers(cx, node, "split", 1)? {
+        Some(sizes) => sizes
+            .iter()
+            .map(|&s| usize::try_from(s).unwrap_or(usize::MAX))
+            .collect(),
+        None => {
+            let size = extent.div_ceil(parts.max(1));
+            (0..parts)
+                .map(|i| size.min(extent.saturating_sub(i * size)))
+                .collect()
+        }
+    };
+    let total = sizes.iter().fold(0usize, |acc, &s| acc.saturating_add(s));
+    if sizes.len() != outputs || total != extent || sizes.contains(&0) {
+        return Err(NodeError::Attribute {
+            name: "split",
+            reason: "it does not fit the axis",
+        });
+    }
+    let mut values = Vec::with_capacity(outputs);
+    let mut start = 0;
+    for size in sizes {
+        let mut part = Slice {
+            starts: vec![0; shape.len()],
+            steps: vec![1; shape.len()],
+            extents: shape.clone(),
+        };
+        part.starts[axis] = start;
+        part.extents[axis] = size;
+        start += size;
+        values.push(cx.apply(node, value.clone(), part)?);
+    }
+    let status = values.first().map_or(super::super::Status::Group, status);
+    Ok(Done { values, status })
+}
+
+/// `Gather` with constant indices.
+pub(crate) fn gather(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, NodeError> {
+    let value = cx.value(node, 0)?;
+    let shape = cx.any_shape(&value)?;
+    let axis = node.axis("axis", node.int("axis", 0)?, shape.len())?;
+    if let (Value::Int(index), Value::Const(_) | Value::Weights(_)) = (cx.value(node, 1)?, &value) {
+        return lookup(cx, node, index, &value, axis);
+    }
+    let indices = cx.constant(node, 1, "the indices")?;
+    let bad = NodeError::Input {
+        input: 1,
+        what: "the indices",
+        reason: "an index does not exist",
+    };
+    let extent = shape[axis] as i64;
+    let place = |&i: &i64| {
+        let i = if i < 0 { i.checked_add(extent)? } else { i };
+        usize::try_from(i).ok().filter(|&i| i < shape[axis])
+    };
+    let places: Option<Vec<usize>> = indices
+        .as_ints()
+        .unwrap_or_default()
+        .iter()
+        .map(place)
+        .collect();
+    let places = places.filter(|p| p.len() == indices.len()).ok_or(bad)?;
+    let result = [&shape[..axis], indices.shape.as_slice(), &shape[axis + 1..]].concat();
+    if elements(&result) > MAX_ELEMENTS {
+        return Err(TOO_LARGE);
+    }
+    let moved = cx.apply(
+        node,
+        value,
+        Gather {
+            axis,
+            indices: places,
+        },
+    )?;
+    let moved = cx.apply(node, moved, Reshape { shape: result })?;
+    Ok(Done::new(moved.clone(), status(&moved)))
+}
+
+/// `Expand` to a constant shape.
+pub(crate) fn expand(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, NodeError> {
+    let shape = cx.any_shape(&cx.value(node, 0)?)?;
+    let bad = NodeError::Input {
+        input: 1,
+        what: "the shape",
+        reason: "it is not a shape to expand to",
+    };
+    let wanted = cx
+        .numbers(node, 1, "the shape")?
+        .ok_or_else(|| bad.clone())?;
+    let wanted: Option<Vec<usize>> = wanted.iter().map(|&d| usize::try_from(d).ok()).collect();
+    let shape = wanted.and_then(|w| broadcast(&shape, &w)).ok_or(bad)?;
+    if elements(&shape) > MAX_ELEMENTS {
+        return Err(TOO_LARGE);
+    }
+    one(cx, node, Expand { shape })
+}
+
+/// `Tile` with constant repeats.
+pub(crate) fn tile(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, NodeError> {
+    let mut value = cx.value(node, 0)?;
+    let shape = cx.any_shape(&value)?;
+    let repeats = cx.numbers(node, 1, "the repeats")?.unwrap_or_default();
+    let repeats: Option<Vec<usize>> = repeats.iter().map(|&r| usize::try_from(r).ok()).collect();
+    let bad = NodeError::Input {
+        input: 1,
+        what: "the repeats",
+        reason: "there is not one for each axis",
+    };
+    let repeats = repeats
+        .filter(|r| r.len() == shape.len() && !r.contains(&0))
+        .ok_or(bad)?;
+    let total = repeats
+        .iter()
+        .fold(elements(&shape), |acc, &r| acc.saturating_mul(r));
+    if total > MAX_ELEMENTS {
+        return Err(TOO_LARGE);
+    }
+    for (axis, &repeat) in repeats.iter().enumerate().filter(|(_, r)| **r > 1) {
+        let indices = (0..shape[axis] * repeat).map(|i| i % shape[axis]).collect();
+        value = cx.apply(node, value, Gather { axis, indices })?;
+    }
+    Ok(Done::new(value.clone(), status(&value)))
+}
+
+/// `Pad`: a constant border, or one of mirrored or repeated elements.
+pub(crate) fn pad(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, NodeError> {
+    let value = cx.value(node, 0)?;
+    let shape = not_empty(cx.any_shape(&value)?)?;
+    let rank = shape.len();
+    let missing = NodeError::Attribute {
+        name: "pads",
+        reason: "they are missing",
+    };
+    let given = numbers(cx, node, "pads", 1)?.ok_or(missing)?;
+    let axes = match cx.numbers(node, 3, "the axes")? {
+        Some(axes) => axes
+            .iter()
+            .map(|&a| node.axis("axes", a, rank))
+            .collect::<Result<Vec<_>, _>>()?,
+        None => (0..rank).collect(),
+    };
+    let wrong = |reason| NodeError::Attribute {
+        name: "pads",
+        reason,
+    };
+    if given.len() != 2 * axes.len() {
+        return Err(wrong("there are not two for each axis"));
+    }
+    let (mut before, mut after) = (vec![0usize; rank], vec![0usize; rank]);
+    for (i, &axis) in axes.iter().enumerate() {
+        let side = |v: i64| usize::try_from(v).ok().filter(|&v| v <= MAX_ELEMENTS);
+        let negative = || wrong("a negative value is not supported; use Slice");
+        before[axis] = side(given[i]).ok_or_else(negative)?;
+        after[axis] = side(given[i + axes.len()]).ok_or_else(negative)?;
+    }
+    let sides = |d: usize| shape[d].saturating_add(before[d]).saturating_add(after[d]);
+    if elements(&(0..rank).map(sides).collect::<Vec<_>>()) > MAX_ELEMENTS {
+        return Err(TOO_LARGE);
+    }
+    match node.text("mode", "constant")? {
+        "constant" => pad_constant(cx, node, value, before, after),
+        mode @ ("reflect" | "edge" | "wrap") => {
+            let mut value = value;
+            for d in (0..rank).filter(|&d| before[d] + after[d] > 0) {
+                let indices = border(mode, shape[d], before[d], after[d])
+                    .ok_or_else(|| wrong("the border is wider than the axis allows"))?;
+                value = cx.apply(node, value, Gather { axis: d, indices })?;
+            }
+            Ok(Done::new(value.clone(), status(&value)))
+        }
+        _ => Err(NodeError::Attribute {
+            name: "mode",
+            reason: "the value is not known",
+        }),
+    }
+}
+
+/// Indices of an axis with a border; `None` if a mirror would reach beyond the axis.
+fn border(mode: &str, extent: usize, before: usize, after: usize) -> Option<Vec<usize>> {
+    let n = extent as i64;
+    if mode == "reflect" && (before >= extent || after >= extent) {
+        return None;
+    }
+    let place = |i: i64| match mode {
+        "edge" => i.clamp(0, n - 1),
+        "wrap" => i.rem_euclid(n),
+        _ if i < 0 => -i,
+        _ if i >= n => 2 * (n - 1) - i,
+        _ => i,
+    };
+    Some(
+        (-(before as i64)..n + after as i64)
+            .map(|i| place(i) as usize)
+            .collect(),
+    )
+}
+
+fn pad_constant(
+    cx: &mut Importer<'_>,
+    node: &NodeView<'_>,
+    value: Value,
+    before: Vec<usize>,
+    after: Vec<usize>,
+) -> Result<Done, NodeError> {
+    let constant = cx.maybe_constant(node, 2, "the constant")?;
+    let attribute = node.float("value", 0.0)?;
+    let integer = match &value {
+        Value::Int(_) => match &constant {
+            None => 0,
+            Some(c) => c.as_int().ok_or(NodeError::Input {
+                input: 2,
+                what: "the constant",
+                reason: "it is not one integer",
+            })?,
+        },
+        Value::Real(real) => {
+            let quantized = real
+                .as_quantized()
+                .and_then(|q| Some((q.params.uniform()?, q.params.range())));
+            let Some(((scale, zero), range)) = quantized else {
+                return Err(NodeError::Island {
+                    reason: "it pads a real that is not quantized",
+                });
+            };
+            let value = match &constant {
+                None => attribute,
+                Some(c) => match c.as_floats() {
+                    Some(&[v]) => v,
+                    _ => {
+                        let reason = "it is not one float";
+                        return Err(NodeError::Input {
+                            input: 2,
+                            what: "the constant",
+                            reason,
+                        });
+                    }
+                },
+            };
+            let integer = quantize(value, scale, zero, range);
+            // A border that the real's own quantization cannot hold waits for the one that follows.
+            if (integer - zero) as f32 * scale != value {
+                return Ok(Done::pending(surround(real, value, &before, &after)?));
+            }
+            integer
+        }
+        _ => {
+            return Err(NodeError::Input {
+                input: 0,
+                what: "x",
+                reason: "it is constant",
+            });
+        }
+    };
+    if before.iter().chain(&after).all(|&p| p == 0) {
+        return Ok(Done::new(value.clone(), status(&value)));
+    }
+    let moved = cx.apply(
+        node,
+        value,
+        Pad {
+            before,
+            after,
+            value: integer,
+        },
+    )?;
+    Ok(Done::new(moved.clone(), status(&moved)))
+}
+
+/// Reshape, transpose, reshape.
+fn rearrange(
+    cx: &mut Importer<'_>,
+    node: &NodeView<'_>,
+    split: Vec<usize>,
+    perm: [usize; 6],
+    shape: Vec<usize>,
+) -> Result<Done, NodeError> {
+    let value = cx.value(node, 0)?;
+    let value = cx.apply(node, value, Reshape { shape: split })?;
+    let value = cx.apply(
+        node,
+        value,
+        Transpose {
+            perm: perm.to_vec(),
+        },
+    )?;
+    let value = cx.apply(node, value, Reshape { shape })?;
+    Ok(Done::new(value.clone(), status(&value)))
+}
+
+/// `DepthToSpace` and `SpaceToDepth`.
+pub(crate) fn depth_space(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, NodeError> {
+    let bad = NodeError::Attribute {
+        name: "blocksize",
+        reason: "it does not divide the axes",
+    };
+    let block = usize::try_from(node.int("blocksize", 0)?)
+        .ok()
+        .filter(|b| (1..=1 << 10).contains(b));
+    let block = block.ok_or_else(|| bad.clone())?;
+    let &[n, c, h, w] = cx.any_shape(&cx.value(node, 0)?)?.as_slice() else {
+        return Err(NodeError::Input {
+            input: 0,
+            what: "x",
+            reason: "it has not four axes",
+        });
+    };
+    if node.op() == "SpaceToDepth" {
+        if !h.is_multiple_of(block) || !w.is_multiple_of(block) {
+            return Err(bad);
+        }
+        let (h, w) = (h / block, w / block);
+        let shape = vec![n, c * block * block, h, w];
+        return rearrange(
+            cx,
+            node,
+            vec![n, c, h, block, w, block],
+            [0, 3, 5, 1, 2, 4],
+            shape,
+        );
+    }
+    if !c.is_multiple_of(block * block) {
+        return Err(bad);
+    }
+    let (c, shape) = (
+        c / (block * block),
+        vec![n, c / (block * block), h * block, w * block],
+    );
+    match node.text("mode", "DCR")? {
+        "DCR" => rearrange(
+            cx,
+            node,
+            vec![n, block, block, c, h, w],
+            [0, 3, 4, 1, 5, 2],
+            shape,
+        ),
+        "CRD" => rearrange(
+            cx,
+            node,
+            vec![n, c, block, block, h, w],
+            [0, 1, 4, 2, 5, 3],
+            shape,
+        ),
+        _ => Err(NodeError::Attribute {
+            name: "mode",
+            reason: "the value is not known",
+        }),
+    }
+}
+
+/// `Concat` of constants, integers or reals.
+pub(crate) fn concat(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, NodeError> {
+    let values = (0..node.inputs())
+        .map(|i| cx.value(node, i))
+        .collect::<Result<Vec<_>, _>>()?;
+    let shapes = values
+        .iter()
+        .map(|v| cx.any_shape(v))
+        .collect::<Result<Vec<_>, _>>()?;
+    let rank = shapes.first().map_or(0, Vec::len);
+    let axis = node.axis("axis", node.int("axis", 0)?, rank)?;
+    let views: Vec<&[usize]> = shapes.iter().map(Vec::as_slice).collect();
+    let shape = zkonnx_circuits::ops::Movement::shape(&Concat { axis }, &views)?;
+    if elements(&shape) > MAX_ELEMENTS {
+        return Err(TOO_LARGE);
+    }
+    let mut tensors = Vec::new();
+    let mut reals = Vec::new();
+    for value in &values {
+        match value {
+            Value::Int(tensor) => tensors.push(*tensor),
+            Value::Real(real) => reals.push((**real).clone()),
+            Value::Const(c) => match (c.dtype(), c.as_ints()) {
+                (Some(dtype), Some(data)) => {
+                    let constant = Constant::new(dtype, c.shape.clone(), data.to_vec())?;
+                    tensors.push(cx.push(node, constant, &[])?);
+                }
+                _ => reals.push(Real::new(Base::Constant(c.clone()), c.shape.clone())),
+            },
+            Value::Weights(w) => {
+                let floats = Folded::floats(w.data.shape.clone(), dequantize(w));
+                let shape = floats.shape.clone();
+                reals.push(Real::new(Base::Constant(Arc::new(floats)), shape));
+            }
+            _ => {}
+        }
+    }
+    if tensors.len() == values.len() {
+        return Ok(Done::int(join(cx, node, &tensors, axis)?));
+    }
+    if reals.len() != values.len() {
+        return Err(NodeError::Island {
+            reason: "it joins integers with reals",
+        });
+    }
+    // Equal scales: the integers themselves are joined, at once.
+    if let Some(first) = reals[0]
+        .as_quantized()
+        .map(|q| q.params.clone())
+        .filter(|p| p.axis.is_none())
+    {
+        let all: Vec<_> = reals
+            .iter()
+            .filter_map(Real::as_quantized)
+            .filter(|q| q.params == first)
+            .collect();
+        if all.len() == reals.len() {
+            let tensors: Vec<_> = all.iter().map(|q| q.tensor).collect();
+            let tensor = join(cx, node, &tensors, axis)?;
+            let base = Base::Quantized(super::super::real::Quantized {
+                tensor,
+                params: first,
+            });
+            return Ok(Done::pending(Real::new(base, shape)));
+        }
+    }
+    let size = reals.iter().map(|r| r.size + 1).sum();
+    Ok(Done::pending(
+        Real::new(Base::Concat(reals, axis), shape).grown(size)?,
+    ))
+}
+
+/// `com.microsoft.QLinearConcat`: each part by its own table, then joined.
+pub(crate) fn qlinear_concat(
+    cx: &mut Importer<'_>,
+    node: &NodeView<'_>,
+) -> Result<Done, NodeError> {
+    let y = cx.output_params(node, &scalar(0, 1, DataType::U8))?;
+    let count = node.inputs().saturating_sub(2);
+    if count == 0 || !count.is_multiple_of(3) {
+        return Err(NodeError::Arity {
+            what: "inputs",
+            expected: "2 and 3 for each part",
+            got: node.inputs(),
+        });
+    }
+    let mut parts = Vec::new();
+    for i in 0..count / 3 {
+        let x = super::pool::quantized(cx, node, 2 + 3 * i)?;
+        let shape = cx.builder.fact(x.tensor).shape.clone();
+        parts.push(Real::new(Base::Quantized(x), shape));
+    }
+    let axis = node.axis("axis", node.int("axis", 1)?, parts[0].shape.len())?;
+    let views: Vec<&[usize]> = parts.iter().map(|p| p.shape.as_slice()).collect();
+    let shape = zkonnx_circuits::ops::Movement::shape(&Concat { axis }, &views)?;
+    let real = Real::new(Base::Concat(parts.clone(), axis), shape);
+    let (tensor, exactness) = cx.close(node, &real, &y)?;
+    Ok(Done::closed(tensor, exactness))
+}

@@ -1,0 +1,584 @@
+//! Operators that are not proved themselves, expressed by those that are.
+//!
+//! Each function here is an identity of real functions, as the ONNX text defines them; the quantized model then holds
+//! the parts, and any tool can check it. Movement by constant places becomes one Gather of the flattened tensor, which
+//! costs nothing in a proof.
+
+use std::collections::HashMap;
+
+use tract_onnx::pb::NodeProto;
+
+use super::super::constant::Constant;
+use super::super::graph::{Graph, STANDARD, domain_name};
+use super::super::node::NodeView;
+use super::parts::{Parts, ints_attribute};
+use super::recurrent;
+use super::rewrite::int_attribute;
+use zkonnx_circuits::program::{MAX_NODES, elements};
+
+/// Most elements of a tensor that is taken apart.
+const MAX_PICKED: usize = 1 << 20;
+/// Widest window along channels.
+const MAX_WINDOW: i64 = 1 << 12;
+/// Most factors of a product along axes.
+const MAX_FACTORS: usize = 64;
+
+/// What is known of a node's inputs.
+pub(super) struct Context<'c> {
+    pub(super) shapes: &'c HashMap<String, Vec<usize>>,
+    pub(super) constants: &'c HashMap<String, Constant>,
+}
+
+impl Context<'_> {
+    pub(super) fn shape(&self, node: &NodeView<'_>, input: usize) -> Option<Vec<usize>> {
+        let name = node.input(input)?;
+        let constant = || self.constants.get(name).map(|c| c.shape.clone());
+        self.shapes.get(name).cloned().or_else(constant)
+    }
+
+    pub(super) fn constant(&self, node: &NodeView<'_>, input: usize) -> Option<&Constant> {
+        self.constants.get(node.input(input)?)
+    }
+
+    fn ints(&self, node: &NodeView<'_>, input: usize) -> Option<Vec<i64>> {
+        Some(self.constant(node, input)?.as_ints()?.to_vec())
+    }
+}
+
+/// Replaces the nodes that can be expressed by others and whose inputs' shapes are known. Answers whether there were
+/// any.
+pub(super) fn decompose(graph: &mut Graph, shapes: &HashMap<String, Vec<usize>>) -> bool {
+    let mut changed = false;
+    let mut i = 0;
+    while i < graph.nodes.len() {
+        let Some((nodes, constants)) = replacement(graph, &graph.nodes[i], shapes) else {
+            i += 1;
+            continue;
+        };
+        let count = nodes.len();
+        // A file of cells that unroll to more than a model may hold is left as it is, and refused.
+        if graph.nodes.len() + count > MAX_NODES {
+            i += 1;
+            continue;
+        }
+        graph.constants.extend(constants);
+        graph.nodes.splice(i..=i, nodes);
+        changed = true;
+        i += count;
+    }
+    changed
+}
+
+type Made = (Vec<NodeProto>, Vec<(String, Constant)>);
+
+fn replacement(
+    graph: &Graph,
+    node: &NodeProto,
+    shapes: &HashMap<String, Vec<usize>>,
+) -> Option<Made> {
+    if domain_name(&node.domain) != STANDARD {
+        return None;
+    }
+    let context = Context {
+        shapes,
+        constants: &graph.constants,
+    };
+    let view = NodeView::new(node, graph.opset("").unwrap_or(0));
+    let mut parts = Parts::new(graph, node.output.iter().find(|o| !o.is_empty())?);
+    let results = results(&mut parts, &view, &context)?;
+    parts.name_results(&results, &node.output);
+    Some((parts.nodes, parts.constants))
+}
+
+fn results(p: &mut Parts<'_>, node: &NodeView<'_>, cx: &Context<'_>) -> Option<Vec<String>> {
+    let one = match node.op() {
+        "ReduceL1" | "ReduceL2" | "ReduceSumSquare" | "ReduceLogSum" | "ReduceLogSumExp"
+        | "ReduceProd" => reduction(p, node, cx),
+        "Sum" | "Mean" => sum(p, node),
+        "AveragePool" => average_over_edge(p, node, cx),
+        "LpPool" | "GlobalLpPool" => lp_pool(p, node, cx),
+        "LpNormalization" => lp_normalization(p, node),
+        "LRN" => local_response(p, node, cx),
+        "InstanceNormalization" | "GroupNormalization" => group_normalization(p, node, cx),
+        "LayerNormalization" => layer_normalization(p, node, cx),
+        "Trilu" | "GatherElements" | "GatherND" | "ReverseSequence" => moved(p, node, cx),
+        "ScatterElements" => scattered(p, node, cx),
+        "RNN" | "GRU" | "LSTM" => return recurrent::unrolled(p, node, cx),
+        _ => None,
+    };
+    Some(vec![one?])
+}
+
+/// The axes of a reduction: an attribute or an input; all of them if there are none.
+fn axes(node: &NodeView<'_>, cx: &Context<'_>, rank: usize) -> Option<Vec<i64>> {
+    let given = match node.maybe_ints("axes").ok()? {
+        Some(axes) => axes.to_vec(),
+        None => match node.input(1) {
+            Some(_) => cx.ints(node, 1)?,
+            None => Vec::new(),
+        },
+    };
+    let idle = given.is_empty() && node.flag("noop_with_empty_axes", false).ok()?;
+    let all = (0..rank as i64).collect();
+    (!idle).then_some(if given.is_empty() { all } else { given })
+}
+
+fn reduction(p: &mut Parts<'_>, node: &NodeView<'_>, cx: &Context<'_>) -> Option<String> {
+    let (x, shape) = (node.input(0)?, cx.shape(node, 0)?);
+    let axes = axes(node, cx, shape.len())?;
+    let y = match node.op() {
+        "ReduceL1" => {
+            let magnitude = p.op("Abs", &[x]);
+            p.reduce("ReduceSum", &magnitude, &axes)
+        }
+        "ReduceL2" | "ReduceSumSquare" => {
+            let square = p.op("Mul", &[x, x]);
+            let sum = p.reduce("ReduceSum", &square, &axes);
+            match node.op() {
+                "ReduceL2" => p.op("Sqrt", &[&sum]),
+                _ => sum,
+            }
+        }
+        "ReduceLogSum" => {
+            let sum = p.reduce("ReduceSum", x, &axes);
+            p.op("Log", &[&sum])
+        }
+        "ReduceLogSumExp" => log_sum_exp(p, x, &axes),
+        _ => product(p, node, x, &shape, &axes)?,
+    };
+    if node.flag("keepdims", true).ok()? {
+        return Some(y);
+    }
+    let mut reduced = Vec::new();
+    for axis in axes {
+        reduced.push(node.axis("axes", axis, shape.len()).ok()?);
+    }
+    let kept: Vec<usize> = (0..shape.len())
+        .filter(|d| !reduced.contains(d))
+        .map(|d| shape[d])
+        .collect();
+    Some(p.reshape(&y, &kept))
+}
+
+/// `m + ln Σ e^(x − m)` with `m` the largest.
+fn log_sum_exp(p: &mut Parts<'_>, x: &str, axes: &[i64]) -> String {
+    let largest = p.reduce("ReduceMax", x, axes);
+    let below = p.op("Sub", &[x, &largest]);
+    let powers = p.op("Exp", &[&below]);
+    let sum = p.reduce("ReduceSum", &powers, axes);
+    let log = p.op("Log", &[&sum]);
+    p.op("Add", &[&largest, &log])
+}
+
+/// The product along one axis, by halves.
+fn product(
+    p: &mut Parts<'_>,
+    node: &NodeView<'_>,
+    x: &str,
+    shape: &[usize],
+    axes: &[i64],
+) -> Option<String> {
+    let &[axis] = axes else { return None };
+    let axis = node.axis("axes", axis, shape.len()).ok()?;
+    if shape[axis] > MAX_FACTORS || p.opset() < 10 {
+        return None;
+    }
+    let mut factors: Vec<String> = (0..shape[axis] as i64)
+        .map(|i| {
+            let numbers = [i, i + 1, axis as i64].map(|v| p.ints(&[v]));
+            p.op("Slice", &[x, &numbers[0], &numbers[1], &numbers[2]])
+        })
+        .collect();
+    while factors.len() > 1 {
+        factors = factors
+            .chunks(2)
+            .map(|pair| match pair {
+                [a, b] => p.op("Mul", &[a, b]),
+                _ => pair[0].clone(),
+            })
+            .collect();
+    }
+    factors.pop()
+}
+
+fn sum(p: &mut Parts<'_>, node: &NodeView<'_>) -> Option<String> {
+    let mut total = node.input(0)?.to_owned();
+    for input in 1..node.inputs() {
+        total = p.op("Add", &[&total, node.input(input)?]);
+    }
+    if node.op() == "Mean" || node.inputs() == 1 {
+        let share = p.scalar(1.0 / node.inputs() as f32);
+        total = p.op("Mul", &[&total, &share]);
+    }
+    Some(total)
+}
+
+/// `(Σ |x|^p)^(1/p)` over windows for `p` of 1 and 2: an average times the size of the window.
+fn lp_pool(p: &mut Parts<'_>, node: &NodeView<'_>, cx: &Context<'_>) -> Option<String> {
+    let power = node.int("p", 2).ok()?;
+    let x = node.input(0)?;
+    let raised = match power {
+        1 => p.op("Abs", &[x]),
+        2 => p.op("Mul", &[x, x]),
+        _ => return None,
+    };
+    let (size, average) = if node.op() == "GlobalLpPool" {
+        let size = elements(cx.shape(node, 0)?.get(2..)?);
+        (size, p.op("GlobalAveragePool", &[&raised]))
+    } else {
+        let kernel = node.maybe_ints("kernel_shape").ok()??;
+        if node.flag("ceil_mode", false).ok()? || node.maybe_ints("dilations").ok()?.is_some() {
+            return None;
+        }
+        let mut attributes = vec![
+            ints_attribute("kernel_shape", kernel),
+            int_attribute("count_include_pad", 1),
+        ];
+        for name in ["strides", "pads"] {
+            let given = node.maybe_ints(name).ok()?;
+            attributes.extend(given.map(|values| ints_attribute(name, values)));
+        }
+        if node.text("auto_pad", "NOTSET").ok()? != "NOTSET" {
+            return None;
+        }
+        let size = kernel.iter().try_fold(1i64, |n, k| n.checked_mul(*k))?;
+        (
+            usize::try_from(size).ok()?,
+            p.with("AveragePool", &[&raised], attributes),
+        )
+    };
+    let size = p.scalar(size as f32);
+    let sum = p.op("Mul", &[&average, &size]);
+    Some(match power {
+        1 => sum,
+        _ => p.op("Sqrt", &[&sum]),
+    })
+}
+
+/// The padding as a node of its own, where windows both count padding and reach beyond it. They are divided by what they
+/// hold of the padded input; the integer kernel divides by the whole window.
+fn average_over_edge(p: &mut Parts<'_>, node: &NodeView<'_>, cx: &Context<'_>) -> Option<String> {
+    let counted =
+        node.flag("count_include_pad", false).ok()? && node.flag("ceil_mode", false).ok()?;
+    if !counted || node.text("auto_pad", "NOTSET").ok()? != "NOTSET" {
+        return None;
+    }
+    let (x, shape) = (node.input(0)?, cx.shape(node, 0)?);
+    let spatial = shape.get(2..)?;
+    let rank = spatial.len();
+    let list = |name: &'static str, count: usize, missing: i64| {
+        let given = node.maybe_ints(name).ok()?;
+        let values = given.map_or_else(|| vec![missing; count], <[i64]>::to_vec);
+        (values.len() == count).then_some(values)
+    };
+    let kernel = node.maybe_ints("kernel_shape").ok()??;
+    let (strides, dilations) = (list("strides", rank, 1)?, list("dilations", rank, 1)?);
+    let pads = list("pads", 2 * rank, 0)?;
+    if kernel.len() != rank
+        || strides.iter().any(|&stride| stride < 1)
+        || pads.iter().any(|&pad| pad < 0)
+    {
+        return None;
+    }
+    let mut beyond = false;
+    for d in 0..rank {
+        let before_end = i64::try_from(spatial[d]).ok()?.checked_add(pads[d])?;
+        let padded = before_end.checked_add(pads[rank + d])?;
+        let reach = kernel[d]
+            .checked_sub(1)?
+            .checked_mul(dilations[d])?
+            .checked_add(1)?;
+        let room = u64::try_from(padded.checked_sub(reach)?).ok()?;
+        let windows = i64::try_from(room.div_ceil(strides[d] as u64)).ok()?;
+        let last = windows.checked_mul(strides[d])?;
+        // A window that starts in the padding at the end is left out, and none before it reaches beyond.
+        if (before_end..padded).contains(&last) {
+            return None;
+        }
+        beyond |= last < before_end && last.checked_add(reach)? > padded;
+    }
+    if !beyond {
+        return None;
+    }
+    let mut padded = x.to_owned();
+    if pads.iter().any(|&pad| pad != 0) {
+        let (begin, end) = pads.split_at(rank);
+        let all = p.ints(&[&[0, 0], begin, &[0, 0], end].concat());
+        padded = p.op("Pad", &[x, &all]);
+    }
+    let mut attributes = vec![
+        ints_attribute("kernel_shape", kernel),
+        ints_attribute("strides", &strides),
+        int_attribute("ceil_mode", 1),
+    ];
+    // ONNX Runtime loads no quantized average with this attribute.
+    if dilations.iter().any(|&dilation| dilation != 1) {
+        attributes.push(ints_attribute("dilations", &dilations));
+    }
+    Some(p.with("AveragePool", &[&padded], attributes))
+}
+
+fn lp_normalization(p: &mut Parts<'_>, node: &NodeView<'_>) -> Option<String> {
+    let axis = node.int("axis", -1).ok()?;
+    let x = node.input(0)?;
+    let norm = match node.int("p", 2).ok()? {
+        1 => {
+            let magnitude = p.op("Abs", &[x]);
+            p.reduce("ReduceSum", &magnitude, &[axis])
+        }
+        2 => {
+            let square = p.op("Mul", &[x, x]);
+            let sum = p.reduce("ReduceSum", &square, &[axis]);
+            p.op("Sqrt", &[&sum])
+        }
+        _ => return None,
+    };
+    let reciprocal = p.op("Reciprocal", &[&norm]);
+    Some(p.op("Mul", &[x, &reciprocal]))
+}
+
+/// `x · (bias + alpha / size · Σ x²)^−beta`, the sum over neighbouring channels: an average along them.
+fn local_response(p: &mut Parts<'_>, node: &NodeView<'_>, cx: &Context<'_>) -> Option<String> {
+    let (x, shape) = (node.input(0)?, cx.shape(node, 0)?);
+    let size = node.int("size", 0).ok()?;
+    if !(1..=MAX_WINDOW).contains(&size) {
+        return None;
+    }
+    let &[batch, channels, ..] = shape.as_slice() else {
+        return None;
+    };
+    let square = p.op("Mul", &[x, x]);
+    let plane = p.reshape(&square, &[batch, 1, channels, elements(&shape[2..])]);
+    let (before, after) = ((size - 1) / 2, size / 2);
+    let attributes = vec![
+        ints_attribute("kernel_shape", &[size, 1]),
+        ints_attribute("pads", &[before, 0, after, 0]),
+        int_attribute("count_include_pad", 1),
+    ];
+    let average = p.with("AveragePool", &[&plane], attributes);
+    let average = p.reshape(&average, &shape);
+    let alpha = p.scalar(node.float("alpha", 1e-4).ok()?);
+    let bias = p.scalar(node.float("bias", 1.0).ok()?);
+    let beta = p.scalar(-node.float("beta", 0.75).ok()?);
+    let scaled = p.op("Mul", &[&average, &alpha]);
+    let shifted = p.op("Add", &[&scaled, &bias]);
+    let factor = p.op("Pow", &[&shifted, &beta]);
+    Some(p.op("Mul", &[x, &factor]))
+}
+
+/// InstanceNormalization is GroupNormalization with a group for each channel: mean and variance of each group, then a
+/// factor and a shift for each channel.
+fn group_normalization(p: &mut Parts<'_>, node: &NodeView<'_>, cx: &Context<'_>) -> Option<String> {
+    let (x, shape) = (node.input(0)?, cx.shape(node, 0)?);
+    let &[batch, channels, ..] = shape.as_slice() else {
+        return None;
+    };
+    let groups = match node.op() {
+        "InstanceNormalization" => channels,
+        _ => usize::try_from(node.int("num_groups", 0).ok()?).ok()?,
+    };
+    if groups == 0 || !channels.is_multiple_of(groups) {
+        return None;
+    }
+    let epsilon = node.float("epsilon", 1e-5).ok()?;
+    let rows = p.reshape(
+        x,
+        &[batch, groups, elements(&shape) / (batch * groups).max(1)],
+    );
+    let normal = standardized(p, &rows, &[2], epsilon);
+    let normal = p.reshape(&normal, &shape);
+    let mut y = normal;
+    for (input, op) in [(1, "Mul"), (2, "Add")] {
+        let values = cx.constant(node, input)?.as_floats()?;
+        let each = match values.len() {
+            n if n == channels => 1,
+            // Until opset 20, GroupNormalization has one for each group.
+            n if n == groups => channels / groups,
+            _ => return None,
+        };
+        let data = (0..channels).map(|c| values[c / each]).collect();
+        let mut like = vec![1; shape.len() - 1];
+        like[0] = channels;
+        let factor = p.floats(&like, data);
+        y = p.op(op, &[&y, &factor]);
+    }
+    Some(y)
+}
+
+fn layer_normalization(p: &mut Parts<'_>, node: &NodeView<'_>, cx: &Context<'_>) -> Option<String> {
+    // Mean and deviation as results of their own would have to be computed as well.
+    if node.outputs().iter().skip(1).any(|o| !o.is_empty()) {
+        return None;
+    }
+    let (x, shape) = (node.input(0)?, cx.shape(node, 0)?);
+    let axis = node
+        .axis("axis", node.int("axis", -1).ok()?, shape.len())
+        .ok()?;
+    let axes: Vec<i64> = (axis..shape.len()).map(|d| d as i64).collect();
+    let epsilon = node.float("epsilon", 1e-5).ok()?;
+    let mut y = standardized(p, x, &axes, epsilon);
+    for (input, op) in [(1, "Mul"), (2, "Add")] {
+        if let Some(operand) = node.input(input) {
+            y = p.op(op, &[&y, operand]);
+        }
+    }
+    Some(y)
+}
+
+/// `(x − mean) / sqrt(variance + epsilon)` along axes.
+fn standardized(p: &mut Parts<'_>, x: &str, axes: &[i64], epsilon: f32) -> String {
+    let mean = p.reduce("ReduceMean", x, axes);
+    let centered = p.op("Sub", &[x, &mean]);
+    let square = p.op("Mul", &[&centered, &centered]);
+    let variance = p.reduce("ReduceMean", &square, axes);
+    let epsilon = p.scalar(epsilon);
+    let shifted = p.op("Add", &[&variance, &epsilon]);
+    let deviation = p.op("Sqrt", &[&shifted]);
+    let factor = p.op("Reciprocal", &[&deviation]);
+    p.op("Mul", &[&centered, &factor])
+}
+
+/// The index of an element as one number along each axis.
+fn coordinates(mut place: usize, shape: &[usize]) -> Vec<usize> {
+    let mut at = vec![0; shape.len()];
+    for d in (0..shape.len()).rev() {
+        at[d] = place % shape[d];
+        place /= shape[d];
+    }
+    at
+}
+
+fn place(at: &[usize], shape: &[usize]) -> usize {
+    at.iter().zip(shape).fold(0, |place, (i, n)| place * n + i)
+}
+
+fn wrapped(index: i64, extent: usize) -> Option<usize> {
+    let index = if index < 0 {
+        index + extent as i64
+    } else {
+        index
+    };
+    usize::try_from(index).ok().filter(|i| *i < extent)
+}
+
+/// Operators that move elements by constant places.
+fn moved(p: &mut Parts<'_>, node: &NodeView<'_>, cx: &Context<'_>) -> Option<String> {
+    let (x, shape) = (node.input(0)?, cx.shape(node, 0)?);
+    let len = elements(&shape);
+    if len == 0 || len > MAX_PICKED {
+        return None;
+    }
+    let (places, to): (Option<Vec<usize>>, Vec<usize>) = match node.op() {
+        "Trilu" => (triangle(node, cx, &shape), shape.clone()),
+        "ReverseSequence" => (reversed(node, cx, &shape), shape.clone()),
+        "GatherElements" => {
+            let indices = cx.constant(node, 1)?;
+            (gathered(node, &shape, indices), indices.shape.clone())
+        }
+        _ => gathered_runs(node, cx, &shape)?,
+    };
+    let places = places.filter(|places| !places.is_empty() && places.len() <= MAX_PICKED)?;
+    Some(p.pick(x, len, &places, &to))
+}
+
+fn triangle(node: &NodeView<'_>, cx: &Context<'_>, shape: &[usize]) -> Option<Vec<usize>> {
+    let upper = node.flag("upper", true).ok()?;
+    let k = match node.input(1) {
+        Some(_) => cx.constant(node, 1)?.as_int()?,
+        None => 0,
+    };
+    let rank = shape.len().checked_sub(2)?;
+    let kept = |i: usize| {
+        let at = coordinates(i, shape);
+        let diagonal = at[rank + 1] as i64 - at[rank] as i64;
+        if upper { diagonal >= k } else { diagonal <= k }
+    };
+    let len = elements(shape);
+    Some((0..len).map(|i| if kept(i) { i } else { len }).collect())
+}
+
+fn reversed(node: &NodeView<'_>, cx: &Context<'_>, shape: &[usize]) -> Option<Vec<usize>> {
+    let time = node.axis("time_axis", node.int("time_axis", 0).ok()?, shape.len());
+    let batch = node.axis("batch_axis", node.int("batch_axis", 1).ok()?, shape.len());
+    let (time, batch) = (time.ok()?, batch.ok()?);
+    let lengths = cx.ints(node, 1)?;
+    let from = |i: usize| {
+        let mut at = coordinates(i, shape);
+        let length = usize::try_from(*lengths.get(at[batch])?).ok()?;
+        if length > shape[time] {
+            return None;
+        }
+        if at[time] < length {
+            at[time] = length - 1 - at[time];
+        }
+        Some(place(&at, shape))
+    };
+    (0..elements(shape)).map(from).collect()
+}
+
+fn gathered(node: &NodeView<'_>, shape: &[usize], indices: &Constant) -> Option<Vec<usize>> {
+    let axis = node
+        .axis("axis", node.int("axis", 0).ok()?, shape.len())
+        .ok()?;
+    if indices.shape.len() != shape.len() {
+        return None;
+    }
+    let from = |(i, index): (usize, &i64)| {
+        let mut at = coordinates(i, &indices.shape);
+        at[axis] = wrapped(*index, shape[axis])?;
+        let inside = at.iter().zip(shape).all(|(a, n)| a < n);
+        inside.then(|| place(&at, shape))
+    };
+    indices.as_ints()?.iter().enumerate().map(from).collect()
+}
+
+/// GatherND without batch axes: each row of indices names a run of elements.
+fn gathered_runs(
+    node: &NodeView<'_>,
+    cx: &Context<'_>,
+    shape: &[usize],
+) -> Option<(Option<Vec<usize>>, Vec<usize>)> {
+    let indices = cx.constant(node, 1)?;
+    let (lead, depth) = (indices.shape.split_last()?.1, *indices.shape.last()?);
+    if node.int("batch_dims", 0).ok()? != 0 || depth == 0 || depth > shape.len() {
+        return None;
+    }
+    let run = elements(&shape[depth..]);
+    let mut places = Vec::new();
+    for row in indices.as_ints()?.chunks(depth) {
+        let at: Option<Vec<usize>> = row
+            .iter()
+            .zip(shape)
+            .map(|(&i, &n)| wrapped(i, n))
+            .collect();
+        let first = place(&at?, &shape[..depth]) * run;
+        places.extend(first..first + run);
+        if places.len() > MAX_PICKED {
+            return None;
+        }
+    }
+    Some((Some(places), [lead, &shape[depth..]].concat()))
+}
+
+/// ScatterElements to constant places: the old elements and the new ones behind each other, then one of them for each
+/// place.
+fn scattered(p: &mut Parts<'_>, node: &NodeView<'_>, cx: &Context<'_>) -> Option<String> {
+    let (x, shape) = (node.input(0)?, cx.shape(node, 0)?);
+    let (indices, updates) = (cx.constant(node, 1)?, cx.shape(node, 2)?);
+    let len = elements(&shape);
+    if node.text("reduction", "none").ok()? != "none"
+        || indices.shape != updates
+        || len == 0
+        || len + elements(&updates) > MAX_PICKED
+    {
+        return None;
+    }
+    let mut places: Vec<usize> = (0..len).collect();
+    for (i, place) in gathered(node, &shape, indices)?.into_iter().enumerate() {
+        places[place] = len + i;
+    }
+    let old = p.reshape(x, &[len]);
+    let new = p.reshape(node.input(2)?, &[elements(&updates)]);
+    let both = p.with("Concat", &[&old, &new], vec![int_attribute("axis", 0)]);
+    Some(p.pick(&both, len + elements(&updates), &places, &shape))
+}

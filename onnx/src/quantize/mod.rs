@@ -1,0 +1,455 @@
+//! Static quantization: a float model and samples become a QDQ model that this project proves without a float island.
+//!
+//! Every operator that the importer knows gets QuantizeLinear and DequantizeLinear around it, also those that other
+//! tools leave in float. Weights are symmetric int8 by default, for the tensor or for each output channel; activations
+//! are asymmetric uint8 with one scale; a bias is int32 with the product of both scales. Relu and Clip are absorbed by
+//! the operator before them, functions of functions become one, movement and maxima keep the scale of their input.
+//! Operators after the last one that is known stay float and outside the proof.
+//!
+//! Nothing here is trusted: the result is an ordinary ONNX file that the importer reads like any other, and the last
+//! step here is to import it, so that a model is either provable or refused with the nodes that stand in the way.
+
+mod decompose;
+mod emit;
+mod fuse;
+mod integral;
+mod layers;
+mod parts;
+mod ranges;
+mod recurrent;
+mod report;
+mod rewrite;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use prost::Message;
+use rayon::prelude::*;
+use tract_onnx::pb::{ModelProto, NodeProto};
+
+use super::constant::Constant;
+use super::error::{ImportError, NodeError};
+use super::graph::{Graph, InputType};
+use super::run::{RunError, Runner, Values};
+use super::{Imported, TailNode, registry};
+use layers::Layers;
+pub use report::{LayerError, OutputError};
+use zkonnx_circuits::program::{DataType, elements};
+
+/// How ranges are found.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Method {
+    /// The smallest and the largest value.
+    #[default]
+    MinMax,
+    /// The values that this percentage (between 50 and 100) of all lie below, and above.
+    Percentile(f64),
+}
+
+/// An 8-bit type of quantized tensors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Byte {
+    /// 0 to 255.
+    U8,
+    /// −128 to 127.
+    I8,
+}
+
+impl Byte {
+    fn dtype(self) -> DataType {
+        match self {
+            Self::U8 => DataType::U8,
+            Self::I8 => DataType::I8,
+        }
+    }
+}
+
+/// What to make.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Options {
+    /// A scale for each output channel of weights instead of one.
+    pub per_channel: bool,
+    /// How the ranges of activations are found.
+    pub method: Method,
+    /// Type of activations, which are asymmetric.
+    pub activations: Byte,
+    /// Type of weights: symmetric as int8, asymmetric as uint8.
+    pub weights: Byte,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            per_channel: false,
+            method: Method::MinMax,
+            activations: Byte::U8,
+            weights: Byte::I8,
+        }
+    }
+}
+
+/// An input of a model, as samples have to give it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModelInput {
+    /// Name.
+    pub name: String,
+    /// Shape of one sample; an open batch is one.
+    pub shape: Vec<usize>,
+    /// The type of integers, or `None` for binary32.
+    pub integers: Option<DataType>,
+}
+
+/// The elements of one input of one sample.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Feed {
+    /// For a float input.
+    Floats(Vec<f32>),
+    /// For an integer input.
+    Integers(Vec<i64>),
+}
+
+/// Operators that change no number of what they present: nodes of these after the proof leave nothing out of it.
+const PRESENTING: [&str; 19] = [
+    "Cast",
+    "Concat",
+    "Constant",
+    "Dropout",
+    "Expand",
+    "Flatten",
+    "Gather",
+    "Identity",
+    "LogSoftmax",
+    "Reshape",
+    "Shape",
+    "Slice",
+    "Softmax",
+    "Split",
+    "Squeeze",
+    "Tile",
+    "Transpose",
+    "Unsqueeze",
+    "ZipMap",
+];
+
+/// A quantized model and how far it is from the float one on the samples.
+#[derive(Clone, Debug)]
+pub struct Quantized {
+    /// The ONNX file.
+    pub model: Vec<u8>,
+    /// The model as it is proved.
+    pub imported: Imported,
+    /// Error of each quantized tensor, in order of execution.
+    pub layers: Vec<LayerError>,
+    /// Error of each output of the model.
+    pub outputs: Vec<OutputError>,
+    /// Whether the outputs are compared with the float model as it is, or else, because that is not evaluated here, with
+    /// the equal one that was quantized.
+    pub against_original: bool,
+}
+
+impl Quantized {
+    /// The nodes outside the proof that are more than the usual end of a model: what is proved is less than the model.
+    pub fn uncovered(&self) -> impl Iterator<Item = &TailNode> {
+        let presents = |node: &&TailNode| node.is_known() && PRESENTING.contains(&node.op.as_str());
+        self.imported
+            .tail
+            .iter()
+            .filter(move |node| !presents(node))
+    }
+}
+
+/// Why a model is not quantized.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum QuantizeError {
+    /// The file is not a model that can be read.
+    #[error(transparent)]
+    Model(ImportError),
+    /// It is quantized already.
+    #[error(
+        "the model is quantized already: node `{0}`; give the float model that it was made from"
+    )]
+    AlreadyQuantized(String),
+    /// A percentile that is none.
+    #[error("the percentile is {0}; between 50 and 100 is meant, such as 99.9")]
+    Percentile(f64),
+    /// Scales for each channel need a later opset.
+    #[error(
+        "a scale for each channel needs opset 13, the model has {0}; convert it, or leave out --per-channel"
+    )]
+    PerChannel(i64),
+    /// No sample.
+    #[error("there is not a single sample to calibrate with")]
+    NoSample,
+    /// A sample that does not fit the inputs.
+    #[error(
+        "sample {sample}: input `{input}` of shape {shape:?} needs {expected} {kind}, the sample has {got}"
+    )]
+    Sample {
+        /// Number of the sample.
+        sample: usize,
+        /// The input.
+        input: String,
+        /// Its shape.
+        shape: Vec<usize>,
+        /// Its number of elements.
+        expected: usize,
+        /// Floats or integers.
+        kind: &'static str,
+        /// How many the sample has, or what else.
+        got: usize,
+    },
+    /// A sample with something that is no number.
+    #[error(
+        "sample {sample}: input `{input}` is {value} at position {index}, and has no range; leave the sample out"
+    )]
+    NotFinite {
+        /// Number of the sample.
+        sample: usize,
+        /// The input.
+        input: String,
+        /// Position, row-major.
+        index: usize,
+        /// What it is.
+        value: f32,
+    },
+    /// The quantized model cannot be run on a sample.
+    #[error("the quantized model cannot be run on the samples: {reason}")]
+    Measure {
+        /// Why.
+        reason: String,
+    },
+    /// A node that cannot be evaluated.
+    #[error("node `{node}` ({op}): {source}")]
+    Evaluate {
+        /// The node.
+        node: String,
+        /// Operator.
+        op: String,
+        /// Why.
+        source: Box<NodeError>,
+    },
+    /// An operator that is not proved and whose result is computed with.
+    #[error(
+        "node `{node}` ({op}) is not an operator that is proved (`zkonnx ops`), and node `{before}` ({before_op}) computes with its result; cut the model behind `{node}`, so that its result is the input"
+    )]
+    Island {
+        /// The node.
+        node: String,
+        /// Its operator.
+        op: String,
+        /// The node that needs its result.
+        before: String,
+        /// Its operator.
+        before_op: String,
+    },
+    /// Nothing in the model can be quantized.
+    #[error(
+        "no node of the model computes with the floats of its input in a way that is proved: its operators are {ops}; express it by those that `zkonnx ops` lists"
+    )]
+    Nothing {
+        /// The operators of the model.
+        ops: String,
+    },
+    /// The quantized model is not provable.
+    #[error("{}", not_provable(.0))]
+    NotProvable(ImportError),
+}
+
+/// What stands in the way, without the advice to do what was just done.
+fn not_provable(error: &ImportError) -> String {
+    let ImportError::Unsupported(problems) = error else {
+        return format!("the quantized model would not be provable: {error}");
+    };
+    let mut text = "the quantized model would not be provable; cut the model before the first of these nodes, or \
+                    express them by other operators that `zkonnx ops` lists:"
+        .to_owned();
+    for problem in problems {
+        let (node, op, cause) = (&problem.node, &problem.op, problem.reason.cause());
+        text.push_str(&format!("\n  node `{node}` ({op}): {cause}"));
+    }
+    text
+}
+
+/// Why a float model would not be quantized, whatever the samples: so that the advice to quantize it is given only where
+/// it can be followed. A sample is made up to learn the shapes of tensors.
+pub fn obstacle(bytes: &[u8]) -> Option<QuantizeError> {
+    structure(bytes).err()
+}
+
+fn structure(bytes: &[u8]) -> Result<(), QuantizeError> {
+    let mut graph = Graph::read(bytes).map_err(QuantizeError::Model)?;
+    let made_up = |input: &ModelInput| {
+        let len = elements(&input.shape);
+        match input.integers {
+            None => Feed::Floats((0..len).map(|i| (i % 17) as f32 / 8.0 - 1.0).collect()),
+            Some(_) => Feed::Integers(vec![0; len]),
+        }
+    };
+    let sample = inputs_of(&graph).iter().map(made_up).collect();
+    let samples = feed(&graph, &[sample])?;
+    let first = samples.first().ok_or(QuantizeError::NoSample)?;
+    rewrite::rewrite(&mut graph, first)?;
+    let values = Runner::new(&graph).run(first.clone(), proved)?;
+    Layers::new(&graph, &values)?;
+    Ok(())
+}
+
+impl From<RunError> for QuantizeError {
+    fn from(error: RunError) -> Self {
+        Self::Evaluate {
+            node: error.node,
+            op: error.op,
+            source: Box::new(error.source),
+        }
+    }
+}
+
+/// The inputs of a float model.
+pub fn model_inputs(bytes: &[u8]) -> Result<Vec<ModelInput>, QuantizeError> {
+    let graph = Graph::read(bytes).map_err(QuantizeError::Model)?;
+    Ok(inputs_of(&graph))
+}
+
+fn inputs_of(graph: &Graph) -> Vec<ModelInput> {
+    let input = |i: &super::graph::Input| ModelInput {
+        name: i.name.clone(),
+        shape: i.shape.clone(),
+        integers: match i.dtype {
+            InputType::Float => None,
+            InputType::Int(dtype) => Some(dtype),
+        },
+    };
+    graph.inputs.iter().map(input).collect()
+}
+
+/// Quantizes a float model, and measures the result on the samples that it is calibrated with.
+///
+/// As [`quantize_and_measure`], which is to be preferred where there are samples for both.
+pub fn quantize(
+    bytes: &[u8],
+    samples: &[Vec<Feed>],
+    options: &Options,
+) -> Result<Quantized, QuantizeError> {
+    quantize_and_measure(bytes, samples, samples, options)
+}
+
+/// Quantizes a float model with some samples, and measures the error on others. Each sample gives every input, in the
+/// order of [`model_inputs`].
+///
+/// The outputs that are measured are those that a proof states, with the float nodes after it; they are compared with
+/// the float model as it is in the file. Samples are run in parallel, for ranges, for the distribution if percentiles
+/// are asked for, and twice for the report. The result has been imported, so it can be proved.
+pub fn quantize_and_measure(
+    bytes: &[u8],
+    samples: &[Vec<Feed>],
+    measured: &[Vec<Feed>],
+    options: &Options,
+) -> Result<Quantized, QuantizeError> {
+    if let Method::Percentile(p) = options.method
+        && !(p > 50.0 && p <= 100.0)
+    {
+        return Err(QuantizeError::Percentile(p));
+    }
+    let proto = ModelProto::decode(bytes)
+        .map_err(|e| QuantizeError::Model(ImportError::NotOnnx(e.to_string())))?;
+    let mut graph = Graph::read(bytes).map_err(QuantizeError::Model)?;
+    if let Some(node) = graph.nodes.iter().find(|n| is_quantized(n)) {
+        return Err(QuantizeError::AlreadyQuantized(super::graph::node_name(
+            node,
+        )));
+    }
+    let opset = graph.opset("").unwrap_or(0);
+    if options.per_channel && opset < 13 {
+        return Err(QuantizeError::PerChannel(opset));
+    }
+    let samples = feed(&graph, samples)?;
+    let measured = feed(&graph, measured)?;
+    let first = samples.first().ok_or(QuantizeError::NoSample)?;
+    let original = Graph::read(bytes).map_err(QuantizeError::Model)?;
+    rewrite::rewrite(&mut graph, first)?;
+
+    let evaluator = Runner::new(&graph);
+    let values = evaluator.run(first.clone(), proved)?;
+    let layers = Layers::new(&graph, &values)?;
+    let ranges = ranges::find(&evaluator, &layers, &samples, options.method)?;
+    let emitted = emit::emit(&graph, &proto, &values, &layers, &ranges, options)?;
+    let model = emitted.model.encode_to_vec();
+    let imported = super::import(&model).map_err(QuantizeError::NotProvable)?;
+
+    let quantized = Graph::check(emitted.model).map_err(QuantizeError::Model)?;
+    let (tensors, quantized) = (&emitted.tensors, Runner::new(&quantized));
+    let layers = report::layers(&evaluator, &quantized, tensors, &measured)?;
+    let original = Runner::new(&original);
+    let against_original = original.computes(&graph.outputs, first);
+    let reference = if against_original {
+        &original
+    } else {
+        &evaluator
+    };
+    let outputs = report::outputs(reference, &imported, &graph.outputs, &measured)?;
+    Ok(Quantized {
+        model,
+        imported,
+        layers,
+        outputs,
+        against_original,
+    })
+}
+
+fn is_quantized(node: &NodeProto) -> bool {
+    ["QuantizeLinear", "DequantizeLinear"].contains(&node.op_type.as_str())
+        || node.op_type.starts_with("QLinear")
+        || node.op_type.starts_with("DynamicQuantize")
+        || node.op_type.ends_with("Integer")
+}
+
+/// Whether an operator is one that is proved.
+fn proved(node: &NodeProto) -> bool {
+    registry::find(super::graph::domain_name(&node.domain), &node.op_type).is_some()
+}
+
+/// Samples as values of the graph's inputs.
+fn feed(graph: &Graph, samples: &[Vec<Feed>]) -> Result<Vec<Values>, QuantizeError> {
+    let inputs = inputs_of(graph);
+    let one = |(number, sample): (usize, &Vec<Feed>)| {
+        let mut values: Values = HashMap::new();
+        for (i, input) in inputs.iter().enumerate() {
+            let expected = elements(&input.shape);
+            let wrong = |kind, got| QuantizeError::Sample {
+                sample: number,
+                input: input.name.clone(),
+                shape: input.shape.clone(),
+                expected,
+                kind,
+                got,
+            };
+            let shape = input.shape.clone();
+            let value = match (sample.get(i), input.integers) {
+                (Some(Feed::Floats(v)), None) if v.len() == expected => {
+                    if let Some(index) = v.iter().position(|v| !v.is_finite()) {
+                        return Err(QuantizeError::NotFinite {
+                            sample: number,
+                            input: input.name.clone(),
+                            index,
+                            value: v[index],
+                        });
+                    }
+                    Constant::floats(shape, v.clone())
+                }
+                (Some(Feed::Integers(v)), Some(dtype)) if v.len() == expected => {
+                    Constant::ints(dtype, shape, v.clone())
+                }
+                (Some(Feed::Floats(v)), None) => return Err(wrong("floats", v.len())),
+                (Some(Feed::Integers(v)), Some(_)) => return Err(wrong("integers", v.len())),
+                (_, None) => return Err(wrong("floats", 0)),
+                (_, Some(_)) => return Err(wrong("integers", 0)),
+            };
+            values.insert(input.name.clone(), Arc::new(value));
+        }
+        Ok(values)
+    };
+    samples.par_iter().enumerate().map(one).collect()
+}

@@ -1,0 +1,13 @@
+//! Whole models: what they become, and what is refused.
+
+mod build;
+mod edges;
+mod fold;
+mod groups;
+mod hostile;
+mod identity;
+mod kernels;
+mod lookup;
+mod outputs;
+mod tail;
+mod vocabulary;
