@@ -3,14 +3,14 @@
 //! Each base has the float32 formula of the corresponding integer kernel of ONNX Runtime. It is evaluated here, once,
 //! and becomes a rule over integers: a multiplier, explicit thresholds or a table.
 
-use super::constant::Constant;
-use super::error::NodeError;
 use super::exactness::Exactness;
 use super::expr::{Expr, Spread, join};
 use super::importer::{Importer, port_quantization};
-use super::node::NodeView;
 use super::real::{Base, Deferred, Params, Quantized, Real};
 use super::{doubt, ops};
+use crate::error::NodeError;
+use crate::graph::NodeView;
+use crate::graph::constant::Constant;
 use zkonnx_circuits::ops::{
     Lanes, MaxPool, Maximum, Requantize, Rule, ScaleRule, Select, Steps, Table,
 };

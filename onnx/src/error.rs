@@ -50,6 +50,11 @@ pub enum ImportError {
     /// A graph output that nothing makes.
     #[error("output `{0}` is made by no node")]
     MissingOutput(String),
+    /// Functions of one name that are told apart by their arguments.
+    #[error(
+        "function `{0}` is overloaded, which is not supported; export the model with its functions inlined"
+    )]
+    Overload(String),
     /// The nodes depend on each other in a circle.
     #[error("the graph has a cycle through node `{0}`")]
     Cycle(String),

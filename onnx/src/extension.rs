@@ -4,12 +4,12 @@
 //! programs can be read, and the ONNX operator in a [`Registry`] here, so that models can be imported with
 //! [`super::import_with`]. Neither touches this crate, and neither can replace an operator of it.
 
-use super::error::NodeError;
 use super::exactness::Exactness;
 use super::importer::{Done, Importer};
-use super::node::NodeView;
 use super::real::{Base, Params, Quantized, Real, Value};
 use super::{Status, registry};
+use crate::error::NodeError;
+use crate::graph::NodeView;
 use std::sync::Arc;
 
 use zkonnx_circuits::program::{DataType, Fact, Operator, Range, TensorId};

@@ -3,21 +3,18 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use tract_onnx::pb::NodeProto;
-
-use super::constant::{Constant, MAX_COMPUTED_ELEMENTS};
-use super::error::{ImportError, NodeError, NodeProblem, TensorProblem};
 use super::eval::{self, Inputs};
 use super::exactness::Exactness;
 use super::extension::{Extension, Registry};
-use super::graph::{Graph, InputType, domain_name, node_name};
-use super::kernel::Routes;
-use super::node::NodeView;
+use super::kernel::{Routes, is_kernel};
 use super::outputs::{boundary, tail_node};
 use super::outside::outside;
 use super::real::{Base, Params, QuantizedConstant, Real, Value};
 use super::registry::{self, Entry};
 use super::{Imported, NodeReport, Status, windows};
+use crate::error::{ImportError, NodeError, NodeProblem, TensorProblem};
+use crate::graph::constant::{Constant, MAX_COMPUTED_ELEMENTS};
+use crate::graph::{Graph, InputType, Node, NodeView, ValueId};
 use zkonnx_circuits::program::{Builder, Fact, Operator, Quantization, TensorId};
 
 /// The results of a node, and how it is reported.
@@ -47,10 +44,6 @@ impl Done {
     pub(crate) fn int(tensor: TensorId) -> Self {
         Self::closed(tensor, Exactness::Kernel)
     }
-
-    pub(crate) fn folded(constant: Constant) -> Self {
-        Self::new(Value::Const(Arc::new(constant)), Status::Folded)
-    }
 }
 
 /// State of an import.
@@ -58,26 +51,26 @@ pub(crate) struct Importer<'a> {
     pub(super) graph: &'a Graph,
     registry: &'a Registry,
     pub(crate) builder: Builder,
-    pub(super) values: HashMap<&'a str, Value>,
+    pub(super) values: HashMap<ValueId, Value>,
     /// Program inputs made from float inputs of the graph, with their quantization.
     pub(crate) quantized_inputs: HashMap<usize, (Params, TensorId)>,
     report: Vec<NodeReport>,
     pub(super) problems: Vec<NodeProblem>,
-    names: Vec<(String, TensorId)>,
+    /// Integer tensors by the values that they are.
+    tensors: Vec<(ValueId, TensorId)>,
     pub(super) tail: Vec<usize>,
     /// Elements of all constants made by nodes.
     folded: usize,
-    /// How many of these there may be.
-    most_folded: usize,
-    /// First outputs of the nodes whose results reach an integer kernel.
-    feeds_kernel: HashSet<&'a str>,
+    /// For each node, whether its results reach a QuantizeLinear.
+    feeds: Vec<bool>,
+    /// For each node, whether its results reach an integer kernel.
+    feeds_kernel: Vec<bool>,
     /// Who makes and who reads each tensor.
     pub(crate) routes: Routes<'a>,
 }
 
-/// Imports a checked graph.
+/// Imports a folded graph.
 pub(crate) fn import(graph: &Graph, registry: &Registry) -> Result<Imported, ImportError> {
-    let given: usize = graph.constants.values().map(|c| c.len()).sum();
     let mut importer = Importer {
         graph,
         registry,
@@ -86,49 +79,33 @@ pub(crate) fn import(graph: &Graph, registry: &Registry) -> Result<Imported, Imp
         quantized_inputs: HashMap::new(),
         report: Vec::new(),
         problems: Vec::new(),
-        names: Vec::new(),
+        tensors: Vec::new(),
         tail: Vec::new(),
         folded: 0,
-        most_folded: MAX_COMPUTED_ELEMENTS + 8 * given,
-        feeds_kernel: HashSet::new(),
+        feeds: reaches(graph, |node| node.op == "QuantizeLinear"),
+        feeds_kernel: reaches(graph, is_kernel),
         routes: Routes::new(graph),
     };
     importer.start();
-    let feeds = reaches(graph, |op| op == "QuantizeLinear");
-    let kernels = reaches(graph, is_kernel);
-    let outputs = graph
-        .nodes
-        .iter()
-        .zip(kernels)
-        .filter(|(_, reaches)| *reaches);
-    importer.feeds_kernel = outputs
-        .filter_map(|(node, _)| node.output.first())
-        .map(String::as_str)
-        .collect();
+    let mut folded = graph.folded.iter().peekable();
     for (index, node) in graph.nodes.iter().enumerate() {
-        importer.visit(index, node, feeds[index]);
+        while let Some(folded) = folded.next_if(|folded| folded.before <= index) {
+            importer.report_folded(&folded.node);
+        }
+        importer.visit(index, node);
     }
+    folded.for_each(|folded| importer.report_folded(&folded.node));
     importer.finish()
 }
 
-/// Whether an operator computes with quantized integers.
-fn is_kernel(op: &str) -> bool {
-    op.starts_with('Q') || op.ends_with("Integer")
-}
-
-/// For each node, whether its results reach a node of some operators.
-fn reaches(graph: &Graph, is_goal: impl Fn(&str) -> bool) -> Vec<bool> {
-    let mut needed: HashSet<&str> = HashSet::new();
+/// For each node, whether its results reach a node of some kind.
+fn reaches(graph: &Graph, is_goal: impl Fn(&Node) -> bool) -> Vec<bool> {
+    let mut needed: HashSet<ValueId> = HashSet::new();
     let mut feeds = vec![false; graph.nodes.len()];
     for (i, node) in graph.nodes.iter().enumerate().rev() {
-        feeds[i] = node.output.iter().any(|o| needed.contains(o.as_str()));
-        if feeds[i] || is_goal(&node.op_type) {
-            needed.extend(
-                node.input
-                    .iter()
-                    .filter(|n| !n.is_empty())
-                    .map(String::as_str),
-            );
+        feeds[i] = node.made().any(|value| needed.contains(&value));
+        if feeds[i] || is_goal(node) {
+            needed.extend(node.inputs.iter().flatten());
         }
     }
     feeds
@@ -137,9 +114,10 @@ fn reaches(graph: &Graph, is_goal: impl Fn(&str) -> bool) -> Vec<bool> {
 impl<'a> Importer<'a> {
     /// Enters inputs and constants.
     fn start(&mut self) {
-        for (name, constant) in &self.graph.constants {
-            self.values
-                .insert(name, Value::Const(Arc::new(constant.clone())));
+        for value in self.graph.values() {
+            if let Some(constant) = self.graph.constant(value) {
+                self.values.insert(value, Value::Const(constant.clone()));
+            }
         }
         for (i, input) in self.graph.inputs.iter().enumerate() {
             let value = match input.dtype {
@@ -148,46 +126,57 @@ impl<'a> Importer<'a> {
                 }
                 InputType::Int(dtype) => {
                     let fact = Fact::any(dtype, input.shape.clone());
-                    let tensor = self.builder.input(&input.name, fact, None);
-                    self.names.push((input.name.clone(), tensor));
+                    let name = self.graph.name(input.value);
+                    let tensor = self.builder.input(name, fact, None);
+                    self.tensors.push((input.value, tensor));
                     Value::Int(tensor)
                 }
             };
-            self.values.insert(&input.name, value);
+            self.values.insert(input.value, value);
         }
     }
 
     /// Name of a float input of the graph.
     pub(crate) fn input_name(&self, index: usize) -> &'a str {
-        &self.graph.inputs[index].name
+        self.graph.name(self.graph.inputs[index].value)
     }
 
-    fn visit(&mut self, index: usize, node: &'a NodeProto, feeds: bool) {
-        let opset = self.graph.opset(&node.domain).unwrap_or(0);
-        let view = NodeView::new(node, opset);
+    /// Reports a node whose results were constants before the walk.
+    fn report_folded(&mut self, node: &Node) {
+        self.report.push(NodeReport {
+            node: self.graph.node_name(node),
+            op: node.op.clone(),
+            domain: node.domain.clone(),
+            opset: node.opset,
+            status: Status::Folded,
+            operators: Vec::new(),
+        });
+    }
+
+    fn visit(&mut self, index: usize, node: &'a Node) {
+        let view = NodeView::new(self.graph, node);
         let before = self.builder.len();
-        let result = self.import_node(&view, domain_name(&node.domain), feeds);
-        let (values, status) = match result {
+        let (values, status) = match self.import_node(&view, index) {
             Ok(done) => (done.values, Ok(done.status)),
             Err(reason) => (Vec::new(), Err(reason)),
         };
         let mut values = values.into_iter();
-        for output in &node.output {
+        for output in &node.outputs {
             let value = values.next().unwrap_or(match status {
                 Ok(_) => Value::Outside,
                 Err(_) => Value::Broken,
             });
+            let Some(output) = *output else { continue };
             if let Value::Int(tensor) = value {
-                self.names.push((output.clone(), tensor));
+                self.tensors.push((output, tensor));
             }
-            if !output.is_empty() {
-                self.values.insert(output, value);
-            }
+            self.values.insert(output, value);
         }
-        let (node, op, domain) = (
-            node_name(node),
-            node.op_type.clone(),
-            domain_name(&node.domain).to_owned(),
+        let (name, op, domain, opset) = (
+            self.graph.node_name(node),
+            node.op.clone(),
+            node.domain.clone(),
+            node.opset,
         );
         match status {
             Ok(status) => {
@@ -196,7 +185,7 @@ impl<'a> Importer<'a> {
                 }
                 let operators = self.builder.names_from(before);
                 self.report.push(NodeReport {
-                    node,
+                    node: name,
                     op,
                     domain,
                     opset,
@@ -205,7 +194,7 @@ impl<'a> Importer<'a> {
                 });
             }
             Err(Some(reason)) => self.problems.push(NodeProblem {
-                node,
+                node: name,
                 op,
                 domain,
                 opset,
@@ -219,19 +208,19 @@ impl<'a> Importer<'a> {
     fn import_node(
         &mut self,
         node: &NodeView<'_>,
-        domain: &str,
-        feeds: bool,
+        index: usize,
     ) -> Result<Done, Option<NodeError>> {
+        let (domain, feeds) = (node.domain(), self.feeds[index]);
         let inputs: Vec<&Value> = (0..node.inputs())
             .filter_map(|i| node.input(i))
-            .filter_map(|n| self.values.get(n))
+            .filter_map(|value| self.values.get(&value))
             .collect();
         if inputs.iter().any(|v| matches!(v, Value::Broken)) {
             // Nothing can be said of what it computes, but an unknown operator among those that would be proved is a
             // problem of its own.
             let known = registry::find(domain, node.op()).is_some()
                 || self.registry.find(domain, node.op()).is_some();
-            let proved = feeds || self.feeds_kernel.contains(node.first_output());
+            let proved = feeds || self.feeds_kernel[index];
             return Err((proved && !known).then_some(NodeError::Unknown));
         }
         let outside = inputs.iter().any(|v| matches!(v, Value::Outside));
@@ -241,7 +230,7 @@ impl<'a> Importer<'a> {
         // Past the last quantization nothing is proved; what has no integer rule is then a matter of the caller.
         if outside {
             // A kernel on integers is no float tail, wherever its operands come from.
-            let kernel = is_kernel(node.op()) || self.feeds_kernel.contains(node.first_output());
+            let kernel = is_kernel(node.node()) || self.feeds_kernel[index];
             return if feeds || kernel {
                 Err(Some(island_after_outside()))
             } else {
@@ -258,21 +247,16 @@ impl<'a> Importer<'a> {
         // A scale that depends on the data is named as the cause, wherever it stands.
         let proved =
             entry.is_some_and(|e| e.closes) && !untouched || node.op().starts_with("Dynamic");
-        // A shape is known, whatever becomes of the elements.
-        let shape = domain == super::graph::STANDARD && ["Shape", "Size"].contains(&node.op());
         // Another name for a tensor leaves it what it is.
-        let renamed = domain == super::graph::STANDARD && node.op() == "Identity";
-        if real && !feeds && !proved && !shape && !renamed && node.op() != "QuantizeLinear" {
+        let renamed = node.node().is("Identity");
+        if real && !feeds && !proved && !renamed && node.op() != "QuantizeLinear" {
             return Ok(outside_done());
         }
+        let entry = entry.ok_or_else(|| Some(unknown(node.op())))?;
         let Entry {
-            import,
-            min,
-            max,
-            optional,
-            ..
-        } = entry.ok_or_else(|| Some(unknown(node.op())))?;
-        window(*min, *max, node)?;
+            import, optional, ..
+        } = entry;
+        window(entry, node)?;
         let done = match import(self, node) {
             Err(_) if *optional && real && !feeds => return Ok(outside_done()),
             done => done.map_err(Some)?,
@@ -291,8 +275,8 @@ impl<'a> Importer<'a> {
         let len = |v: &Value| if let Value::Const(c) = v { c.len() } else { 0 };
         let folded: usize = done.values.iter().map(len).sum();
         self.folded = self.folded.saturating_add(folded);
-        if folded > 0 && self.folded > self.most_folded {
-            return Err(TensorProblem::TooLarge(self.most_folded).into());
+        if folded > 0 && self.folded > self.graph.spare {
+            return Err(TensorProblem::TooLarge(MAX_COMPUTED_ELEMENTS).into());
         }
         Ok(done)
     }
@@ -304,11 +288,10 @@ impl<'a> Importer<'a> {
         entry: Option<&Entry>,
         node: &NodeView<'_>,
     ) -> Result<Option<Done>, Option<NodeError>> {
-        let names: Vec<Option<&str>> = (0..node.inputs()).map(|i| node.input(i)).collect();
-        let mut inputs = Vec::with_capacity(names.len());
+        let mut inputs = Vec::with_capacity(node.inputs());
         let mut quantized = false;
-        for name in names {
-            inputs.push(match name.map(|name| self.values.get(name)) {
+        for i in 0..node.inputs() {
+            inputs.push(match node.input(i).map(|value| self.values.get(&value)) {
                 None => None,
                 Some(Some(Value::Const(c))) => Some(Arc::clone(c)),
                 Some(Some(Value::Weights(w))) => {
@@ -323,7 +306,7 @@ impl<'a> Importer<'a> {
             return Ok(None);
         }
         if let Some(entry) = entry {
-            window(entry.min, entry.max, node)?;
+            window(entry, node)?;
         }
         if quantized
             && let Some(entry) = entry
@@ -360,18 +343,16 @@ impl<'a> Importer<'a> {
         Ok(done)
     }
 
-    /// Whether a tensor is an input of some node, or an output of the graph.
-    pub(crate) fn is_used(&self, name: &str) -> bool {
-        let graph = self.graph;
-        let read = |node: &NodeProto| node.input.iter().any(|n| n == name);
-        !name.is_empty()
-            && (graph.outputs.iter().any(|o| o == name) || graph.nodes.iter().any(read))
+    /// Whether an output of a node is read by some node, or is an output of the graph.
+    pub(crate) fn is_used(&self, node: &NodeView<'_>, output: usize) -> bool {
+        let value = node.node().output(output);
+        value.is_some_and(|value| self.routes.is_used(value))
     }
 
     /// The value of an input; `None` if it is left out.
     pub(crate) fn maybe(&self, node: &NodeView<'_>, input: usize) -> Option<Value> {
         node.input(input)
-            .and_then(|name| self.values.get(name))
+            .and_then(|value| self.values.get(&value))
             .cloned()
     }
 
@@ -421,11 +402,8 @@ impl<'a> Importer<'a> {
     }
 
     fn finish(mut self) -> Result<Imported, ImportError> {
-        let quantized = self.graph.nodes.iter().any(|n| {
-            ["QuantizeLinear", "DequantizeLinear"].contains(&n.op_type.as_str())
-                || n.op_type.starts_with("QLinear")
-                || n.op_type.ends_with("Integer")
-        });
+        let folded = self.graph.folded.iter().map(|folded| &folded.node);
+        let quantized = self.graph.nodes.iter().chain(folded).any(is_quantized);
         let integer_inputs = self
             .graph
             .inputs
@@ -442,12 +420,10 @@ impl<'a> Importer<'a> {
         if outputs.ports.is_empty() {
             return Err(ImportError::FloatModel);
         }
-        let order: HashMap<&str, usize> = self
-            .graph
-            .inputs
-            .iter()
-            .enumerate()
-            .map(|(i, input)| (input.name.as_str(), i))
+        let graph = self.graph;
+        let inputs = graph.inputs.iter().enumerate();
+        let order: HashMap<&str, usize> = inputs
+            .map(|(i, input)| (graph.name(input.value), i))
             .collect();
         self.builder
             .sort_inputs(|port| order.get(port.name.as_str()).copied().unwrap_or(usize::MAX));
@@ -455,15 +431,15 @@ impl<'a> Importer<'a> {
         let outside = outside(self.graph, &self.values, &outputs, quantized)?;
         let (program, places) = self.builder.finish_with(outputs.ports, outside)?;
         let mut tensors: Vec<(String, TensorId)> = self
-            .names
+            .tensors
             .into_iter()
-            .filter_map(|(name, id)| Some((name, places.place(id)?)))
+            .filter_map(|(value, id)| Some((graph.name(value).to_owned(), places.place(id)?)))
             .collect();
         tensors.dedup();
         let tail = self
             .tail
             .iter()
-            .map(|&i| tail_node(&self.graph.nodes[i]))
+            .map(|&i| tail_node(graph, &graph.nodes[i]))
             .collect();
         Ok(Imported {
             program,
@@ -476,18 +452,23 @@ impl<'a> Importer<'a> {
 }
 
 /// Refuses an operator in an opset that it is not supported in.
-fn window(min: i64, max: i64, node: &NodeView<'_>) -> Result<(), Option<NodeError>> {
-    if node.domain() != super::graph::STANDARD {
-        return Ok(());
-    }
-    if !(min..=max).contains(&node.opset) {
+fn window(entry: &Entry, node: &NodeView<'_>) -> Result<(), Option<NodeError>> {
+    if !entry.has(node) {
+        let (min, max) = (entry.min, entry.max);
         return Err(Some(NodeError::Opset { min, max }));
     }
     windows::check(node).map_err(Some)
 }
 
+/// Whether a node quantizes, or computes with quantized integers.
+fn is_quantized(node: &Node) -> bool {
+    ["QuantizeLinear", "DequantizeLinear"].contains(&node.op.as_str())
+        || node.op.starts_with("QLinear")
+        || node.op.ends_with("Integer")
+}
+
 /// A dequantized constant as floats.
-fn real_constant(weights: &QuantizedConstant) -> Constant {
+pub(crate) fn real_constant(weights: &QuantizedConstant) -> Constant {
     Constant::floats(
         weights.data.shape.clone(),
         super::ops::quantization::dequantize(weights),

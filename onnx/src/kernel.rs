@@ -16,16 +16,12 @@
 
 use std::collections::{HashMap, HashSet};
 
-use tract_onnx::pb::NodeProto;
-
 use super::close::at;
 use super::eval::quantize;
 use super::expr::Expr;
-use super::graph::{Graph, domain_name};
 use super::importer::Importer;
-use super::is_known_domain;
-use super::node::NodeView;
 use super::real::Params;
+use crate::graph::{Graph, Node, NodeView, ValueId, is_known_domain};
 use zkonnx_circuits::program::{DataType, Range};
 
 /// How ONNX Runtime computes a group.
@@ -42,8 +38,8 @@ pub(crate) enum Arithmetic {
 /// Where a pending result stands in the graph, and what its operands allow.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Origin {
-    /// Name of the float result; `None` if the operator is an integer kernel as it stands.
-    result: Option<String>,
+    /// The float result; `None` if the operator is an integer kernel as it stands.
+    result: Option<ValueId>,
     /// The type of result that an integer kernel for these operands has; `None` if there is no such kernel.
     kernel: Option<DataType>,
     /// Whether the kernel may give its sums as floats.
@@ -59,7 +55,7 @@ impl Origin {
     /// The same group with its result elsewhere, as where ONNX Runtime fuses a node with the next one.
     pub(crate) fn moved_to(&self, node: &NodeView<'_>) -> Self {
         Self {
-            result: self.result.as_ref().map(|_| node.first_output().to_owned()),
+            result: self.result.and_then(|_| node.node().output(0)),
             ..self.clone()
         }
     }
@@ -88,12 +84,17 @@ pub(crate) fn alike(types: &[DataType]) -> Option<DataType> {
         .then_some(first)
 }
 
-/// Who makes and who reads each tensor of a graph.
+/// Whether an operator computes with quantized integers.
+pub(crate) fn is_kernel(node: &Node) -> bool {
+    node.op.starts_with('Q') || node.op.ends_with("Integer")
+}
+
+/// Who makes and who reads each value of a graph.
 #[derive(Debug, Default)]
 pub(crate) struct Routes<'a> {
-    makers: HashMap<&'a str, &'a NodeProto>,
-    readers: HashMap<&'a str, Vec<&'a NodeProto>>,
-    outputs: HashSet<&'a str>,
+    makers: HashMap<ValueId, &'a Node>,
+    readers: HashMap<ValueId, Vec<&'a Node>>,
+    outputs: HashSet<ValueId>,
     opset: i64,
 }
 
@@ -119,25 +120,34 @@ struct Route {
 impl<'a> Routes<'a> {
     pub(crate) fn new(graph: &'a Graph) -> Self {
         let mut routes = Self {
-            outputs: graph.outputs.iter().map(String::as_str).collect(),
-            opset: graph.opset("").unwrap_or(0),
+            outputs: graph.outputs.iter().copied().collect(),
+            opset: graph.opset,
             ..Self::default()
         };
-        for node in &graph.nodes {
-            for output in &node.output {
-                routes.makers.insert(output, node);
-            }
-            let names: HashSet<&str> = node.input.iter().map(String::as_str).collect();
-            for name in names {
-                routes.readers.entry(name).or_default().push(node);
+        let folded = graph.folded.iter().map(|folded| &folded.node);
+        for node in graph.nodes.iter().chain(folded) {
+            routes.makers.extend(node.made().map(|value| (value, node)));
+            let read: HashSet<ValueId> = node.inputs.iter().flatten().copied().collect();
+            for value in read {
+                routes.readers.entry(value).or_default().push(node);
             }
         }
         routes
     }
 
+    /// The node that makes a value.
+    pub(crate) fn maker(&self, value: ValueId) -> Option<&'a Node> {
+        self.makers.get(&value).copied()
+    }
+
+    /// Whether some node reads a value, or it is an output.
+    pub(crate) fn is_used(&self, value: ValueId) -> bool {
+        self.readers.contains_key(&value) || self.outputs.contains(&value)
+    }
+
     /// Whether quantization is moved over the node: movement of single elements, and the largest of several.
-    fn moves(&self, node: &NodeProto) -> bool {
-        match node.op_type.as_str() {
+    fn moves(&self, node: &Node) -> bool {
+        match node.op.as_str() {
             "Reshape" | "Transpose" | "Squeeze" | "Unsqueeze" | "Slice" => true,
             "MaxPool" => self.opset >= 12,
             _ => false,
@@ -145,24 +155,24 @@ impl<'a> Routes<'a> {
     }
 
     /// The reader of a tensor, if there is one and the tensor is no output.
-    pub(crate) fn only_reader(&self, name: &str) -> Option<&'a NodeProto> {
-        match self.readers.get(name).map(Vec::as_slice) {
-            Some(&[reader]) if !self.outputs.contains(name) => Some(reader),
+    pub(crate) fn only_reader(&self, value: ValueId) -> Option<&'a Node> {
+        match self.readers.get(&value).map(Vec::as_slice) {
+            Some(&[reader]) if !self.outputs.contains(&value) => Some(reader),
             _ => None,
         }
     }
 
-    fn follow(&self, result: &str) -> Route {
-        let (mut name, mut clamps, mut moved) = (result, 0, false);
+    fn follow(&self, result: ValueId) -> Route {
+        let (mut value, mut clamps, mut moved) = (result, 0, false);
         // A graph has no cycles, so this ends.
         loop {
-            let Some(node) = self.only_reader(name) else {
-                let mut readers = self.readers.get(name).into_iter().flatten();
-                let quantized = readers.any(|n| n.op_type == "QuantizeLinear");
+            let Some(node) = self.only_reader(value) else {
+                let mut readers = self.readers.get(&value).into_iter().flatten();
+                let quantized = readers.any(|n| n.op == "QuantizeLinear");
                 let goal = Goal::Fork { quantized };
                 return Route { goal, clamps };
             };
-            match node.op_type.as_str() {
+            match node.op.as_str() {
                 "QuantizeLinear" => {
                     let goal = Goal::Quantized;
                     return Route { goal, clamps };
@@ -175,23 +185,29 @@ impl<'a> Routes<'a> {
                     return Route { goal, clamps };
                 }
             }
-            name = node.output.first().map_or("", String::as_str);
+            match node.output(0) {
+                Some(next) => value = next,
+                None => {
+                    let goal = Goal::Other;
+                    return Route { goal, clamps };
+                }
+            }
         }
     }
 
-    /// Whether a tensor comes from DequantizeLinear over nothing but such movement.
-    fn is_dequantized(&self, name: &str) -> bool {
-        let mut name = name;
-        while let Some(node) = self.makers.get(name) {
-            match node.op_type.as_str() {
+    /// Whether a value comes from DequantizeLinear over nothing but such movement.
+    fn is_dequantized(&self, value: ValueId) -> bool {
+        let mut value = Some(value);
+        while let Some(node) = value.and_then(|value| self.maker(value)) {
+            match node.op.as_str() {
                 "DequantizeLinear" => return true,
                 // Of operators of other crates ONNX Runtime knows nothing.
-                _ if !is_known_domain(domain_name(&node.domain)) => return true,
+                _ if !is_known_domain(&node.domain) => return true,
                 "Identity" | "Dropout" | "Cast" => {}
                 _ if self.moves(node) => {}
                 _ => return false,
             }
-            name = node.input.first().map_or("", String::as_str);
+            value = node.input(0);
         }
         false
     }
@@ -247,10 +263,10 @@ impl Importer<'_> {
     ) -> Origin {
         let dequantized = |input: &usize| {
             node.input(*input)
-                .is_some_and(|n| self.routes.is_dequantized(n))
+                .is_some_and(|value| self.routes.is_dequantized(value))
         };
         Origin {
-            result: Some(node.first_output().to_owned()),
+            result: node.node().output(0),
             kernel: kernel.filter(|_| activations.iter().all(dequantized)),
             sums: matches!(node.op(), "Gemm" | "MatMul"),
         }
@@ -258,31 +274,30 @@ impl Importer<'_> {
 
     /// Whether the result is quantized before anything but clamps is done with it.
     pub(crate) fn is_quantized_at_once(&self, origin: &Origin) -> bool {
-        origin.result.as_ref().is_some_and(|result| {
+        origin.result.is_some_and(|result| {
             let route = self.routes.follow(result);
             matches!(route.goal, Goal::Quantized | Goal::Fork { quantized: true })
         })
     }
 
     /// Whether a value is a Relu's, and nothing but one node reads it.
-    pub(crate) fn is_lone_relu(&self, name: &str) -> bool {
-        let maker = self.routes.makers.get(name);
-        maker.is_some_and(|maker| maker.op_type == "Relu")
-            && self.routes.only_reader(name).is_some()
+    pub(crate) fn is_lone_relu(&self, value: ValueId) -> bool {
+        let maker = self.routes.maker(value);
+        maker.is_some_and(|maker| maker.op == "Relu") && self.routes.only_reader(value).is_some()
     }
 
     /// Whether the result is that of a MatMul and has one reader, so that the addition of a constant is fused with it.
     pub(crate) fn is_matmul(&self, origin: &Origin) -> bool {
-        origin.result.as_ref().is_some_and(|result| {
-            let maker = self.routes.makers.get(result.as_str());
-            maker.is_some_and(|maker| maker.op_type == "MatMul")
+        origin.result.is_some_and(|result| {
+            let maker = self.routes.maker(result);
+            maker.is_some_and(|maker| maker.op == "MatMul")
                 && self.routes.only_reader(result).is_some()
         })
     }
 
     /// How ONNX Runtime computes the group that ends in a quantization `y`, `expr` being what follows its operator.
     pub(crate) fn arithmetic(&self, origin: &Origin, expr: &Expr, y: &Params) -> Arithmetic {
-        let Some(result) = &origin.result else {
+        let Some(result) = origin.result else {
             return Arithmetic::Integer;
         };
         let Some(kernel) = origin.kernel else {
@@ -295,14 +310,14 @@ impl Importer<'_> {
         }
         // What is added to a matrix product may be fused with it in more ways than are told apart here.
         let reader = self.routes.only_reader(result);
-        if reader.is_some_and(|reader| reader.op_type == "Add") {
+        if reader.is_some_and(|reader| reader.op == "Add") {
             return Arithmetic::Float;
         }
         // A clamp that is the only reader, and has one itself, is taken for part of the group, which then has no kernel.
         let clamped = reader.is_some_and(|reader| {
-            let output = reader.output.first().map_or("", String::as_str);
-            matches!(reader.op_type.as_str(), "Relu" | "Clip")
-                && self.routes.only_reader(output).is_some()
+            let output = reader.output(0);
+            matches!(reader.op.as_str(), "Relu" | "Clip")
+                && output.is_some_and(|output| self.routes.only_reader(output).is_some())
         });
         let quantized = match route.goal {
             Goal::Quantized => true,

@@ -12,7 +12,6 @@
 #![forbid(unsafe_code)]
 
 mod close;
-mod constant;
 mod doubt;
 mod error;
 mod eval;
@@ -25,10 +24,11 @@ mod importer;
 mod input;
 mod kernel;
 mod math;
-mod node;
 mod ops;
 mod outputs;
 mod outside;
+mod passes;
+mod proto;
 pub mod quantize;
 mod real;
 mod registry;
@@ -42,8 +42,8 @@ mod windows;
 pub use error::{ImportError, InputProblem, NodeError, NodeProblem, TensorProblem};
 pub use exactness::{Exactness, Relation, Relations};
 pub use extension::{Activation, Context, Extension, ImportNode, Output, Registry};
+pub use graph::NodeView;
 pub use input::{InputError, quantize_input, saturated};
-pub use node::NodeView;
 pub use tail::{FloatTail, TailData, TailError, TailTensor};
 
 use zkonnx_circuits::program::{Program, TensorId};
@@ -97,19 +97,15 @@ pub struct TailNode {
 impl TailNode {
     /// Whether the operator is of a domain that this project knows. Of others, nobody can say here what they compute.
     pub fn is_known(&self) -> bool {
-        is_known_domain(&self.domain)
+        graph::is_known_domain(&self.domain)
     }
 }
 
 impl NodeReport {
     /// As [`TailNode::is_known`].
     pub fn is_known(&self) -> bool {
-        is_known_domain(&self.domain)
+        graph::is_known_domain(&self.domain)
     }
-}
-
-fn is_known_domain(domain: &str) -> bool {
-    [graph::STANDARD, graph::MICROSOFT, "ai.onnx.ml"].contains(&domain)
 }
 
 /// A model as an integer program.
@@ -134,7 +130,7 @@ pub fn import(bytes: &[u8]) -> Result<Imported, ImportError> {
 
 /// As [`import`], with operators of other crates.
 pub fn import_with(bytes: &[u8], registry: &Registry) -> Result<Imported, ImportError> {
-    importer::import(&graph::Graph::read(bytes)?, registry)
+    importer::import(&passes::prepare(bytes)?, registry)
 }
 
 /// An ONNX operator that is imported.

@@ -4,20 +4,17 @@
 //! the model's order: also one that is a constant, an input, or another output again. The others are computed outside
 //! from tensors that have places.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use tract_onnx::pb::NodeProto;
-
 use super::TailNode;
-use super::constant::Constant;
-use super::error::{NodeError, NodeProblem};
 use super::expr::Expr;
-use super::graph::{domain_name, node_name};
-use super::importer::{Importer, port_quantization};
-use super::outside::reads;
+use super::importer::{Importer, port_quantization, real_constant};
 use super::real::{Acc, Base, Params, Quantized, Real, Value};
 use super::tail::FloatTail;
+use crate::error::{NodeError, NodeProblem};
+use crate::graph::constant::Constant;
+use crate::graph::{Graph, Node, ValueId};
 use zkonnx_circuits::ops;
 use zkonnx_circuits::program::{DataType, Port, Quantization, TensorId};
 
@@ -30,55 +27,58 @@ pub(super) struct Outputs {
     pub(super) ports: Vec<Port>,
     /// For each output of the graph, its place among the ports; `None` if it is computed outside.
     pub(super) places: Vec<Option<usize>>,
-    /// Tensors that the outside starts from, by name, and their places among the ports.
-    pub(super) starts: Vec<(String, usize)>,
+    /// Values that the outside starts from, and their places among the ports.
+    pub(super) starts: Vec<(ValueId, usize)>,
 }
 
-impl<'a> Importer<'a> {
+impl Importer<'_> {
     /// Gives every output of the graph its place.
     pub(super) fn outputs(&mut self) -> Outputs {
         let graph = self.graph;
         let proved: Vec<Option<Proved>> = graph
             .outputs
             .iter()
-            .map(|name| self.proved_output(name))
+            .map(|value| self.proved_output(*value))
             .collect();
         let mut found = Outputs {
             ports: Vec::new(),
             places: Vec::new(),
             starts: Vec::new(),
         };
-        let mut before: Vec<(String, Proved)> = Vec::new();
-        let mut seen: HashSet<&str> = HashSet::new();
-        for (name, place) in graph.outputs.iter().zip(&proved) {
+        let mut before: Vec<(ValueId, Proved)> = Vec::new();
+        let mut seen: HashSet<ValueId> = HashSet::new();
+        for (&value, place) in graph.outputs.iter().zip(&proved) {
             if let Some((tensor, quantization)) = place {
                 found.places.push(Some(found.ports.len()));
+                let name = graph.name(value);
                 found.ports.push(port(name, *tensor, quantization.clone()));
                 continue;
             }
             found.places.push(None);
-            for (name, start) in self.starts_of(name, &mut seen) {
+            for (value, start) in self.starts_of(value, &mut seen) {
                 // An output that says the same serves as well, wherever it stands.
                 let said = proved.iter().flatten().any(|other| *other == start)
                     || before.iter().any(|(_, other)| *other == start);
                 if !said {
                     let (tensor, quantization) = start.clone();
+                    let name = graph.name(value);
                     found.ports.push(port(name, tensor, quantization));
                 }
-                before.push((name.to_owned(), start));
+                before.push((value, start));
             }
         }
-        for (name, (tensor, quantization)) in before {
+        for (value, (tensor, quantization)) in before {
             let same = |p: &Port| p.tensor == tensor && p.quantization == quantization;
             let place = found.ports.iter().position(same);
-            found.starts.extend(place.map(|place| (name, place)));
+            found.starts.extend(place.map(|place| (value, place)));
         }
         found
     }
 
     /// The integers that an output of the graph stands for, if it is not computed outside.
-    fn proved_output(&mut self, name: &str) -> Option<Proved> {
-        match self.values.get(name).cloned()? {
+    fn proved_output(&mut self, value: ValueId) -> Option<Proved> {
+        let name = self.graph.name(value);
+        match self.values.get(&value).cloned()? {
             Value::Int(tensor) => Some((tensor, None)),
             Value::Const(constant) => Some((self.constant_output(name, &constant)?, None)),
             Value::Weights(weights) => Some((
@@ -86,7 +86,7 @@ impl<'a> Importer<'a> {
                 Some(port_quantization(&weights.params)),
             )),
             Value::Real(real) if matches!(real.base, Base::Input(_)) => None,
-            Value::Real(real) => self.boundary_or_blame(name, &real),
+            Value::Real(real) => self.boundary_or_blame(value, &real),
             Value::Outside | Value::Broken => None,
         }
     }
@@ -101,30 +101,28 @@ impl<'a> Importer<'a> {
         self.builder.push1(name, Arc::new(op), &[]).ok()
     }
 
-    /// The tensors of the claim that a result outside starts from, and their names.
+    /// The tensors of the claim that a result outside starts from, and the values that they are.
     fn starts_of(
         &mut self,
-        output: &'a str,
-        seen: &mut HashSet<&'a str>,
-    ) -> Vec<(&'a str, Proved)> {
-        let makers = self.makers();
+        output: ValueId,
+        seen: &mut HashSet<ValueId>,
+    ) -> Vec<(ValueId, Proved)> {
         let mut starts = Vec::new();
         let mut stack = vec![output];
-        while let Some(name) = stack.pop() {
-            if name.is_empty() || !seen.insert(name) {
+        while let Some(value) = stack.pop() {
+            if !seen.insert(value) {
                 continue;
             }
-            match self.values.get(name).cloned() {
+            match self.values.get(&value).cloned() {
                 Some(Value::Outside) => {
-                    let node = makers.get(name).copied();
-                    stack.extend(node.map(reads).into_iter().flatten().rev());
+                    let reads = self.routes.maker(value).map(|node| node.reads());
+                    let reads: Vec<ValueId> = reads.into_iter().flatten().collect();
+                    stack.extend(reads.into_iter().rev());
                 }
-                Some(Value::Int(tensor)) => starts.push((name, (tensor, None))),
+                Some(Value::Int(tensor)) => starts.push((value, (tensor, None))),
                 Some(Value::Real(real)) if !matches!(real.base, Base::Input(_)) => {
-                    starts.extend(
-                        self.boundary_or_blame(name, &real)
-                            .map(|start| (name, start)),
-                    );
+                    let start = self.boundary_or_blame(value, &real);
+                    starts.extend(start.map(|start| (value, start)));
                 }
                 // Float inputs and constants need no place, and what is broken has been reported.
                 _ => {}
@@ -133,61 +131,57 @@ impl<'a> Importer<'a> {
         starts
     }
 
-    fn makers(&self) -> HashMap<&'a str, &'a NodeProto> {
-        let nodes = self.graph.nodes.iter();
-        nodes
-            .flat_map(|node| node.output.iter().map(move |name| (name.as_str(), node)))
-            .collect()
-    }
-
     /// The nodes outside the proof, with the tensors and constants that they read; `None` if everything is proved.
     pub(super) fn float_tail(&self, found: &Outputs) -> Option<FloatTail> {
         let graph = self.graph;
         let outputs = graph.outputs.iter().zip(&found.places);
-        let outputs: Vec<String> = outputs
+        let outputs: Vec<ValueId> = outputs
             .filter(|(_, place)| place.is_none())
-            .map(|(name, _)| name.clone())
+            .map(|(value, _)| *value)
             .collect();
         if self.tail.is_empty() && outputs.is_empty() {
             return None;
         }
         let nodes = self.tail.iter().map(|&i| graph.nodes[i].clone()).collect();
-        let input = |real: &Real| match real.base {
-            Base::Input(index) => Some(graph.inputs[index].name.clone()),
-            _ => None,
-        };
-        Some(FloatTail::new(
-            nodes,
-            graph,
-            outputs,
-            found.starts.clone(),
-            |name| self.values.get(name),
-            input,
-        ))
+        let mut part = graph.part(nodes, outputs);
+        let mut raw = Vec::new();
+        for value in part.reads() {
+            match self.values.get(&value) {
+                Some(Value::Const(constant)) => part.set_constant(value, constant.clone()),
+                Some(Value::Weights(weights)) => {
+                    part.set_constant(value, Arc::new(real_constant(weights)));
+                }
+                Some(Value::Real(real)) => {
+                    if let Base::Input(index) = real.base {
+                        raw.push((value, self.input_name(index).to_owned()));
+                    }
+                }
+                _ => {}
+            }
+        }
+        Some(FloatTail::new(part, found.starts.clone(), raw))
     }
 
     /// Reports the maker of a float result that is no integer tensor.
-    fn blame(&mut self, node: Option<&NodeProto>) {
+    fn blame(&mut self, node: Option<&Node>) {
         let Some(node) = node else { return };
         let reason = NodeError::Island {
             reason: "its result leaves the quantized part as a float",
         };
-        let opset = self.graph.opset(&node.domain).unwrap_or(0);
-        let (op, domain) = (node.op_type.clone(), domain_name(&node.domain).to_owned());
         self.problems.push(NodeProblem {
-            node: node_name(node),
-            op,
-            domain,
-            opset,
+            node: self.graph.node_name(node),
+            op: node.op.clone(),
+            domain: node.domain.clone(),
+            opset: node.opset,
             reason,
         });
     }
 
-    fn boundary_or_blame(&mut self, name: &str, real: &Real) -> Option<Proved> {
+    fn boundary_or_blame(&mut self, value: ValueId, real: &Real) -> Option<Proved> {
         match boundary(real) {
             Some((tensor, quantization)) => Some((tensor, Some(quantization))),
             None => {
-                self.blame(self.makers().get(name).copied());
+                self.blame(self.routes.maker(value));
                 None
             }
         }
@@ -202,13 +196,17 @@ fn port(name: &str, tensor: TensorId, quantization: Option<Quantization>) -> Por
     }
 }
 
-pub(super) fn tail_node(node: &NodeProto) -> TailNode {
+pub(super) fn tail_node(graph: &Graph, node: &Node) -> TailNode {
+    let names = |values: &[Option<ValueId>]| {
+        let name = |value: &Option<ValueId>| value.map_or("", |v| graph.name(v)).to_owned();
+        values.iter().map(name).collect()
+    };
     TailNode {
-        node: node_name(node),
-        op: node.op_type.clone(),
-        domain: domain_name(&node.domain).to_owned(),
-        inputs: node.input.clone(),
-        outputs: node.output.clone(),
+        node: graph.node_name(node),
+        op: node.op.clone(),
+        domain: node.domain.clone(),
+        inputs: names(&node.inputs),
+        outputs: names(&node.outputs),
     }
 }
 

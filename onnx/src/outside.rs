@@ -6,60 +6,24 @@
 
 use std::collections::{HashMap, HashSet};
 
-use prost::Message;
-use tract_onnx::pb::attribute_proto::AttributeType;
-use tract_onnx::pb::{AttributeProto, GraphProto, NodeProto};
 use zkonnx_verifier::interface::{
     Attribute, AttributeValue, ElementType, FloatConstant, FloatNode, InterfaceInput, ModelOutput,
     Source,
 };
 
-use super::constant::{Constant, Data, Half};
-use super::error::ImportError;
-use super::graph::{Graph, InputType, STANDARD, domain_name};
+use super::importer::real_constant;
 use super::outputs::Outputs;
 use super::real::{Base, Value};
+use crate::error::ImportError;
+use crate::graph::constant::{Constant, Data, Half};
+use crate::graph::{self, AttributeValue as Kind, Graph, InputType, Node, ValueId};
 use zkonnx_circuits::program::Outside;
-
-/// Names of the tensors that a node reads, those that its inner graphs take from the outer one included.
-pub(super) fn reads(node: &NodeProto) -> Vec<&str> {
-    let inputs = node.input.iter().map(String::as_str);
-    let mut all: Vec<&str> = inputs.filter(|name| !name.is_empty()).collect();
-    all.extend(captures(node));
-    all
-}
-
-/// Names that the inner graphs of a node take from the outer one, each once, by growing name.
-fn captures(node: &NodeProto) -> Vec<&str> {
-    let mut found = HashSet::new();
-    for attribute in &node.attribute {
-        let graphs = attribute.g.iter().chain(&attribute.graphs);
-        graphs.for_each(|graph| captured(graph, &mut found));
-    }
-    let mut found: Vec<&str> = found.into_iter().collect();
-    found.sort_unstable();
-    found
-}
-
-/// The depth of inner graphs is bounded by that of the protobuf.
-fn captured<'n>(graph: &'n GraphProto, found: &mut HashSet<&'n str>) {
-    let inputs = graph.input.iter().map(|input| input.name.as_str());
-    let constants = graph.initializer.iter().map(|tensor| tensor.name.as_str());
-    let made = graph.node.iter().flat_map(|node| &node.output);
-    let own: HashSet<&str> = inputs
-        .chain(constants)
-        .chain(made.map(String::as_str))
-        .collect();
-    let mut read: HashSet<&str> = graph.output.iter().map(|o| o.name.as_str()).collect();
-    graph.node.iter().for_each(|node| read.extend(reads(node)));
-    found.extend(read.into_iter().filter(|name| !own.contains(name)));
-}
 
 /// The parts of an interface that follow from the graph: what of its inputs and outputs is not proved, and the rest.
 /// `quantized` says of a float input, by number, whether it is an input of the program.
-pub(super) fn outside<'a>(
-    graph: &'a Graph,
-    values: &HashMap<&'a str, Value>,
+pub(super) fn outside(
+    graph: &Graph,
+    values: &HashMap<ValueId, Value>,
     found: &Outputs,
     quantized: impl Fn(usize) -> bool,
 ) -> Result<Outside, ImportError> {
@@ -69,21 +33,21 @@ pub(super) fn outside<'a>(
         makers: graph
             .nodes
             .iter()
-            .flat_map(|node| node.output.iter().map(move |name| (name.as_str(), node)))
+            .flat_map(|node| node.made().map(move |value| (value, node)))
             .collect(),
-        starts: found.starts.iter().map(|(n, p)| (n.as_str(), *p)).collect(),
+        starts: found.starts.iter().copied().collect(),
         sources: HashMap::new(),
         constants: HashMap::new(),
         nodes: HashMap::new(),
         outside: Outside::default(),
     };
     let mut outputs = Vec::with_capacity(graph.outputs.len());
-    for (name, place) in graph.outputs.iter().zip(&found.places) {
+    for (value, place) in graph.outputs.iter().zip(&found.places) {
         let source = match place {
             Some(place) => Source::Output(number(*place)),
-            None => walk.source(name)?,
+            None => walk.source(*value)?,
         };
-        let name = name.clone();
+        let name = graph.name(*value).to_owned();
         outputs.push(ModelOutput { name, source });
     }
     let mut outside = walk.outside;
@@ -93,7 +57,7 @@ pub(super) fn outside<'a>(
         .filter(|(index, input)| input.dtype == InputType::Float && !quantized(*index))
         .map(|(index, input)| {
             let input = InterfaceInput {
-                name: input.name.clone(),
+                name: graph.name(input.value).to_owned(),
                 shape: input.shape.iter().map(|&extent| number(extent)).collect(),
                 integers: None,
             };
@@ -109,64 +73,57 @@ fn number(value: usize) -> u32 {
 }
 
 /// The walk from the outputs.
-struct Walk<'a, 'v> {
+struct Walk<'a> {
     graph: &'a Graph,
-    values: &'v HashMap<&'a str, Value>,
-    makers: HashMap<&'a str, &'a NodeProto>,
-    starts: HashMap<&'v str, usize>,
-    /// What is known of tensors so far.
-    sources: HashMap<&'a str, Source>,
+    values: &'a HashMap<ValueId, Value>,
+    makers: HashMap<ValueId, &'a Node>,
+    starts: HashMap<ValueId, usize>,
+    /// What is known of values so far.
+    sources: HashMap<ValueId, Source>,
     constants: HashMap<FloatConstant, u32>,
     nodes: HashMap<FloatNode, u32>,
     outside: Outside,
 }
 
-impl<'a> Walk<'a, '_> {
-    /// Where a tensor comes from. Iterative, since graphs may be deep.
-    fn source(&mut self, name: &'a str) -> Result<Source, ImportError> {
+impl<'a> Walk<'a> {
+    /// Where a value comes from. Iterative, since graphs may be deep.
+    fn source(&mut self, value: ValueId) -> Result<Source, ImportError> {
         let mut opened = HashSet::new();
-        let mut stack = vec![name];
-        while let Some(&name) = stack.last() {
-            if self.sources.contains_key(name) {
+        let mut stack = vec![value];
+        let missing = |value| ImportError::MissingOutput(self.graph.name(value).to_owned());
+        while let Some(&value) = stack.last() {
+            if self.sources.contains_key(&value) {
                 stack.pop();
                 continue;
             }
-            if let Some(source) = self.leaf(name) {
-                self.sources.insert(name, source);
+            if let Some(source) = self.leaf(value) {
+                self.sources.insert(value, source);
                 continue;
             }
-            let node = *self
-                .makers
-                .get(name)
-                .ok_or_else(|| ImportError::MissingOutput(name.to_owned()))?;
-            let reads = reads(node);
-            let waiting = reads
-                .iter()
-                .rev()
-                .filter(|n| !self.sources.contains_key(*n));
-            let waiting: Vec<&str> = waiting.copied().collect();
+            let node = *self.makers.get(&value).ok_or_else(|| missing(value))?;
+            let waiting = node.reads().filter(|n| !self.sources.contains_key(n));
+            let waiting: Vec<ValueId> = waiting.collect();
             if waiting.is_empty() {
                 self.enter(node);
-            } else if opened.insert(name) {
-                stack.extend(waiting);
+            } else if opened.insert(value) {
+                stack.extend(waiting.into_iter().rev());
             } else {
-                return Err(ImportError::Cycle(super::graph::node_name(node)));
+                return Err(ImportError::Cycle(self.graph.node_name(node)));
             }
         }
-        let source = self.sources.get(name).copied();
-        source.ok_or_else(|| ImportError::MissingOutput(name.to_owned()))
+        let source = self.sources.get(&value).copied();
+        source.ok_or_else(|| missing(value))
     }
 
-    /// The source of a tensor that no float node makes.
-    fn leaf(&mut self, name: &'a str) -> Option<Source> {
-        if let Some(&place) = self.starts.get(name) {
+    /// The source of a value that no float node makes.
+    fn leaf(&mut self, value: ValueId) -> Option<Source> {
+        if let Some(&place) = self.starts.get(&value) {
             return Some(Source::Output(number(place)));
         }
-        match self.values.get(name)? {
+        match self.values.get(&value)? {
             Value::Const(constant) => Some(self.constant(float_constant(constant))),
             Value::Weights(weights) => {
-                let data = super::ops::quantization::dequantize(weights);
-                let constant = Constant::floats(weights.data.shape.clone(), data);
+                let constant = real_constant(weights);
                 Some(self.constant(float_constant(&constant)))
             }
             Value::Real(real) => match real.base {
@@ -187,41 +144,38 @@ impl<'a> Walk<'a, '_> {
     }
 
     /// Enters a node whose inputs are all known.
-    fn enter(&mut self, node: &'a NodeProto) {
-        let known = |name: &str| self.sources.get(name).copied();
-        let domain = domain_name(&node.domain);
-        let identity = domain == STANDARD && node.op_type == "Identity";
-        if let ([input], [output]) = (node.input.as_slice(), node.output.as_slice())
-            && identity
+    fn enter(&mut self, node: &'a Node) {
+        let known = |value: ValueId| self.sources.get(&value).copied();
+        if let (&[Some(input)], &[Some(output)]) = (node.inputs.as_slice(), node.outputs.as_slice())
+            && node.is("Identity")
             && let Some(source) = known(input)
         {
             self.sources.insert(output, source);
             return;
         }
-        let mut attributes: Vec<Attribute> = node.attribute.iter().map(attribute).collect();
+        let mut attributes: Vec<Attribute> = node.attributes.iter().map(attribute).collect();
         attributes.sort_by(|a, b| a.name.cmp(&b.name));
-        let captures = captures(node);
+        let captures = node.captures.iter();
         let made = FloatNode {
-            domain: domain.to_owned(),
-            op: node.op_type.clone(),
-            opset: u32::try_from(self.graph.opset(&node.domain).unwrap_or(0)).unwrap_or(u32::MAX),
+            domain: node.domain.clone(),
+            op: node.op.clone(),
+            opset: u32::try_from(node.opset).unwrap_or(u32::MAX),
             attributes,
-            inputs: node.input.iter().map(|name| known(name)).collect(),
+            inputs: node.inputs.iter().map(|value| known((*value)?)).collect(),
             captures: captures
-                .into_iter()
-                .filter_map(|name| Some((name.to_owned(), known(name)?)))
+                .filter_map(|(name, value)| Some((name.clone(), known(*value)?)))
                 .collect(),
-            outputs: number(node.output.len()),
+            outputs: number(node.outputs.len()),
         };
         let next = number(self.outside.nodes.len());
         let at = *self.nodes.entry(made.clone()).or_insert(next);
         if at == next {
             self.outside.nodes.push(made);
         }
-        for (output, name) in node.output.iter().enumerate() {
-            let source = Source::Node(at, number(output));
-            if !name.is_empty() {
-                self.sources.insert(name, source);
+        for (place, output) in node.outputs.iter().enumerate() {
+            let source = Source::Node(at, number(place));
+            if let Some(output) = output {
+                self.sources.insert(*output, source);
             }
         }
     }
@@ -274,32 +228,23 @@ fn float_constant(constant: &Constant) -> FloatConstant {
 }
 
 /// An attribute as the file gives it.
-fn attribute(proto: &AttributeProto) -> Attribute {
+fn attribute(attribute: &graph::Attribute) -> Attribute {
     let bits = |values: &[f32]| values.iter().map(|v| v.to_bits()).collect();
-    let tensor = || proto.t.as_ref().and_then(|t| Constant::read(t).ok());
-    let value = match AttributeType::try_from(proto.r#type) {
-        Ok(AttributeType::Float) => AttributeValue::Float(proto.f.to_bits()),
-        Ok(AttributeType::Int) => AttributeValue::Int(proto.i),
-        Ok(AttributeType::String) => AttributeValue::Bytes(proto.s.clone()),
-        Ok(AttributeType::Floats) => AttributeValue::Floats(bits(&proto.floats)),
-        Ok(AttributeType::Ints) => AttributeValue::Ints(proto.ints.clone()),
-        Ok(AttributeType::Strings) => AttributeValue::Strings(proto.strings.clone()),
-        Ok(AttributeType::Tensor) => match tensor() {
-            Some(constant) => AttributeValue::Tensor(float_constant(&constant)),
-            None => encoded(proto),
-        },
-        _ => encoded(proto),
+    let value = match &attribute.value {
+        Kind::Float(v) => AttributeValue::Float(v.to_bits()),
+        Kind::Int(v) => AttributeValue::Int(*v),
+        Kind::Text(v) => AttributeValue::Bytes(v.clone()),
+        Kind::Floats(v) => AttributeValue::Floats(bits(v)),
+        Kind::Ints(v) => AttributeValue::Ints(v.clone()),
+        Kind::Texts(v) => AttributeValue::Strings(v.clone()),
+        Kind::Tensor(tensor) => AttributeValue::Tensor(float_constant(tensor)),
+        Kind::Untyped(untyped) => AttributeValue::Encoded(untyped.encoded.clone()),
+        Kind::BadTensor(_, encoded) | Kind::Other(encoded) => {
+            AttributeValue::Encoded(encoded.clone())
+        }
     };
     Attribute {
-        name: proto.name.clone(),
+        name: attribute.name.clone(),
         value,
     }
-}
-
-fn encoded(proto: &AttributeProto) -> AttributeValue {
-    let bare = AttributeProto {
-        doc_string: String::new(),
-        ..proto.clone()
-    };
-    AttributeValue::Encoded(bare.encode_to_vec())
 }

@@ -3,11 +3,11 @@
 
 use std::sync::Arc;
 
-use super::constant::Constant;
-use super::error::NodeError;
 use super::expr::Expr;
 use super::kernel::Origin;
 use super::ops::softmax;
+use crate::error::NodeError;
+use crate::graph::constant::Constant;
 use zkonnx_circuits::ops::{MatMul, Window};
 use zkonnx_circuits::program::{DataType, OpError, Operator, Range, TensorId};
 

@@ -1,14 +1,14 @@
 //! The ONNX operators that are imported, by domain and name.
 
-use super::error::NodeError;
 use super::facts::{self, Facts};
-use super::graph::{MICROSOFT, STANDARD};
 use super::importer::{Done, Importer};
-use super::node::NodeView;
 use super::ops::{
     accumulators, activation, elementwise, fold, linear, logic, movement, pool, quantization,
     ranking, reduction, resize, selection, softmax, transposed,
 };
+use crate::error::NodeError;
+use crate::graph::NodeView;
+use crate::graph::{MICROSOFT, STANDARD};
 
 /// From a node to values.
 pub(crate) type Import = fn(&mut Importer<'_>, &NodeView<'_>) -> Result<Done, NodeError>;
@@ -28,6 +28,13 @@ pub(crate) struct Entry {
     pub(crate) import: Import,
     /// What is said of it in the list of operators.
     pub(crate) facts: &'static Facts,
+}
+
+impl Entry {
+    /// Whether the node's opset is one in which the operator is supported.
+    pub(crate) fn has(&self, node: &NodeView<'_>) -> bool {
+        self.domain != STANDARD || (self.min..=self.max).contains(&node.opset)
+    }
 }
 
 /// All operators.

@@ -18,13 +18,13 @@ use super::close::{
     quantize, saturate, scale_rule, spread_of, steps,
 };
 use super::doubt;
-use super::error::NodeError;
 use super::exactness::Exactness;
 use super::expr::{Expr, Spread, join};
 use super::importer::Importer;
 use super::kernel::Arithmetic;
-use super::node::NodeView;
 use super::real::{Acc, Mean, MeanKind, Params};
+use crate::error::NodeError;
+use crate::graph::NodeView;
 use zkonnx_circuits::ops::{Lanes, Requantize, Rule, Steps};
 use zkonnx_circuits::program::{Range, TensorId};
 

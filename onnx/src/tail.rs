@@ -3,26 +3,25 @@
 //! It is outside of every proof. It is evaluated all the same, from the integers that are proved and by the evaluator that
 //! folds constants, so that `run` can show what the model answers: the same bits on every machine.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use tract_onnx::pb::NodeProto;
-
-use super::constant::{Constant, Data};
-use super::error::NodeError;
-use super::graph::Graph;
-use super::real::{Real, Value};
-use super::run::{RunError, Runner, Values};
+use super::run::{RunError, Values, run, run_known};
+use crate::error::NodeError;
+use crate::graph::constant::{Constant, Data};
+use crate::graph::{Graph, ValueId};
 use zkonnx_circuits::program::{DataType, Program, Quantization, Tensor};
 
 /// The nodes of a float tail with their constants, ready to be evaluated.
 #[derive(Clone, Debug)]
 pub struct FloatTail {
     graph: Arc<Graph>,
-    /// The tensors that it starts from, and their places among the program's outputs.
-    starts: Vec<(String, usize)>,
-    /// Tensors that are float inputs of the model as they are, and the names of these inputs.
-    raw: Vec<(String, String)>,
+    /// The values that it starts from, and their places among the program's outputs.
+    starts: Vec<(ValueId, usize)>,
+    /// Values that are float inputs of the model as they are, and the names of these inputs.
+    raw: Vec<(ValueId, String)>,
+    /// Names of the outputs that it computes.
+    outputs: Vec<String>,
 }
 
 /// An output of a float tail.
@@ -82,46 +81,24 @@ pub enum TailError {
 }
 
 impl FloatTail {
-    /// The tail of a graph: its nodes in order, the outputs that it computes, what it starts from, and the values of all
-    /// other tensors that it reads. `input` is the name of the float input that a real is.
-    pub(super) fn new<'a>(
-        nodes: Vec<NodeProto>,
-        graph: &Graph,
-        outputs: Vec<String>,
-        starts: Vec<(String, usize)>,
-        value: impl Fn(&str) -> Option<&'a Value>,
-        input: impl Fn(&Real) -> Option<String>,
+    /// A part of a graph, what it starts from, and which of the values that it reads are float inputs of the model.
+    pub(super) fn new(
+        part: Graph,
+        starts: Vec<(ValueId, usize)>,
+        raw: Vec<(ValueId, String)>,
     ) -> Self {
-        let read: BTreeSet<&str> = nodes
-            .iter()
-            .flat_map(|n| &n.input)
-            .chain(&outputs)
-            .map(String::as_str)
-            .collect();
-        let mut constants = HashMap::new();
-        let mut raw = Vec::new();
-        for name in read {
-            let constant = match value(name) {
-                Some(Value::Const(c)) => (**c).clone(),
-                Some(Value::Weights(w)) => Constant::floats(
-                    w.data.shape.clone(),
-                    super::ops::quantization::dequantize(w),
-                ),
-                Some(Value::Real(real)) => {
-                    raw.extend(input(real).map(|input| (name.to_owned(), input)));
-                    continue;
-                }
-                _ => continue,
-            };
-            constants.insert(name.to_owned(), constant);
+        let outputs = part.outputs.iter();
+        Self {
+            outputs: outputs.map(|value| part.name(*value).to_owned()).collect(),
+            graph: Arc::new(part),
+            starts,
+            raw,
         }
-        let graph = Arc::new(graph.part(nodes, outputs, constants));
-        Self { graph, starts, raw }
     }
 
     /// The names of the outputs that it computes, in the model's order.
     pub fn outputs(&self) -> &[String] {
-        &self.graph.outputs
+        &self.outputs
     }
 
     /// The outputs of the graph that the tail computes, from the integer outputs of the program that it follows.
@@ -133,15 +110,15 @@ impl FloatTail {
         program: &Program,
         outputs: &[&Tensor],
     ) -> Vec<Result<TailTensor, TailError>> {
-        let start = self.starts.iter().filter_map(|(name, place)| {
+        let start = self.starts.iter().filter_map(|(value, place)| {
             let (port, tensor) = (program.outputs().get(*place)?, outputs.get(*place)?);
-            let constant = real(tensor, port.quantization.as_ref());
-            Some((name.clone(), Arc::new(constant)))
+            Some((*value, Arc::new(real(tensor, port.quantization.as_ref()))))
         });
         let start: Values = start.collect();
-        let evaluator = Runner::new(&self.graph);
-        let values = evaluator.run_known(start.clone());
-        let one = |name: &String| match values.get(name).or_else(|| evaluator.constants().get(name))
+        let values = run_known(&self.graph, start.clone());
+        let one = |(value, name): (&ValueId, &String)| match values
+            .get(value)
+            .or_else(|| self.graph.constant(*value))
         {
             Some(constant) => Ok(TailTensor {
                 name: name.clone(),
@@ -152,18 +129,23 @@ impl FloatTail {
                     _ => return Err(TailError::ElementType { name: name.clone() }),
                 },
             }),
-            None => Err(self.reason(name, &evaluator, &start)),
+            None => Err(self.reason(*value, &start)),
         };
-        self.graph.outputs.iter().map(one).collect()
+        self.graph
+            .outputs
+            .iter()
+            .zip(&self.outputs)
+            .map(one)
+            .collect()
     }
 
     /// Why something is missing: the first node that cannot be evaluated, or what it starts from.
-    fn reason(&self, output: &str, evaluator: &Runner<'_>, start: &Values) -> TailError {
-        if let Some((_, input)) = self.raw.iter().find(|(name, _)| name == output) {
+    fn reason(&self, output: ValueId, start: &Values) -> TailError {
+        if let Some((_, input)) = self.raw.iter().find(|(value, _)| *value == output) {
             let input = input.clone();
             return TailError::RawInput { input };
         }
-        if let Err(RunError { node, op, source }) = evaluator.run(start.clone(), |_| true) {
+        if let Err(RunError { node, op, source }) = run(&self.graph, start.clone(), |_| true) {
             let source = Box::new(source);
             return TailError::Node { node, op, source };
         }
@@ -171,20 +153,13 @@ impl FloatTail {
             let input = input.clone();
             return TailError::RawInput { input };
         }
-        let made: HashSet<&str> = self
-            .graph
-            .nodes
-            .iter()
-            .flat_map(|n| n.output.iter().map(String::as_str))
-            .collect();
-        let mut read = self.graph.nodes.iter().flat_map(|n| &n.input);
-        let missing = read.find(|name| {
-            !name.is_empty()
-                && !made.contains(name.as_str())
-                && !start.contains_key(*name)
-                && !self.graph.constants.contains_key(*name)
+        let graph = &self.graph;
+        let made: HashSet<ValueId> = graph.nodes.iter().flat_map(|n| n.made()).collect();
+        let missing = graph.reads().into_iter().find(|value| {
+            !made.contains(value) && !start.contains_key(value) && !graph.is_constant(*value)
         });
-        let name = missing.cloned().unwrap_or_default();
+        let name = missing.unwrap_or(output);
+        let name = graph.name(name).to_owned();
         TailError::NotItsProgram { name }
     }
 }

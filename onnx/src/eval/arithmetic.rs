@@ -1,12 +1,12 @@
 //! Arithmetic, element by element.
 
-use super::super::constant::{Constant, Data, Element};
-use super::super::error::NodeError;
-use super::super::node::NodeView;
 use super::cast::{number, wrap};
 use super::places::{Places, together};
 use super::scalar::{self, Binary, Float, Unary};
 use super::{Inputs, Results, attribute, bad, one, undefined, wrong_type};
+use crate::error::NodeError;
+use crate::graph::NodeView;
+use crate::graph::constant::{Constant, Data, Element};
 use zkonnx_circuits::ops::broadcast;
 use zkonnx_circuits::program::DataType;
 

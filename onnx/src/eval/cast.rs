@@ -2,10 +2,11 @@
 
 use half::{bf16, f16};
 
-use super::super::constant::{Constant, Data, Element, Half, element_type};
-use super::super::error::NodeError;
-use super::super::node::NodeView;
 use super::{Inputs, Results, attribute, undefined};
+use crate::error::NodeError;
+use crate::graph::NodeView;
+use crate::graph::constant::{Constant, Data, Element, Half};
+use crate::proto::tensor::element_type;
 use zkonnx_circuits::program::DataType;
 
 /// An integer or a boolean of a tensor.

@@ -1,11 +1,11 @@
 //! Convolutions.
 
-use super::super::constant::Data;
-use super::super::error::NodeError;
-use super::super::node::NodeView;
 use super::places::{each, strides};
 use super::product::widened;
 use super::{Inputs, Results, attribute, bad, one};
+use crate::error::NodeError;
+use crate::graph::NodeView;
+use crate::graph::constant::Data;
 use zkonnx_circuits::program::elements;
 
 /// The batch, the channels and the spatial extents of `[N, C, …]`.
@@ -181,17 +181,31 @@ fn kernel(node: &NodeView<'_>, of: &[usize]) -> Result<Vec<usize>, NodeError> {
     }
 }
 
-/// `Conv`: each sum is rounded, then the bias is added.
-pub(super) fn conv(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
-    let (x, w) = (inputs.get(0)?, inputs.get(1)?);
-    let (batch, channels, spatial) = image(&x.shape)?;
+/// Groups and windows of a `Conv` of these shapes.
+pub(super) fn conv_geometry(
+    node: &NodeView<'_>,
+    x: &[usize],
+    w: &[usize],
+) -> Result<(usize, Geometry), NodeError> {
+    let (_, channels, spatial) = image(x)?;
     let groups = groups(node, channels)?;
-    let (outputs, per_group, taps) = image(&w.shape)?;
-    let fits = per_group * groups == channels && outputs > 0 && outputs.is_multiple_of(groups);
+    let (outputs, per_group, taps) = image(w)?;
+    let fits = per_group.checked_mul(groups) == Some(channels)
+        && outputs > 0
+        && outputs.is_multiple_of(groups);
     if !fits || taps.len() != spatial.len() {
         return Err(WEIGHTS);
     }
     let geometry = Geometry::new(node, spatial, kernel(node, taps)?, false)?;
+    Ok((groups, geometry))
+}
+
+/// `Conv`: each sum is rounded, then the bias is added.
+pub(super) fn conv(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
+    let (x, w) = (inputs.get(0)?, inputs.get(1)?);
+    let (groups, geometry) = conv_geometry(node, &x.shape, &w.shape)?;
+    let ((batch, channels, spatial), (outputs, per_group, _)) =
+        (image(&x.shape)?, image(&w.shape)?);
     let bias = bias(inputs, outputs)?;
     let shape = [&[batch, outputs], geometry.out.as_slice()].concat();
     let mut y = Vec::with_capacity(inputs.count(&shape)?);
@@ -263,35 +277,78 @@ fn turned(
     Ok((out, begin))
 }
 
-/// `ConvTranspose`: every element spreads over the result; the sums are rounded once the bias is added.
-pub(super) fn conv_transpose(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
-    let (x, w) = (inputs.get(0)?, inputs.get(1)?);
-    let (batch, channels, spatial) = image(&x.shape)?;
+/// How every element of a `ConvTranspose` spreads.
+struct Spread {
+    groups: usize,
+    taps: Vec<usize>,
+    strides: Vec<usize>,
+    dilations: Vec<usize>,
+    /// Extents of the result.
+    out: Vec<usize>,
+    /// What is cut off at the start of each axis.
+    begin: Vec<usize>,
+}
+
+fn spread(node: &NodeView<'_>, x: &[usize], w: &[usize]) -> Result<Spread, NodeError> {
+    let (_, channels, spatial) = image(x)?;
     let groups = groups(node, channels)?;
-    let (rows, per_group, taps) = image(&w.shape)?;
+    let (rows, per_group, taps) = image(w)?;
     let rank = spatial.len();
     if rows != channels || per_group == 0 || taps.len() != rank || taps.contains(&0) {
         return Err(WEIGHTS);
     }
     let taps = kernel(node, taps)?;
-    let (steps, dilations) = (
+    let (strides, dilations) = (
         list(node, "strides", rank, 1)?,
         list(node, "dilations", rank, 1)?,
     );
-    if steps.contains(&0) || dilations.contains(&0) {
+    if strides.contains(&0) || dilations.contains(&0) {
         return Err(attribute("strides", "a stride or a dilation is zero"));
     }
     let reach: Vec<usize> = (0..rank)
         .map(|d| (taps[d] - 1) * dilations[d] + 1)
         .collect();
-    let (out, begin) = turned(node, spatial, &reach, &steps)?;
-    let outputs = per_group * groups;
+    let (out, begin) = turned(node, spatial, &reach, &strides)?;
+    Ok(Spread {
+        groups,
+        taps,
+        strides,
+        dilations,
+        out,
+        begin,
+    })
+}
+
+/// The shape of the result of a `ConvTranspose` of these shapes.
+pub(super) fn transposed_extents(
+    node: &NodeView<'_>,
+    x: &[usize],
+    w: &[usize],
+) -> Result<Vec<usize>, NodeError> {
+    let spread = spread(node, x, w)?;
+    let ((batch, ..), (_, per_group, _)) = (image(x)?, image(w)?);
+    Ok([&[batch, per_group * spread.groups], spread.out.as_slice()].concat())
+}
+
+/// `ConvTranspose`: every element spreads over the result; the sums are rounded once the bias is added.
+pub(super) fn conv_transpose(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
+    let (x, w) = (inputs.get(0)?, inputs.get(1)?);
+    let ((batch, channels, spatial), (_, per_group, _)) = (image(&x.shape)?, image(&w.shape)?);
+    let Spread {
+        groups,
+        taps,
+        strides: steps,
+        dilations,
+        out,
+        begin,
+    } = spread(node, &x.shape, &w.shape)?;
+    let (rank, outputs) = (spatial.len(), per_group * groups);
     let bias = bias(inputs, outputs)?;
     let shape = [&[batch, outputs], out.as_slice()].concat();
     let mut sums = vec![0.0f64; inputs.count(&shape)?];
     // For each element of a plane, the taps that stay within the result and where they fall.
     let to = strides(&out);
-    let mut spread = Vec::with_capacity(elements(spatial));
+    let mut fallen = Vec::with_capacity(elements(spatial));
     each(spatial, |at| {
         let (mut falls, mut tap) = (Vec::new(), 0);
         each(&taps, |offset| {
@@ -303,7 +360,7 @@ pub(super) fn conv_transpose(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Result
             falls.extend(place.sum::<Option<usize>>().map(|place| (tap, place)));
             tap += 1;
         });
-        spread.push(falls);
+        fallen.push(falls);
     });
     let (data, weights) = (widened(inputs.floats(0)?), widened(inputs.floats(1)?));
     let (size, area, kernel) = (elements(spatial), elements(&out), elements(&taps));
@@ -315,7 +372,7 @@ pub(super) fn conv_transpose(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Result
                 let row = &weights[(channel * per_group + output) * kernel..][..kernel];
                 let start = (image * outputs + group * per_group + output) * area;
                 let target = &mut sums[start..][..area];
-                for (value, falls) in plane.iter().zip(&spread) {
+                for (value, falls) in plane.iter().zip(&fallen) {
                     for &(tap, place) in falls {
                         target[place] += value * row[tap];
                     }

@@ -1,11 +1,11 @@
 //! Operators with indices: gathers, scatters, triangles, one-hot vectors.
 
-use super::super::constant::{Constant, Data};
-use super::super::error::NodeError;
-use super::super::node::NodeView;
 use super::cast::number;
 use super::places::{each, strides};
 use super::{Inputs, Results, attribute, bad, one};
+use crate::error::NodeError;
+use crate::graph::NodeView;
+use crate::graph::constant::{Constant, Data};
 use zkonnx_circuits::program::{DataType, elements};
 
 const MISSING: NodeError = bad(1, "the indices", "an index does not exist");

@@ -1,12 +1,12 @@
 //! Comparisons, booleans and bits.
 
-use super::super::constant::Data;
-use super::super::node::NodeView;
 use super::arithmetic::integers;
 use super::cast::number;
 use super::places::together;
 use super::{D, F, H, I8, U8, U32, WORDS, bit};
 use super::{Inputs, Results, bad, one, wrong_type};
+use crate::graph::NodeView;
+use crate::graph::constant::Data;
 use zkonnx_circuits::program::DataType;
 
 /// Less, LessOrEqual, Greater, GreaterOrEqual, Equal. What is not a number compares false.

@@ -30,17 +30,20 @@ mod scalar;
 mod shape;
 #[cfg(test)]
 mod tests;
+mod types;
 
 pub(crate) use arithmetic::function;
 pub(crate) use norm::factors;
 pub(crate) use quantization::{quantize, saturate};
 pub(crate) use scalar::{Binary, Unary};
-pub(crate) use shape::extents;
+pub(crate) use shape::of_shape;
+pub(crate) use types::{Operand, Operands, types};
 
-use super::constant::{Constant, Element, MAX_COMPUTED_ELEMENTS};
-use super::error::NodeError;
-use super::graph::{MICROSOFT, STANDARD};
-use super::node::NodeView;
+use types::TypeRule;
+
+use crate::error::NodeError;
+use crate::graph::constant::{Constant, Element, MAX_COMPUTED_ELEMENTS};
+use crate::graph::{MICROSOFT, NodeView, STANDARD, Type};
 use zkonnx_circuits::program::{DataType, MAX_ELEMENTS, MAX_RANK, elements};
 
 /// The inputs of a node, and how large its results may be.
@@ -63,6 +66,8 @@ struct Rule {
     /// The first opset that has it.
     since: i64,
     types: Types,
+    /// How the types of the results follow.
+    results: TypeRule,
     run: fn(&NodeView<'_>, &Inputs<'_>) -> Results,
 }
 
@@ -127,8 +132,38 @@ const fn onnx(
         name,
         since: 1,
         types,
+        results: TypeRule::Zeros(1),
         run,
     }
+}
+
+/// An operator whose result has the type of its first operand.
+const fn like(rule: Rule) -> Rule {
+    let results = TypeRule::First;
+    Rule { results, ..rule }
+}
+
+/// An operator whose operands broadcast against each other.
+const fn spread(rule: Rule) -> Rule {
+    let results = TypeRule::Broadcast;
+    Rule { results, ..rule }
+}
+
+/// The same, to booleans.
+const fn truth(rule: Rule) -> Rule {
+    let results = TypeRule::Truth;
+    Rule { results, ..rule }
+}
+
+/// An operator the types of whose results follow from the types of so many operands and the values of the others.
+const fn open(operands: usize, rule: Rule) -> Rule {
+    let results = TypeRule::Zeros(operands);
+    Rule { results, ..rule }
+}
+
+const fn own(results: fn(&NodeView<'_>, &Operands<'_>) -> Option<Type>, rule: Rule) -> Rule {
+    let results = TypeRule::Own(results);
+    Rule { results, ..rule }
 }
 
 const fn since(since: i64, rule: Rule) -> Rule {
@@ -143,84 +178,84 @@ const fn microsoft(rule: Rule) -> Rule {
 }
 
 const RULES: &[Rule] = &[
-    onnx("Abs", NUMBERS, arithmetic::unary),
-    onnx("Acos", F, arithmetic::unary),
-    onnx("Acosh", F, arithmetic::unary),
-    onnx("Asin", F, arithmetic::unary),
-    onnx("Asinh", F, arithmetic::unary),
-    onnx("Atan", F, arithmetic::unary),
-    onnx("Atanh", F, arithmetic::unary),
-    onnx("Ceil", F | D, arithmetic::unary),
-    since(12, onnx("Celu", F, arithmetic::unary)),
-    onnx("Cos", F | D, arithmetic::unary),
-    onnx("Cosh", F, arithmetic::unary),
-    onnx("Elu", F, arithmetic::unary),
-    onnx("Erf", F, arithmetic::unary),
-    onnx("Exp", F | D, arithmetic::unary),
-    onnx("Floor", F | D, arithmetic::unary),
-    since(20, onnx("Gelu", F, arithmetic::unary)),
-    onnx("HardSigmoid", F, arithmetic::unary),
-    since(14, onnx("HardSwish", F, arithmetic::unary)),
-    onnx("LeakyRelu", F, arithmetic::unary),
-    onnx("Log", F | D, arithmetic::unary),
-    since(18, onnx("Mish", F, arithmetic::unary)),
-    onnx("Neg", F | D | SIGNED, arithmetic::unary),
-    onnx("Reciprocal", F | D, arithmetic::unary),
-    onnx("Relu", F | D | I8 | I32, arithmetic::unary),
-    since(11, onnx("Round", F | D, arithmetic::unary)),
-    onnx("Selu", F, arithmetic::unary),
-    onnx("Shrink", NUMBERS, arithmetic::unary),
-    onnx("Sigmoid", F | D, arithmetic::unary),
-    onnx("Sign", NUMBERS, arithmetic::unary),
-    onnx("Sin", F | D, arithmetic::unary),
-    onnx("Sinh", F, arithmetic::unary),
-    onnx("Softplus", F, arithmetic::unary),
-    onnx("Softsign", F, arithmetic::unary),
-    onnx("Sqrt", F | D, arithmetic::unary),
-    since(24, onnx("Swish", F | D, arithmetic::unary)),
-    onnx("Tan", F, arithmetic::unary),
-    onnx("Tanh", F | D, arithmetic::unary),
-    onnx("ThresholdedRelu", F, arithmetic::unary),
-    microsoft(onnx("Gelu", F, arithmetic::unary)),
-    microsoft(onnx("QuickGelu", F, arithmetic::unary)),
-    onnx("Clip", NUMBERS, arithmetic::clip),
-    onnx("Add", NUMBERS, arithmetic::binary),
-    onnx("Sub", NUMBERS, arithmetic::binary),
-    onnx("Mul", NUMBERS, arithmetic::binary),
-    onnx("Div", NUMBERS, arithmetic::binary),
-    onnx("Mod", NUMBERS, arithmetic::binary),
-    onnx("Pow", F | D | WORDS, arithmetic::power),
-    onnx("PRelu", F, arithmetic::binary),
-    onnx("Max", NUMBERS & !(I16 | U16), arithmetic::several),
-    onnx("Min", NUMBERS & !(I16 | U16), arithmetic::several),
-    onnx("Sum", F | D, arithmetic::several),
-    onnx("Mean", F, arithmetic::several),
-    onnx("Less", NUMBERS, logic::compare),
-    onnx("Greater", NUMBERS, logic::compare),
-    since(12, onnx("LessOrEqual", NUMBERS, logic::compare)),
-    since(12, onnx("GreaterOrEqual", NUMBERS, logic::compare)),
-    onnx("Equal", NUMBERS | BOOL, logic::compare),
-    onnx("And", BOOL, logic::boolean),
-    onnx("Or", BOOL, logic::boolean),
-    onnx("Xor", BOOL, logic::boolean),
+    like(onnx("Abs", NUMBERS, arithmetic::unary)),
+    like(onnx("Acos", F, arithmetic::unary)),
+    like(onnx("Acosh", F, arithmetic::unary)),
+    like(onnx("Asin", F, arithmetic::unary)),
+    like(onnx("Asinh", F, arithmetic::unary)),
+    like(onnx("Atan", F, arithmetic::unary)),
+    like(onnx("Atanh", F, arithmetic::unary)),
+    like(onnx("Ceil", F | D, arithmetic::unary)),
+    since(12, like(onnx("Celu", F, arithmetic::unary))),
+    like(onnx("Cos", F | D, arithmetic::unary)),
+    like(onnx("Cosh", F, arithmetic::unary)),
+    like(onnx("Elu", F, arithmetic::unary)),
+    like(onnx("Erf", F, arithmetic::unary)),
+    like(onnx("Exp", F | D, arithmetic::unary)),
+    like(onnx("Floor", F | D, arithmetic::unary)),
+    since(20, like(onnx("Gelu", F, arithmetic::unary))),
+    like(onnx("HardSigmoid", F, arithmetic::unary)),
+    since(14, like(onnx("HardSwish", F, arithmetic::unary))),
+    like(onnx("LeakyRelu", F, arithmetic::unary)),
+    like(onnx("Log", F | D, arithmetic::unary)),
+    since(18, like(onnx("Mish", F, arithmetic::unary))),
+    like(onnx("Neg", F | D | SIGNED, arithmetic::unary)),
+    like(onnx("Reciprocal", F | D, arithmetic::unary)),
+    like(onnx("Relu", F | D | I8 | I32, arithmetic::unary)),
+    since(11, like(onnx("Round", F | D, arithmetic::unary))),
+    like(onnx("Selu", F, arithmetic::unary)),
+    like(onnx("Shrink", NUMBERS, arithmetic::unary)),
+    like(onnx("Sigmoid", F | D, arithmetic::unary)),
+    like(onnx("Sign", NUMBERS, arithmetic::unary)),
+    like(onnx("Sin", F | D, arithmetic::unary)),
+    like(onnx("Sinh", F, arithmetic::unary)),
+    like(onnx("Softplus", F, arithmetic::unary)),
+    like(onnx("Softsign", F, arithmetic::unary)),
+    like(onnx("Sqrt", F | D, arithmetic::unary)),
+    since(24, like(onnx("Swish", F | D, arithmetic::unary))),
+    like(onnx("Tan", F, arithmetic::unary)),
+    like(onnx("Tanh", F | D, arithmetic::unary)),
+    like(onnx("ThresholdedRelu", F, arithmetic::unary)),
+    microsoft(like(onnx("Gelu", F, arithmetic::unary))),
+    microsoft(like(onnx("QuickGelu", F, arithmetic::unary))),
+    like(onnx("Clip", NUMBERS, arithmetic::clip)),
+    spread(onnx("Add", NUMBERS, arithmetic::binary)),
+    spread(onnx("Sub", NUMBERS, arithmetic::binary)),
+    spread(onnx("Mul", NUMBERS, arithmetic::binary)),
+    spread(onnx("Div", NUMBERS, arithmetic::binary)),
+    spread(onnx("Mod", NUMBERS, arithmetic::binary)),
+    spread(onnx("Pow", F | D | WORDS, arithmetic::power)),
+    spread(onnx("PRelu", F, arithmetic::binary)),
+    spread(onnx("Max", NUMBERS & !(I16 | U16), arithmetic::several)),
+    spread(onnx("Min", NUMBERS & !(I16 | U16), arithmetic::several)),
+    spread(onnx("Sum", F | D, arithmetic::several)),
+    spread(onnx("Mean", F, arithmetic::several)),
+    truth(onnx("Less", NUMBERS, logic::compare)),
+    truth(onnx("Greater", NUMBERS, logic::compare)),
+    since(12, truth(onnx("LessOrEqual", NUMBERS, logic::compare))),
+    since(12, truth(onnx("GreaterOrEqual", NUMBERS, logic::compare))),
+    truth(onnx("Equal", NUMBERS | BOOL, logic::compare)),
+    spread(onnx("And", BOOL, logic::boolean)),
+    spread(onnx("Or", BOOL, logic::boolean)),
+    spread(onnx("Xor", BOOL, logic::boolean)),
     onnx("Not", BOOL, logic::boolean),
-    since(18, onnx("BitwiseAnd", INTS, logic::bitwise)),
-    since(18, onnx("BitwiseOr", INTS, logic::bitwise)),
-    since(18, onnx("BitwiseXor", INTS, logic::bitwise)),
+    since(18, spread(onnx("BitwiseAnd", INTS, logic::bitwise))),
+    since(18, spread(onnx("BitwiseOr", INTS, logic::bitwise))),
+    since(18, spread(onnx("BitwiseXor", INTS, logic::bitwise))),
     since(18, onnx("BitwiseNot", INTS, logic::bitwise)),
     onnx("IsNaN", F | D, logic::is_special),
     onnx("IsInf", F | D, logic::is_special),
-    onnx("Where", BOOL, logic::choose),
+    spread(onnx("Where", BOOL, logic::choose)),
     onnx("Cast", ALL, cast::cast),
     since(15, onnx("CastLike", ALL, cast::cast_like)),
-    onnx("Identity", ALL, movement::identity),
-    onnx("Dropout", F | D | H, movement::dropout),
+    like(onnx("Identity", ALL, movement::identity)),
+    open(3, onnx("Dropout", F | D | H, movement::dropout)),
     onnx("Reshape", ALL, movement::reshape),
     onnx("Flatten", ALL, movement::flatten),
     onnx("Squeeze", ALL, movement::squeeze),
     onnx("Unsqueeze", ALL, movement::unsqueeze),
     onnx("Transpose", ALL, movement::transpose),
-    onnx("Concat", ALL, movement::concat),
+    open(usize::MAX, onnx("Concat", ALL, movement::concat)),
     onnx("Split", ALL, movement::split),
     onnx("Slice", ALL, movement::slice),
     onnx("Expand", ALL, movement::expand),
@@ -228,18 +263,27 @@ const RULES: &[Rule] = &[
     onnx("Pad", ALL, movement::pad),
     onnx("DepthToSpace", ALL, movement::depth_to_space),
     onnx("SpaceToDepth", ALL, movement::space_to_depth),
-    onnx("Gather", ALL, index::gather),
-    since(11, onnx("GatherElements", ALL, index::gather_elements)),
-    since(11, onnx("GatherND", ALL, index::gather_nd)),
-    since(11, onnx("ScatterElements", ALL, index::scatter_elements)),
-    since(11, onnx("ScatterND", ALL, index::scatter_nd)),
+    open(2, onnx("Gather", ALL, index::gather)),
+    since(
+        11,
+        open(2, onnx("GatherElements", ALL, index::gather_elements)),
+    ),
+    since(11, open(2, onnx("GatherND", ALL, index::gather_nd))),
+    since(
+        11,
+        open(3, onnx("ScatterElements", ALL, index::scatter_elements)),
+    ),
+    since(11, open(3, onnx("ScatterND", ALL, index::scatter_nd))),
     since(14, onnx("Trilu", F | D | WORDS | BOOL, index::trilu)),
     onnx("OneHot", NUMBERS, index::one_hot),
     onnx("Constant", ALL, shape::constant),
-    onnx("ConstantOfShape", I64, shape::constant_of_shape),
-    since(11, onnx("Range", F | D | I16 | WORDS, shape::range)),
+    open(0, onnx("ConstantOfShape", I64, shape::constant_of_shape)),
+    since(
+        11,
+        open(0, onnx("Range", F | D | I16 | WORDS, shape::range)),
+    ),
     onnx("Shape", ALL, shape::shape),
-    onnx("Size", ALL, shape::size),
+    onnx("Size", ALL, shape::shape),
     onnx("ReduceSum", F | D | WORDS, reduce::reduce),
     onnx("ReduceMean", F | D | WORDS, reduce::reduce),
     onnx("ReduceMax", F | D | WORDS | I8 | U8 | BOOL, reduce::reduce),
@@ -250,36 +294,58 @@ const RULES: &[Rule] = &[
     onnx("ReduceLogSum", F | D | WORDS, reduce::reduce),
     onnx("ReduceLogSumExp", F | D | WORDS, reduce::reduce),
     onnx("ReduceSumSquare", F | D | WORDS, reduce::reduce),
-    onnx("Softmax", F | D, order::softmax),
-    onnx("LogSoftmax", F | D, order::softmax),
-    onnx("Hardmax", F, order::hardmax),
+    like(onnx("Softmax", F | D, order::softmax)),
+    like(onnx("LogSoftmax", F | D, order::softmax)),
+    like(onnx("Hardmax", F, order::hardmax)),
     onnx("ArgMax", F | D | WORDS | I8 | U8, order::arg_extreme),
     onnx("ArgMin", F | D | WORDS | I8 | U8, order::arg_extreme),
     onnx("TopK", NUMBERS, order::top_k),
     since(11, onnx("CumSum", F | D | WORDS, order::cum_sum)),
-    onnx("MatMul", F | D | WORDS | U32 | U64, product::matmul),
-    onnx("Gemm", F | D, product::gemm),
-    onnx("Conv", F, conv::conv),
-    onnx("ConvTranspose", F, conv::conv_transpose),
-    onnx("MaxPool", F | D | I8 | U8, pool::pool),
-    onnx("AveragePool", F, pool::pool),
-    onnx("GlobalMaxPool", F, pool::pool),
-    onnx("GlobalAveragePool", F, pool::pool),
-    onnx("BatchNormalization", F, norm::batch_normalization),
-    onnx("InstanceNormalization", F, norm::instance_normalization),
-    onnx("LayerNormalization", F, norm::layer_normalization),
-    onnx("Resize", F | I8 | U8 | I32, resize::resize),
-    onnx("QuantizeLinear", F, quantization::quantize_linear),
-    onnx(
-        "DequantizeLinear",
-        I8 | U8 | I16 | U16 | I32,
-        quantization::dequantize_linear,
+    own(
+        types::matmul,
+        onnx("MatMul", F | D | WORDS | U32 | U64, product::matmul),
     ),
-    microsoft(onnx("QuantizeLinear", F, quantization::quantize_linear)),
-    microsoft(onnx(
-        "DequantizeLinear",
-        I8 | U8 | I16 | U16 | I32,
-        quantization::dequantize_linear,
+    own(types::gemm, onnx("Gemm", F | D, product::gemm)),
+    own(types::conv, onnx("Conv", F, conv::conv)),
+    own(
+        types::conv_transpose,
+        onnx("ConvTranspose", F, conv::conv_transpose),
+    ),
+    onnx("MaxPool", F | D | I8 | U8, pool::pool),
+    own(types::pool, onnx("AveragePool", F, pool::pool)),
+    own(types::pool, onnx("GlobalMaxPool", F, pool::pool)),
+    own(types::pool, onnx("GlobalAveragePool", F, pool::pool)),
+    like(onnx("BatchNormalization", F, norm::batch_normalization)),
+    like(onnx(
+        "InstanceNormalization",
+        F,
+        norm::instance_normalization,
+    )),
+    like(onnx("LayerNormalization", F, norm::layer_normalization)),
+    onnx("Resize", F | I8 | U8 | I32, resize::resize),
+    own(
+        types::quantized,
+        onnx("QuantizeLinear", F, quantization::quantize_linear),
+    ),
+    own(
+        types::dequantized,
+        onnx(
+            "DequantizeLinear",
+            I8 | U8 | I16 | U16 | I32,
+            quantization::dequantize_linear,
+        ),
+    ),
+    microsoft(own(
+        types::quantized,
+        onnx("QuantizeLinear", F, quantization::quantize_linear),
+    )),
+    microsoft(own(
+        types::dequantized,
+        onnx(
+            "DequantizeLinear",
+            I8 | U8 | I16 | U16 | I32,
+            quantization::dequantize_linear,
+        ),
     )),
 ];
 
@@ -299,7 +365,7 @@ pub(crate) fn evaluate(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
     if node.opset < rule.since {
         return Err(NodeError::Opset {
             min: rule.since,
-            max: super::graph::OPSETS.1,
+            max: crate::graph::OPSETS.1,
         });
     }
     if let Some(first) = inputs.maybe(0)
@@ -418,7 +484,7 @@ const fn undefined(reason: &'static str) -> NodeError {
     NodeError::Undefined { reason }
 }
 
-fn one(shape: Vec<usize>, data: super::constant::Data) -> Results {
+fn one(shape: Vec<usize>, data: crate::graph::constant::Data) -> Results {
     Ok(vec![Constant { shape, data }])
 }
 

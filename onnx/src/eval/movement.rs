@@ -1,10 +1,10 @@
 //! Operators that move elements and change none.
 
-use super::super::constant::{Constant, Data, Element};
-use super::super::error::NodeError;
-use super::super::node::NodeView;
 use super::places::{Places, each, strides};
 use super::{Inputs, Results, attribute, bad, numbers, one};
+use crate::error::NodeError;
+use crate::graph::NodeView;
+use crate::graph::constant::{Constant, Data, Element};
 use zkonnx_circuits::ops::broadcast;
 use zkonnx_circuits::program::{DataType, elements};
 
@@ -216,7 +216,7 @@ fn part(x: &Constant, axis: usize, start: usize, size: usize) -> Constant {
 pub(super) fn split(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
     let x = inputs.get(0)?;
     let axis = node.axis("axis", node.int("axis", 0)?, x.shape.len())?;
-    let outputs = node.outputs().len();
+    let outputs = node.outputs();
     let wrong = attribute("split", "it does not fit the axis");
     let parts = usize::try_from(node.int("num_outputs", outputs as i64)?).unwrap_or(0);
     let extent = x.shape[axis];

@@ -1,10 +1,10 @@
 //! Normalizations.
 
-use super::super::constant::Data;
-use super::super::error::NodeError;
-use super::super::node::NodeView;
 use super::reduce::sum;
 use super::{Inputs, Results, attribute, bad, one};
+use crate::error::NodeError;
+use crate::graph::NodeView;
+use crate::graph::constant::Data;
 use zkonnx_circuits::program::elements;
 
 const CHANNELS: NodeError = bad(1, "the scale", "it has not one float for each channel");
@@ -84,7 +84,7 @@ pub(super) fn instance_normalization(node: &NodeView<'_>, inputs: &Inputs<'_>) -
 pub(super) fn layer_normalization(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
     let x = inputs.get(0)?;
     let epsilon = node.float("epsilon", 1e-5)?;
-    if node.int("stash_type", 1)? != 1 || node.outputs().len() > 1 {
+    if node.int("stash_type", 1)? != 1 || node.outputs() > 1 {
         return Err(attribute(
             "stash_type",
             "only the first output in float is supported",

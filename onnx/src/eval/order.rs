@@ -2,13 +2,13 @@
 
 use std::cmp::Ordering;
 
-use super::super::constant::{Constant, Data, Element};
-use super::super::error::NodeError;
 use super::super::math;
-use super::super::node::NodeView;
 use super::cast::{number, wrap};
 use super::reduce::{Lines, sum};
 use super::{Inputs, Results, bad, one, undefined, wrong_type};
+use crate::error::NodeError;
+use crate::graph::NodeView;
+use crate::graph::constant::{Constant, Data, Element};
 use zkonnx_circuits::program::{DataType, elements};
 
 /// The lines of Softmax and its kin: one axis, or until opset 12 all from it on.

@@ -1,7 +1,7 @@
 //! Where the elements of a tensor that is broadcast lie.
 
-use super::super::error::NodeError;
 use super::{Inputs, bad};
+use crate::error::NodeError;
 use zkonnx_circuits::ops::{broadcast, broadcast_places};
 
 /// For each element of a result, the element of an input.

@@ -1,13 +1,22 @@
 //! Pooling.
 
-use super::super::constant::{Constant, Data};
-use super::super::error::NodeError;
-use super::super::node::NodeView;
 use super::cast::number;
 use super::conv::{Geometry, Window, image, list};
 use super::reduce::sum;
 use super::{Inputs, Results, attribute, bad, one, undefined};
+use crate::error::NodeError;
+use crate::graph::NodeView;
+use crate::graph::constant::{Constant, Data};
 use zkonnx_circuits::program::{DataType, elements};
+
+/// The windows of pooling.
+pub(super) fn pool_geometry(node: &NodeView<'_>, spatial: &[usize]) -> Result<Geometry, NodeError> {
+    if node.maybe_ints("kernel_shape")?.is_none() {
+        return Err(attribute("kernel_shape", "it is missing"));
+    }
+    let kernel = list(node, "kernel_shape", spatial.len(), 1)?;
+    Geometry::new(node, spatial, kernel, true)
+}
 
 /// `MaxPool`, `AveragePool` and their global forms.
 pub(super) fn pool(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
@@ -27,11 +36,7 @@ pub(super) fn pool(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
             [&[batch, channels], out.as_slice()].concat(),
         );
     } else {
-        if node.maybe_ints("kernel_shape")?.is_none() {
-            return Err(attribute("kernel_shape", "it is missing"));
-        }
-        let kernel = list(node, "kernel_shape", spatial.len(), 1)?;
-        Geometry::new(node, spatial, kernel, true)?
+        pool_geometry(node, spatial)?
     };
     let shape = [&[batch, channels], geometry.out.as_slice()].concat();
     inputs.count(&shape)?;
@@ -96,7 +101,7 @@ fn largest(node: &NodeView<'_>, x: &Constant, windows: &[Window], shape: Vec<usi
         }
     }
     let values = x.pick(shape.clone(), &places);
-    if node.outputs().len() < 2 {
+    if node.outputs() < 2 {
         node.int("storage_order", 0)?;
         return Ok(vec![values]);
     }

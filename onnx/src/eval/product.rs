@@ -1,12 +1,12 @@
 //! Products of matrices.
 
-use super::super::constant::{Constant, Data, Element};
-use super::super::error::NodeError;
-use super::super::node::NodeView;
 use super::arithmetic::integers;
 use super::cast::number;
 use super::places::Places;
 use super::{Inputs, Results, attribute, bad, one, wrong_type};
+use crate::error::NodeError;
+use crate::graph::NodeView;
+use crate::graph::constant::{Constant, Data, Element};
 use zkonnx_circuits::ops::broadcast;
 use zkonnx_circuits::program::elements;
 

@@ -1,9 +1,10 @@
 //! QuantizeLinear and DequantizeLinear.
 
-use super::super::constant::{Constant, Data, integer_type};
-use super::super::error::NodeError;
-use super::super::node::NodeView;
 use super::{Inputs, Results, attribute, bad, one, wrong_type};
+use crate::error::NodeError;
+use crate::graph::NodeView;
+use crate::graph::constant::{Constant, Data};
+use crate::proto::tensor::integer_type;
 use zkonnx_circuits::program::{DataType, Range, elements};
 
 /// Scales and zero points, one or one for each index of an axis.

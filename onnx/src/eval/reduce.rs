@@ -1,12 +1,12 @@
 //! Reductions along axes.
 
-use super::super::constant::{Constant, Data, Element};
-use super::super::error::NodeError;
 use super::super::math;
-use super::super::node::NodeView;
 use super::cast::{number, wrap};
 use super::places::strides;
 use super::{Inputs, Results, bad, numbers, undefined, wrong_type};
+use crate::error::NodeError;
+use crate::graph::NodeView;
+use crate::graph::constant::{Constant, Data, Element};
 use zkonnx_circuits::program::{DataType, elements};
 
 /// Lines of elements that are combined: the shape of the result, and for each of its elements those of `x`.

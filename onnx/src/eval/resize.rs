@@ -1,10 +1,10 @@
 //! Resize: of each axis, which elements an element of the result is made of, with which weights.
 
-use super::super::constant::{Constant, Data};
-use super::super::error::NodeError;
-use super::super::node::NodeView;
 use super::places::{each, strides};
 use super::{Inputs, Results, attribute, bad, numbers, one};
+use crate::error::NodeError;
+use crate::graph::NodeView;
+use crate::graph::constant::{Constant, Data};
 use zkonnx_circuits::program::MAX_ELEMENTS;
 
 /// One axis of a Resize.

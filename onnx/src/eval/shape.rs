@@ -1,13 +1,13 @@
 //! Shapes, and constants made from numbers.
 
-use super::super::constant::{Constant, Data};
-use super::super::error::NodeError;
-use super::super::node::NodeView;
 use super::{Inputs, Results, attribute, bad, one, undefined, wrong_type};
-use zkonnx_circuits::program::DataType;
+use crate::error::NodeError;
+use crate::graph::NodeView;
+use crate::graph::constant::{Constant, Data};
+use zkonnx_circuits::program::{DataType, elements};
 
 /// The part of a shape that the attributes of `Shape` ask for.
-pub(crate) fn extents(node: &NodeView<'_>, shape: &[usize]) -> Result<Constant, NodeError> {
+fn extents(node: &NodeView<'_>, shape: &[usize]) -> Result<Constant, NodeError> {
     let rank = shape.len() as i64;
     let place = |axis: i64| {
         let own = if axis < 0 {
@@ -23,18 +23,23 @@ pub(crate) fn extents(node: &NodeView<'_>, shape: &[usize]) -> Result<Constant, 
     Ok(Constant::ints(DataType::I64, vec![part.len()], numbers))
 }
 
-pub(super) fn shape(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
-    Ok(vec![extents(node, &inputs.get(0)?.shape)?])
+/// `Shape` and `Size` of a tensor of this shape.
+pub(crate) fn of_shape(node: &NodeView<'_>, shape: &[usize]) -> Results {
+    let result = match node.op() {
+        "Size" => Constant::ints(DataType::I64, vec![], vec![elements(shape) as i64]),
+        _ => extents(node, shape)?,
+    };
+    node.check_attributes()?;
+    Ok(vec![result])
 }
 
-pub(super) fn size(_: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
-    let size = inputs.get(0)?.len() as i64;
-    one(vec![], Data::Int(DataType::I64, vec![size]))
+pub(super) fn shape(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
+    of_shape(node, &inputs.get(0)?.shape)
 }
 
 pub(super) fn constant(node: &NodeView<'_>, _: &Inputs<'_>) -> Results {
-    if let Some(proto) = node.tensor("value")? {
-        return Ok(vec![Constant::read(proto)?]);
+    if let Some(value) = node.tensor("value")? {
+        return Ok(vec![(*value).clone()]);
     }
     if let Some(v) = node.maybe_float("value_float")? {
         return one(vec![], Data::Float(vec![v]));
@@ -57,7 +62,7 @@ pub(super) fn constant_of_shape(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Res
     let shape: Option<Vec<usize>> = wanted.collect();
     let shape = shape.ok_or(bad(0, "the shape", "it is negative"))?;
     let value = match node.tensor("value")? {
-        Some(proto) => Constant::read(proto)?,
+        Some(value) => (*value).clone(),
         None => Constant::floats(vec![1], vec![0.0]),
     };
     if value.len() != 1 {

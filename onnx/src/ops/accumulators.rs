@@ -1,12 +1,12 @@
 //! `ConvInteger` and `MatMulInteger`: the accumulators themselves, of type int32.
 
-use super::super::constant::Constant;
-use super::super::error::NodeError;
 use super::super::importer::{Done, Importer};
 use super::super::kernel::Origin;
-use super::super::node::NodeView;
 use super::super::real::{Base, Params, QuantizedConstant, Real};
 use super::linear::{Activation, Matrices};
+use crate::error::NodeError;
+use crate::graph::NodeView;
+use crate::graph::constant::Constant;
 
 /// `ConvInteger`: the accumulators themselves, of type int32.
 pub(crate) fn conv_integer(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, NodeError> {

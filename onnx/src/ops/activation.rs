@@ -1,13 +1,13 @@
 //! Activation functions: names, attributes and defaults of ONNX.
 
-use super::super::error::NodeError;
 use super::super::eval::function;
 use super::super::importer::{Done, Importer};
-use super::super::node::NodeView;
 use super::super::real::{Base, Real};
 use super::elementwise::unary;
 use super::linear::scalar;
 use super::pool::quantized;
+use crate::error::NodeError;
+use crate::graph::NodeView;
 use std::sync::Arc;
 
 /// An elementwise function between DequantizeLinear and QuantizeLinear.

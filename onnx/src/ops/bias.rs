@@ -11,12 +11,12 @@
 use std::sync::Arc;
 
 use super::super::close::{at, quantize};
-use super::super::error::NodeError;
 use super::super::importer::Importer;
 use super::super::kernel::Origin;
-use super::super::node::NodeView;
 use super::super::real::{Acc, Base, Real, Value};
 use super::quantization::dequantize;
+use crate::error::NodeError;
+use crate::graph::NodeView;
 use zkonnx_circuits::ops::{Offset, broadcast, broadcast_places};
 use zkonnx_circuits::program::{DataType, Range, TensorId};
 

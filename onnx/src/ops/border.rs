@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::super::constant::Constant;
-use super::super::error::NodeError;
 use super::super::real::{Base, Real};
+use crate::error::NodeError;
+use crate::graph::constant::Constant;
 use zkonnx_circuits::program::elements;
 
 /// The real between blocks of the constant, joined along one axis after the other. Each part is quantized like the

@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use super::super::error::NodeError;
 use super::super::eval::factors;
 use super::super::expr::{Binary, Expr, Operand, Unary};
 use super::super::importer::{Done, Importer};
 use super::super::kernel::{Origin, alike};
-use super::super::node::NodeView;
 use super::super::real::{Base, Deferred, Pair, PairOp, Quantized, Real, Value};
 use super::linear::scalar;
 use super::pool::quantized;
 use super::quantization::dequantize;
+use crate::error::NodeError;
+use crate::graph::NodeView;
 use zkonnx_circuits::ops::{
     Constant, Lanes, Maximum, Move, Reshape, Table, broadcast, broadcast_places,
 };
@@ -143,7 +143,10 @@ pub(crate) fn clip(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, N
     };
     // ONNX Runtime takes a Relu before any input of a Clip for one of the data, and its limit for zero at least.
     for input in [1, 2] {
-        if node.input(input).is_some_and(|name| cx.is_lone_relu(name)) {
+        if node
+            .input(input)
+            .is_some_and(|value| cx.is_lone_relu(value))
+        {
             return Err(NodeError::Input {
                 input,
                 what: "the limit",

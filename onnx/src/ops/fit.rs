@@ -6,7 +6,7 @@
 //! of the reals that the float rule adds: it is a function of their exact sum that never decreases, so some number of
 //! bits tells all classes apart.
 
-use super::super::error::NodeError;
+use crate::error::NodeError;
 use zkonnx_circuits::ops::Steps;
 use zkonnx_circuits::program::Range;
 

@@ -3,22 +3,20 @@
 use std::sync::Arc;
 
 use super::super::Status;
-use super::super::constant::{Constant, FLOAT, integer_type};
-use super::super::error::NodeError;
 use super::super::eval;
 use super::super::importer::{Done, Importer};
-use super::super::node::NodeView;
 use super::super::real::{Base, Params, Quantized, Real, Value};
-use zkonnx_circuits::program::{DataType, elements};
+use crate::error::NodeError;
+use crate::graph::NodeView;
+use crate::proto::tensor::{FLOAT, integer_type};
 
 /// `Shape` and `Size`: known at import.
 pub(crate) fn shape(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, NodeError> {
     let shape = cx.any_shape(&cx.value(node, 0)?)?;
-    if node.op() == "Size" {
-        let size = vec![elements(&shape) as i64];
-        return Ok(Done::folded(Constant::ints(DataType::I64, vec![], size)));
-    }
-    Ok(Done::folded(eval::extents(node, &shape)?))
+    let known = eval::of_shape(node, &shape)?.into_iter();
+    let values = known.map(|c| Value::Const(Arc::new(c))).collect();
+    let status = Status::Folded;
+    Ok(Done { values, status })
 }
 
 /// An operator whose inputs have to be constants; with such it never comes here.

@@ -1,10 +1,10 @@
 //! Sums of integers that stand for themselves: places of extremes, accumulators.
 
-use super::super::error::NodeError;
 use super::super::expr::Binary;
 use super::super::importer::{Done, Importer};
-use super::super::node::NodeView;
 use super::super::real::Value;
+use crate::error::NodeError;
+use crate::graph::NodeView;
 use zkonnx_circuits::ops::{Offset, WeightedSum, broadcast, broadcast_places};
 use zkonnx_circuits::program::{DataType, TensorId};
 

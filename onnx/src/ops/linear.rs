@@ -5,17 +5,17 @@
 
 use std::sync::Arc;
 
-use super::super::constant::Constant;
-use super::super::error::NodeError;
 use super::super::importer::{Done, Importer, centered};
 use super::super::kernel::{Origin, weighted};
-use super::super::node::NodeView;
 use super::super::real::{
     Acc, Base, Params, Quantized, QuantizedConstant, Real, Value, rebias_matmul,
 };
 use super::bias::BiasForm;
 use super::pool::window;
 use super::quantization::Place;
+use crate::error::NodeError;
+use crate::graph::NodeView;
+use crate::graph::constant::Constant;
 use zkonnx_circuits::ops::{Conv, MatMul, Move, Product, Reshape, Transpose};
 use zkonnx_circuits::program::{DataType, TensorId};
 

@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::super::constant::Constant;
-use super::super::error::NodeError;
 use super::super::importer::{Done, Importer};
-use super::super::node::NodeView;
 use super::super::real::{Base, Quantized, Real, Value};
 use super::linear::scalar;
 use super::{elementwise, pair};
+use crate::error::NodeError;
+use crate::graph::NodeView;
+use crate::graph::constant::Constant;
 use zkonnx_circuits::ops::{
     Expand, Lanes, Maximum, Move, Requantize, Rule, Steps, Table, WeightedSum, broadcast,
     broadcast_places,

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use super::super::Status;
-use super::super::constant::{Constant, Data};
-use super::super::error::NodeError;
 use super::super::expr::{Expr, Rows};
 use super::super::importer::{Done, Importer};
-use super::super::node::NodeView;
 use super::super::real::{Base, Params, Quantized, Real, Value};
+use crate::error::NodeError;
+use crate::graph::NodeView;
+use crate::graph::constant::{Constant, Data};
 use zkonnx_circuits::ops::{Expand, Lanes, Move, Requantize, Reshape, Rule, Steps};
 use zkonnx_circuits::program::{DataType, Range, TensorId, elements};
 

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use super::super::Status;
-use super::super::constant::{Constant, may_compute};
-use super::super::error::NodeError;
 use super::super::exactness::Exactness;
 use super::super::importer::{Done, Importer};
-use super::super::node::NodeView;
 use super::super::real::{Base, Deferred, Params, Quantized, QuantizedConstant, Real, Value};
+use crate::error::NodeError;
+use crate::graph::NodeView;
+use crate::graph::constant::{Constant, may_compute};
 use zkonnx_circuits::ops::{Concat, Move, Movement, Reshape, Source, Transpose};
 use zkonnx_circuits::program::{DataType, MAX_RANK, TensorId, elements};
 
@@ -203,7 +203,7 @@ pub(crate) fn dropout(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done
         });
     }
     let mut done = identity(cx, node)?;
-    if node.outputs().len() > 1 {
+    if node.outputs() > 1 {
         // Nothing is dropped.
         let shape = cx.any_shape(&cx.value(node, 0)?)?;
         let mask = Constant::ints(DataType::Bool, shape.clone(), vec![1; elements(&shape)]);

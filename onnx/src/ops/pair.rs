@@ -5,14 +5,14 @@
 
 use super::super::close::{doubtful_functions, fits_int32, quantize, saturate};
 use super::super::doubt;
-use super::super::error::NodeError;
 use super::super::exactness::Exactness;
 use super::super::expr::Expr;
 use super::super::importer::Importer;
 use super::super::kernel::Arithmetic;
-use super::super::node::NodeView;
 use super::super::real::{Pair, PairOp, Params, Quantized};
 use super::fit::{Classes, Sum, nearest, pairs, separate};
+use crate::error::NodeError;
+use crate::graph::NodeView;
 use zkonnx_circuits::ops::{
     Lanes, Move, Product, Requantize, Reshape, Rule, Steps, Table, WeightedSum,
 };

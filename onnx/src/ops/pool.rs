@@ -1,11 +1,11 @@
 //! Pooling, and the geometry of windows that convolution shares.
 
-use super::super::error::NodeError;
 use super::super::importer::{Done, Importer};
 use super::super::kernel::{Origin, alike};
-use super::super::node::NodeView;
 use super::super::real::{Base, Deferred, Mean, MeanKind, Quantized, Real, Value};
 use super::linear::scalar;
+use crate::error::NodeError;
+use crate::graph::NodeView;
 use zkonnx_circuits::ops::{MaxPool, Window, WindowSum};
 use zkonnx_circuits::program::elements;
 
@@ -150,11 +150,11 @@ fn spatial(shape: &[usize]) -> Result<&[usize], NodeError> {
 /// `MaxPool` on integers, or pending on reals.
 pub(crate) fn max_pool(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, NodeError> {
     node.int("storage_order", 0)?;
-    if node.outputs().iter().skip(1).any(|o| cx.is_used(o)) {
+    if (1..node.outputs()).any(|output| cx.is_used(node, output)) {
         return Err(NodeError::Arity {
             what: "outputs",
             expected: "1 (places of the largest elements are proved of ArgMax and TopK only)",
-            got: node.outputs().len(),
+            got: node.outputs(),
         });
     }
     let x = cx.value(node, 0)?;

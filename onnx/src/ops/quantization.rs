@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use super::super::Status;
 use super::super::close::is_quantized_type;
-use super::super::constant::{Data, integer_type};
-use super::super::error::NodeError;
 use super::super::expr::Expr;
 use super::super::importer::{Done, Importer};
 use super::super::kernel;
-use super::super::node::NodeView;
 use super::super::real::{Base, Params, Quantized, QuantizedConstant, Real, Value};
+use crate::error::NodeError;
+use crate::graph::NodeView;
+use crate::graph::constant::Data;
+use crate::proto::tensor::integer_type;
 use zkonnx_circuits::program::{DataType, Range};
 
 /// Where scale and zero point stand among a node's inputs, and what they belong to.

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use super::super::Status;
-use super::super::error::NodeError;
 use super::super::exactness::Exactness;
 use super::super::importer::{Done, Importer};
-use super::super::node::NodeView;
 use super::super::real::{Base, Params, Quantized, Real, Value};
 use super::pool::summand;
+use crate::error::NodeError;
+use crate::graph::NodeView;
 use zkonnx_circuits::ops::{ArgMax, Lanes, Move, OneHot, Reshape, Table, TopK};
 use zkonnx_circuits::program::{DataType, TensorId, elements};
 

@@ -1,10 +1,10 @@
 //! Reductions over axes: the axes become the window of a pool.
 
-use super::super::error::NodeError;
 use super::super::importer::{Done, Importer};
-use super::super::node::NodeView;
 use super::super::real::{Base, Mean, MeanKind, Quantized, Real, Value};
 use super::pool::summand;
+use crate::error::NodeError;
+use crate::graph::NodeView;
 use zkonnx_circuits::ops::{CumSum, MaxPool, Move, Reshape, Transpose, Window, WindowSum};
 use zkonnx_circuits::program::{TensorId, elements};
 

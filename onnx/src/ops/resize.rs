@@ -1,10 +1,10 @@
 //! `Resize` to the nearest neighbour: a gather along each axis.
 
-use super::super::error::NodeError;
 use super::super::importer::{Done, Importer};
-use super::super::node::NodeView;
 use super::movement::status;
 use super::selection::not_empty;
+use crate::error::NodeError;
+use crate::graph::NodeView;
 use zkonnx_circuits::ops::Gather;
 use zkonnx_circuits::program::MAX_ELEMENTS;
 

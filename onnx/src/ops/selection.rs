@@ -3,16 +3,16 @@
 use std::sync::Arc;
 
 use super::super::close::quantize;
-use super::super::constant::Constant as Folded;
-use super::super::error::NodeError;
 use super::super::importer::{Done, Importer};
-use super::super::node::NodeView;
 use super::super::real::{Base, Real, Value};
 use super::border::surround;
 use super::linear::scalar;
 use super::lookup::lookup;
 use super::movement::{concat as join, one, status};
 use super::quantization::dequantize;
+use crate::error::NodeError;
+use crate::graph::NodeView;
+use crate::graph::constant::Constant as Folded;
 use zkonnx_circuits::ops::{
     Concat, Constant, Expand, Gather, Pad, Reshape, Slice, Transpose, broadcast,
 };
@@ -121,7 +121,7 @@ pub(crate) fn split(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, 
     let value = cx.value(node, 0)?;
     let shape = cx.any_shape(&value)?;
     let axis = node.axis("axis", node.int("axis", 0)?, shape.len())?;
-    let outputs = node.outputs().len();
+    let outputs = node.outputs();
     let parts = usize::try_from(node.int("num_outputs", outputs as i64)?).unwrap_or(0);
     let extent = shape[axis];
     let sizes: Vec<usize> = match numbers(cx, node, "split", 1)? {

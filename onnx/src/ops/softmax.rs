@@ -5,16 +5,16 @@
 //! where it lies within 256 · 2^-22 of a tie.
 
 use super::super::close::quantize;
-use super::super::error::NodeError;
 use super::super::exactness::Exactness;
 use super::super::expr::Expr;
 use super::super::importer::{Done, Importer};
 use super::super::kernel::{Arithmetic, Origin, alike};
 use super::super::math;
-use super::super::node::NodeView;
 use super::super::real::{Base, Deferred, Params, Quantized, Real};
 use super::linear::scalar;
 use super::pool::{quantized, summand};
+use crate::error::NodeError;
+use crate::graph::NodeView;
 use std::sync::Arc;
 use zkonnx_circuits::ops::{Logarithm, Move, Piece, Reshape, Softmax, Steps};
 use zkonnx_circuits::program::{Range, TensorId, elements};

@@ -4,16 +4,10 @@
 //! the parts, and any tool can check it. Movement by constant places becomes one Gather of the flattened tensor, which
 //! costs nothing in a proof.
 
-use std::collections::HashMap;
-
-use tract_onnx::pb::NodeProto;
-
-use super::super::constant::Constant;
-use super::super::graph::{Graph, STANDARD, domain_name};
-use super::super::node::NodeView;
-use super::parts::{Parts, ints_attribute};
 use super::recurrent;
-use super::rewrite::int_attribute;
+use crate::graph::constant::Constant;
+use crate::graph::{Attribute, Draft, Graph, Made, Node, NodeView, STANDARD, ValueId};
+use crate::passes::fold;
 use zkonnx_circuits::program::{MAX_NODES, elements};
 
 /// Most elements of a tensor that is taken apart.
@@ -25,19 +19,16 @@ const MAX_FACTORS: usize = 64;
 
 /// What is known of a node's inputs.
 pub(super) struct Context<'c> {
-    pub(super) shapes: &'c HashMap<String, Vec<usize>>,
-    pub(super) constants: &'c HashMap<String, Constant>,
+    graph: &'c Graph,
 }
 
 impl Context<'_> {
     pub(super) fn shape(&self, node: &NodeView<'_>, input: usize) -> Option<Vec<usize>> {
-        let name = node.input(input)?;
-        let constant = || self.constants.get(name).map(|c| c.shape.clone());
-        self.shapes.get(name).cloned().or_else(constant)
+        self.graph.shape(node.input(input)?).map(<[usize]>::to_vec)
     }
 
     pub(super) fn constant(&self, node: &NodeView<'_>, input: usize) -> Option<&Constant> {
-        self.constants.get(node.input(input)?)
+        self.graph.constant(node.input(input)?).map(|c| c.as_ref())
     }
 
     fn ints(&self, node: &NodeView<'_>, input: usize) -> Option<Vec<i64>> {
@@ -45,23 +36,30 @@ impl Context<'_> {
     }
 }
 
-/// Replaces the nodes that can be expressed by others and whose inputs' shapes are known. Answers whether there were
-/// any.
-pub(super) fn decompose(graph: &mut Graph, shapes: &HashMap<String, Vec<usize>>) -> bool {
+/// Replaces the nodes that can be expressed by others and whose inputs' shapes are known, until there are none.
+pub(super) fn decompose(graph: &mut Graph) {
+    while round(graph) {
+        // What follows a node that was taken apart is known only now.
+        fold(graph);
+        graph.verify("decompose");
+    }
+}
+
+fn round(graph: &mut Graph) -> bool {
     let mut changed = false;
     let mut i = 0;
     while i < graph.nodes.len() {
-        let Some((nodes, constants)) = replacement(graph, &graph.nodes[i], shapes) else {
+        let Some(made) = replacement(graph, &graph.nodes[i]) else {
             i += 1;
             continue;
         };
-        let count = nodes.len();
+        let count = made.nodes.len();
         // A file of cells that unroll to more than a model may hold is left as it is, and refused.
         if graph.nodes.len() + count > MAX_NODES {
             i += 1;
             continue;
         }
-        graph.constants.extend(constants);
+        let nodes = made.apply(graph);
         graph.nodes.splice(i..=i, nodes);
         changed = true;
         i += count;
@@ -69,28 +67,22 @@ pub(super) fn decompose(graph: &mut Graph, shapes: &HashMap<String, Vec<usize>>)
     changed
 }
 
-type Made = (Vec<NodeProto>, Vec<(String, Constant)>);
-
-fn replacement(
-    graph: &Graph,
-    node: &NodeProto,
-    shapes: &HashMap<String, Vec<usize>>,
-) -> Option<Made> {
-    if domain_name(&node.domain) != STANDARD {
+fn replacement(graph: &Graph, node: &Node) -> Option<Made> {
+    if node.domain != STANDARD {
         return None;
     }
-    let context = Context {
-        shapes,
-        constants: &graph.constants,
-    };
-    let view = NodeView::new(node, graph.opset("").unwrap_or(0));
-    let mut parts = Parts::new(graph, node.output.iter().find(|o| !o.is_empty())?);
-    let results = results(&mut parts, &view, &context)?;
-    parts.name_results(&results, &node.output);
-    Some((parts.nodes, parts.constants))
+    let view = NodeView::new(graph, node);
+    let first = node.made().next()?;
+    let mut draft = Draft::new(graph, graph.name(first));
+    let results = results(&mut draft, &view, &Context { graph })?;
+    Some(draft.finish(&results, &node.outputs))
 }
 
-fn results(p: &mut Parts<'_>, node: &NodeView<'_>, cx: &Context<'_>) -> Option<Vec<String>> {
+fn results(
+    p: &mut Draft<'_>,
+    node: &NodeView<'_>,
+    cx: &Context<'_>,
+) -> Option<Vec<Option<ValueId>>> {
     let one = match node.op() {
         "ReduceL1" | "ReduceL2" | "ReduceSumSquare" | "ReduceLogSum" | "ReduceLogSumExp"
         | "ReduceProd" => reduction(p, node, cx),
@@ -106,7 +98,7 @@ fn results(p: &mut Parts<'_>, node: &NodeView<'_>, cx: &Context<'_>) -> Option<V
         "RNN" | "GRU" | "LSTM" => return recurrent::unrolled(p, node, cx),
         _ => None,
     };
-    Some(vec![one?])
+    Some(vec![Some(one?)])
 }
 
 /// The axes of a reduction: an attribute or an input; all of them if there are none.
@@ -123,25 +115,25 @@ fn axes(node: &NodeView<'_>, cx: &Context<'_>, rank: usize) -> Option<Vec<i64>> 
     (!idle).then_some(if given.is_empty() { all } else { given })
 }
 
-fn reduction(p: &mut Parts<'_>, node: &NodeView<'_>, cx: &Context<'_>) -> Option<String> {
+fn reduction(p: &mut Draft<'_>, node: &NodeView<'_>, cx: &Context<'_>) -> Option<ValueId> {
     let (x, shape) = (node.input(0)?, cx.shape(node, 0)?);
     let axes = axes(node, cx, shape.len())?;
     let y = match node.op() {
         "ReduceL1" => {
             let magnitude = p.op("Abs", &[x]);
-            p.reduce("ReduceSum", &magnitude, &axes)
+            p.reduce("ReduceSum", magnitude, &axes)
         }
         "ReduceL2" | "ReduceSumSquare" => {
             let square = p.op("Mul", &[x, x]);
-            let sum = p.reduce("ReduceSum", &square, &axes);
+            let sum = p.reduce("ReduceSum", square, &axes);
             match node.op() {
-                "ReduceL2" => p.op("Sqrt", &[&sum]),
+                "ReduceL2" => p.op("Sqrt", &[sum]),
                 _ => sum,
             }
         }
         "ReduceLogSum" => {
             let sum = p.reduce("ReduceSum", x, &axes);
-            p.op("Log", &[&sum])
+            p.op("Log", &[sum])
         }
         "ReduceLogSumExp" => log_sum_exp(p, x, &axes),
         _ => product(p, node, x, &shape, &axes)?,
@@ -157,64 +149,64 @@ fn reduction(p: &mut Parts<'_>, node: &NodeView<'_>, cx: &Context<'_>) -> Option
         .filter(|d| !reduced.contains(d))
         .map(|d| shape[d])
         .collect();
-    Some(p.reshape(&y, &kept))
+    Some(p.reshape(y, &kept))
 }
 
 /// `m + ln Σ e^(x − m)` with `m` the largest.
-fn log_sum_exp(p: &mut Parts<'_>, x: &str, axes: &[i64]) -> String {
+fn log_sum_exp(p: &mut Draft<'_>, x: ValueId, axes: &[i64]) -> ValueId {
     let largest = p.reduce("ReduceMax", x, axes);
-    let below = p.op("Sub", &[x, &largest]);
-    let powers = p.op("Exp", &[&below]);
-    let sum = p.reduce("ReduceSum", &powers, axes);
-    let log = p.op("Log", &[&sum]);
-    p.op("Add", &[&largest, &log])
+    let below = p.op("Sub", &[x, largest]);
+    let powers = p.op("Exp", &[below]);
+    let sum = p.reduce("ReduceSum", powers, axes);
+    let log = p.op("Log", &[sum]);
+    p.op("Add", &[largest, log])
 }
 
 /// The product along one axis, by halves.
 fn product(
-    p: &mut Parts<'_>,
+    p: &mut Draft<'_>,
     node: &NodeView<'_>,
-    x: &str,
+    x: ValueId,
     shape: &[usize],
     axes: &[i64],
-) -> Option<String> {
+) -> Option<ValueId> {
     let &[axis] = axes else { return None };
     let axis = node.axis("axes", axis, shape.len()).ok()?;
     if shape[axis] > MAX_FACTORS || p.opset() < 10 {
         return None;
     }
-    let mut factors: Vec<String> = (0..shape[axis] as i64)
+    let mut factors: Vec<ValueId> = (0..shape[axis] as i64)
         .map(|i| {
             let numbers = [i, i + 1, axis as i64].map(|v| p.ints(&[v]));
-            p.op("Slice", &[x, &numbers[0], &numbers[1], &numbers[2]])
+            p.op("Slice", &[x, numbers[0], numbers[1], numbers[2]])
         })
         .collect();
     while factors.len() > 1 {
         factors = factors
             .chunks(2)
             .map(|pair| match pair {
-                [a, b] => p.op("Mul", &[a, b]),
-                _ => pair[0].clone(),
+                &[a, b] => p.op("Mul", &[a, b]),
+                _ => pair[0],
             })
             .collect();
     }
     factors.pop()
 }
 
-fn sum(p: &mut Parts<'_>, node: &NodeView<'_>) -> Option<String> {
-    let mut total = node.input(0)?.to_owned();
+fn sum(p: &mut Draft<'_>, node: &NodeView<'_>) -> Option<ValueId> {
+    let mut total = node.input(0)?;
     for input in 1..node.inputs() {
-        total = p.op("Add", &[&total, node.input(input)?]);
+        total = p.op("Add", &[total, node.input(input)?]);
     }
     if node.op() == "Mean" || node.inputs() == 1 {
         let share = p.scalar(1.0 / node.inputs() as f32);
-        total = p.op("Mul", &[&total, &share]);
+        total = p.op("Mul", &[total, share]);
     }
     Some(total)
 }
 
 /// `(Σ |x|^p)^(1/p)` over windows for `p` of 1 and 2: an average times the size of the window.
-fn lp_pool(p: &mut Parts<'_>, node: &NodeView<'_>, cx: &Context<'_>) -> Option<String> {
+fn lp_pool(p: &mut Draft<'_>, node: &NodeView<'_>, cx: &Context<'_>) -> Option<ValueId> {
     let power = node.int("p", 2).ok()?;
     let x = node.input(0)?;
     let raised = match power {
@@ -224,19 +216,19 @@ fn lp_pool(p: &mut Parts<'_>, node: &NodeView<'_>, cx: &Context<'_>) -> Option<S
     };
     let (size, average) = if node.op() == "GlobalLpPool" {
         let size = elements(cx.shape(node, 0)?.get(2..)?);
-        (size, p.op("GlobalAveragePool", &[&raised]))
+        (size, p.op("GlobalAveragePool", &[raised]))
     } else {
         let kernel = node.maybe_ints("kernel_shape").ok()??;
         if node.flag("ceil_mode", false).ok()? || node.maybe_ints("dilations").ok()?.is_some() {
             return None;
         }
         let mut attributes = vec![
-            ints_attribute("kernel_shape", kernel),
-            int_attribute("count_include_pad", 1),
+            Attribute::ints("kernel_shape", kernel),
+            Attribute::int("count_include_pad", 1),
         ];
         for name in ["strides", "pads"] {
             let given = node.maybe_ints(name).ok()?;
-            attributes.extend(given.map(|values| ints_attribute(name, values)));
+            attributes.extend(given.map(|values| Attribute::ints(name, values)));
         }
         if node.text("auto_pad", "NOTSET").ok()? != "NOTSET" {
             return None;
@@ -244,20 +236,20 @@ fn lp_pool(p: &mut Parts<'_>, node: &NodeView<'_>, cx: &Context<'_>) -> Option<S
         let size = kernel.iter().try_fold(1i64, |n, k| n.checked_mul(*k))?;
         (
             usize::try_from(size).ok()?,
-            p.with("AveragePool", &[&raised], attributes),
+            p.with("AveragePool", &[raised], attributes),
         )
     };
     let size = p.scalar(size as f32);
-    let sum = p.op("Mul", &[&average, &size]);
+    let sum = p.op("Mul", &[average, size]);
     Some(match power {
         1 => sum,
-        _ => p.op("Sqrt", &[&sum]),
+        _ => p.op("Sqrt", &[sum]),
     })
 }
 
 /// The padding as a node of its own, where windows both count padding and reach beyond it. They are divided by what they
 /// hold of the padded input; the integer kernel divides by the whole window.
-fn average_over_edge(p: &mut Parts<'_>, node: &NodeView<'_>, cx: &Context<'_>) -> Option<String> {
+fn average_over_edge(p: &mut Draft<'_>, node: &NodeView<'_>, cx: &Context<'_>) -> Option<ValueId> {
     let counted =
         node.flag("count_include_pad", false).ok()? && node.flag("ceil_mode", false).ok()?;
     if !counted || node.text("auto_pad", "NOTSET").ok()? != "NOTSET" {
@@ -300,45 +292,45 @@ fn average_over_edge(p: &mut Parts<'_>, node: &NodeView<'_>, cx: &Context<'_>) -
     if !beyond {
         return None;
     }
-    let mut padded = x.to_owned();
+    let mut padded = x;
     if pads.iter().any(|&pad| pad != 0) {
         let (begin, end) = pads.split_at(rank);
         let all = p.ints(&[&[0, 0], begin, &[0, 0], end].concat());
-        padded = p.op("Pad", &[x, &all]);
+        padded = p.op("Pad", &[x, all]);
     }
     let mut attributes = vec![
-        ints_attribute("kernel_shape", kernel),
-        ints_attribute("strides", &strides),
-        int_attribute("ceil_mode", 1),
+        Attribute::ints("kernel_shape", kernel),
+        Attribute::ints("strides", &strides),
+        Attribute::int("ceil_mode", 1),
     ];
     // ONNX Runtime loads no quantized average with this attribute.
     if dilations.iter().any(|&dilation| dilation != 1) {
-        attributes.push(ints_attribute("dilations", &dilations));
+        attributes.push(Attribute::ints("dilations", &dilations));
     }
-    Some(p.with("AveragePool", &[&padded], attributes))
+    Some(p.with("AveragePool", &[padded], attributes))
 }
 
-fn lp_normalization(p: &mut Parts<'_>, node: &NodeView<'_>) -> Option<String> {
+fn lp_normalization(p: &mut Draft<'_>, node: &NodeView<'_>) -> Option<ValueId> {
     let axis = node.int("axis", -1).ok()?;
     let x = node.input(0)?;
     let norm = match node.int("p", 2).ok()? {
         1 => {
             let magnitude = p.op("Abs", &[x]);
-            p.reduce("ReduceSum", &magnitude, &[axis])
+            p.reduce("ReduceSum", magnitude, &[axis])
         }
         2 => {
             let square = p.op("Mul", &[x, x]);
-            let sum = p.reduce("ReduceSum", &square, &[axis]);
-            p.op("Sqrt", &[&sum])
+            let sum = p.reduce("ReduceSum", square, &[axis]);
+            p.op("Sqrt", &[sum])
         }
         _ => return None,
     };
-    let reciprocal = p.op("Reciprocal", &[&norm]);
-    Some(p.op("Mul", &[x, &reciprocal]))
+    let reciprocal = p.op("Reciprocal", &[norm]);
+    Some(p.op("Mul", &[x, reciprocal]))
 }
 
 /// `x · (bias + alpha / size · Σ x²)^−beta`, the sum over neighbouring channels: an average along them.
-fn local_response(p: &mut Parts<'_>, node: &NodeView<'_>, cx: &Context<'_>) -> Option<String> {
+fn local_response(p: &mut Draft<'_>, node: &NodeView<'_>, cx: &Context<'_>) -> Option<ValueId> {
     let (x, shape) = (node.input(0)?, cx.shape(node, 0)?);
     let size = node.int("size", 0).ok()?;
     if !(1..=MAX_WINDOW).contains(&size) {
@@ -348,27 +340,31 @@ fn local_response(p: &mut Parts<'_>, node: &NodeView<'_>, cx: &Context<'_>) -> O
         return None;
     };
     let square = p.op("Mul", &[x, x]);
-    let plane = p.reshape(&square, &[batch, 1, channels, elements(&shape[2..])]);
+    let plane = p.reshape(square, &[batch, 1, channels, elements(&shape[2..])]);
     let (before, after) = ((size - 1) / 2, size / 2);
     let attributes = vec![
-        ints_attribute("kernel_shape", &[size, 1]),
-        ints_attribute("pads", &[before, 0, after, 0]),
-        int_attribute("count_include_pad", 1),
+        Attribute::ints("kernel_shape", &[size, 1]),
+        Attribute::ints("pads", &[before, 0, after, 0]),
+        Attribute::int("count_include_pad", 1),
     ];
-    let average = p.with("AveragePool", &[&plane], attributes);
-    let average = p.reshape(&average, &shape);
+    let average = p.with("AveragePool", &[plane], attributes);
+    let average = p.reshape(average, &shape);
     let alpha = p.scalar(node.float("alpha", 1e-4).ok()?);
     let bias = p.scalar(node.float("bias", 1.0).ok()?);
     let beta = p.scalar(-node.float("beta", 0.75).ok()?);
-    let scaled = p.op("Mul", &[&average, &alpha]);
-    let shifted = p.op("Add", &[&scaled, &bias]);
-    let factor = p.op("Pow", &[&shifted, &beta]);
-    Some(p.op("Mul", &[x, &factor]))
+    let scaled = p.op("Mul", &[average, alpha]);
+    let shifted = p.op("Add", &[scaled, bias]);
+    let factor = p.op("Pow", &[shifted, beta]);
+    Some(p.op("Mul", &[x, factor]))
 }
 
 /// InstanceNormalization is GroupNormalization with a group for each channel: mean and variance of each group, then a
 /// factor and a shift for each channel.
-fn group_normalization(p: &mut Parts<'_>, node: &NodeView<'_>, cx: &Context<'_>) -> Option<String> {
+fn group_normalization(
+    p: &mut Draft<'_>,
+    node: &NodeView<'_>,
+    cx: &Context<'_>,
+) -> Option<ValueId> {
     let (x, shape) = (node.input(0)?, cx.shape(node, 0)?);
     let &[batch, channels, ..] = shape.as_slice() else {
         return None;
@@ -385,8 +381,8 @@ fn group_normalization(p: &mut Parts<'_>, node: &NodeView<'_>, cx: &Context<'_>)
         x,
         &[batch, groups, elements(&shape) / (batch * groups).max(1)],
     );
-    let normal = standardized(p, &rows, &[2], epsilon);
-    let normal = p.reshape(&normal, &shape);
+    let normal = standardized(p, rows, &[2], epsilon);
+    let normal = p.reshape(normal, &shape);
     let mut y = normal;
     for (input, op) in [(1, "Mul"), (2, "Add")] {
         let values = cx.constant(node, input)?.as_floats()?;
@@ -400,14 +396,18 @@ fn group_normalization(p: &mut Parts<'_>, node: &NodeView<'_>, cx: &Context<'_>)
         let mut like = vec![1; shape.len() - 1];
         like[0] = channels;
         let factor = p.floats(&like, data);
-        y = p.op(op, &[&y, &factor]);
+        y = p.op(op, &[y, factor]);
     }
     Some(y)
 }
 
-fn layer_normalization(p: &mut Parts<'_>, node: &NodeView<'_>, cx: &Context<'_>) -> Option<String> {
+fn layer_normalization(
+    p: &mut Draft<'_>,
+    node: &NodeView<'_>,
+    cx: &Context<'_>,
+) -> Option<ValueId> {
     // Mean and deviation as results of their own would have to be computed as well.
-    if node.outputs().iter().skip(1).any(|o| !o.is_empty()) {
+    if node.node().made().count() > 1 {
         return None;
     }
     let (x, shape) = (node.input(0)?, cx.shape(node, 0)?);
@@ -419,23 +419,23 @@ fn layer_normalization(p: &mut Parts<'_>, node: &NodeView<'_>, cx: &Context<'_>)
     let mut y = standardized(p, x, &axes, epsilon);
     for (input, op) in [(1, "Mul"), (2, "Add")] {
         if let Some(operand) = node.input(input) {
-            y = p.op(op, &[&y, operand]);
+            y = p.op(op, &[y, operand]);
         }
     }
     Some(y)
 }
 
 /// `(x − mean) / sqrt(variance + epsilon)` along axes.
-fn standardized(p: &mut Parts<'_>, x: &str, axes: &[i64], epsilon: f32) -> String {
+fn standardized(p: &mut Draft<'_>, x: ValueId, axes: &[i64], epsilon: f32) -> ValueId {
     let mean = p.reduce("ReduceMean", x, axes);
-    let centered = p.op("Sub", &[x, &mean]);
-    let square = p.op("Mul", &[&centered, &centered]);
-    let variance = p.reduce("ReduceMean", &square, axes);
+    let centered = p.op("Sub", &[x, mean]);
+    let square = p.op("Mul", &[centered, centered]);
+    let variance = p.reduce("ReduceMean", square, axes);
     let epsilon = p.scalar(epsilon);
-    let shifted = p.op("Add", &[&variance, &epsilon]);
-    let deviation = p.op("Sqrt", &[&shifted]);
-    let factor = p.op("Reciprocal", &[&deviation]);
-    p.op("Mul", &[&centered, &factor])
+    let shifted = p.op("Add", &[variance, epsilon]);
+    let deviation = p.op("Sqrt", &[shifted]);
+    let factor = p.op("Reciprocal", &[deviation]);
+    p.op("Mul", &[centered, factor])
 }
 
 /// The index of an element as one number along each axis.
@@ -462,7 +462,7 @@ fn wrapped(index: i64, extent: usize) -> Option<usize> {
 }
 
 /// Operators that move elements by constant places.
-fn moved(p: &mut Parts<'_>, node: &NodeView<'_>, cx: &Context<'_>) -> Option<String> {
+fn moved(p: &mut Draft<'_>, node: &NodeView<'_>, cx: &Context<'_>) -> Option<ValueId> {
     let (x, shape) = (node.input(0)?, cx.shape(node, 0)?);
     let len = elements(&shape);
     if len == 0 || len > MAX_PICKED {
@@ -562,7 +562,7 @@ fn gathered_runs(
 
 /// ScatterElements to constant places: the old elements and the new ones behind each other, then one of them for each
 /// place.
-fn scattered(p: &mut Parts<'_>, node: &NodeView<'_>, cx: &Context<'_>) -> Option<String> {
+fn scattered(p: &mut Draft<'_>, node: &NodeView<'_>, cx: &Context<'_>) -> Option<ValueId> {
     let (x, shape) = (node.input(0)?, cx.shape(node, 0)?);
     let (indices, updates) = (cx.constant(node, 1)?, cx.shape(node, 2)?);
     let len = elements(&shape);
@@ -579,6 +579,6 @@ fn scattered(p: &mut Parts<'_>, node: &NodeView<'_>, cx: &Context<'_>) -> Option
     }
     let old = p.reshape(x, &[len]);
     let new = p.reshape(node.input(2)?, &[elements(&updates)]);
-    let both = p.with("Concat", &[&old, &new], vec![int_attribute("axis", 0)]);
-    Some(p.pick(&both, len + elements(&updates), &places, &shape))
+    let both = p.with("Concat", &[old, new], vec![Attribute::int("axis", 0)]);
+    Some(p.pick(both, len + elements(&updates), &places, &shape))
 }

@@ -1,19 +1,19 @@
 //! The quantized model: the nodes of the float one with QuantizeLinear and DequantizeLinear in between.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
-use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, TensorProto, tensor_proto};
+use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, TensorProto};
 
-use super::super::close::quantize;
-use super::super::constant::{Constant, Data, Half};
-use super::super::graph::Graph;
-use super::super::run::Values;
 use super::integral::is_whole;
 use super::layers::{Layers, bias_of};
 use super::ranges::Ranges;
 use super::report::Pair;
-use super::rewrite::{flag, fresh, int_attribute};
-use super::{Byte, Options, QuantizeError};
+use super::rewrite::flag;
+use super::{Byte, Options};
+use crate::close::quantize;
+use crate::graph::constant::Constant;
+use crate::graph::{Attribute, Graph, Node, NodeView, STANDARD, ValueId};
+use crate::proto::write;
 use zkonnx_circuits::program::{DataType, Range};
 
 /// Smallest scale: far above the smallest normal number, so that products of two scales are normal too.
@@ -70,69 +70,70 @@ impl Affine {
 
 struct Writer<'a> {
     graph: &'a Graph,
-    values: &'a Values,
     layers: &'a Layers,
     options: &'a Options,
+    /// The graph that is written.
+    out: Graph,
     /// Of each tensor that has a scale of its own.
-    params: HashMap<String, Affine>,
+    params: BTreeMap<ValueId, Affine>,
+    /// Scale and zero point of each of these, as values of the graph that is written.
+    scales: HashMap<ValueId, (ValueId, ValueId)>,
     /// What consumers read instead of a quantized tensor.
-    names: HashMap<String, String>,
-    nodes: Vec<NodeProto>,
-    initializers: Vec<TensorProto>,
-    /// Constants that are read as they are.
-    plain: BTreeSet<String>,
+    reals: HashMap<ValueId, ValueId>,
 }
 
 /// Writes the model.
 pub(super) fn emit(
     graph: &Graph,
     proto: &ModelProto,
-    values: &Values,
     layers: &Layers,
     ranges: &Ranges,
     options: &Options,
-) -> Result<Emitted, QuantizeError> {
-    let affine = |(root, range): (&String, &(f32, f32))| {
+) -> Emitted {
+    let affine = |(root, range): (&ValueId, &(f32, f32))| {
         let whole = layers.integral.contains(root);
         let whole = whole.then(|| Affine::whole(*range, options.activations));
         let affine = whole.flatten();
         let affine = affine.unwrap_or_else(|| Affine::of(*range, options.activations));
-        (root.clone(), affine)
+        (*root, affine)
     };
-    let params = ranges.iter().map(affine).collect();
     let mut writer = Writer {
         graph,
-        values,
         layers,
         options,
-        params,
-        names: HashMap::new(),
-        nodes: Vec::new(),
-        initializers: Vec::new(),
-        plain: BTreeSet::new(),
+        out: graph.clone(),
+        params: ranges.iter().map(affine).collect(),
+        scales: HashMap::new(),
+        reals: HashMap::new(),
     };
+    writer.out.nodes.clear();
     writer.scales();
     for input in &graph.inputs {
-        if layers.scale_of.contains_key(&input.name) {
-            writer.quantized(&input.name, &input.name);
+        if layers.scale_of.contains_key(&input.value) {
+            writer.quantized(input.value, input.value);
         }
     }
     for (node, &tail) in graph.nodes.iter().zip(&layers.tail) {
         writer.node(node, tail);
     }
-    for name in std::mem::take(&mut writer.plain) {
-        let constant = &graph.constants[&name];
-        writer.initializers.push(tensor(&name, constant));
-    }
-    let tensors = layers.quantized.iter().map(|(name, op)| {
-        let own = writer.names.get(name).unwrap_or(name);
-        (name.clone(), own.clone(), op.clone())
+    let Writer { out, reals, .. } = writer;
+    out.verify("emit");
+    let tensors = layers.quantized.iter().map(|(value, op)| {
+        let own = reals.get(value).unwrap_or(value);
+        (*value, out.name(*own).to_owned(), op.clone())
     });
-    let tensors = tensors.collect();
-    Ok(Emitted {
-        model: assemble(proto, writer.nodes, writer.initializers),
-        tensors,
-    })
+    let nodes = out.nodes.iter().map(|node| write::node(&out, node));
+    let constants = out.reads().into_iter();
+    Emitted {
+        tensors: tensors.collect(),
+        model: assemble(
+            proto,
+            nodes.collect(),
+            constants
+                .filter_map(|value| write::constant(&out, value))
+                .collect(),
+        ),
+    }
 }
 
 /// The model around the new nodes; inputs, outputs, opsets and descriptions stay.
@@ -172,119 +173,104 @@ fn assemble(
 impl Writer<'_> {
     /// Scales and zero points, one pair for all tensors that share it.
     fn scales(&mut self) {
-        let mut roots: Vec<(String, Affine)> = self
-            .params
-            .iter()
-            .map(|(name, affine)| (name.clone(), *affine))
-            .collect();
-        roots.sort_by(|a, b| a.0.cmp(&b.0));
         let dtype = self.options.activations.dtype();
-        for (root, affine) in roots {
-            let (scale, zero) = self.scale_names(&root);
-            self.constant(&scale, &Constant::floats(vec![], vec![affine.scale]));
-            self.constant(&zero, &Constant::ints(dtype, vec![], vec![affine.zero]));
+        for (root, affine) in &self.params {
+            let name = self.graph.name(*root);
+            let scale = Constant::floats(vec![], vec![affine.scale]);
+            let scale = self.out.add_constant(&format!("{name}_scale"), scale);
+            let zero = Constant::ints(dtype, vec![], vec![affine.zero]);
+            let zero = self.out.add_constant(&format!("{name}_zero_point"), zero);
+            self.scales.insert(*root, (scale, zero));
         }
     }
 
-    fn scale_names(&self, root: &str) -> (String, String) {
-        let own = |suffix| fresh(self.graph, &format!("{root}_{suffix}"));
-        (own("scale"), own("zero_point"))
-    }
-
-    fn constant(&mut self, name: &str, constant: &Constant) {
-        self.initializers.push(tensor(name, constant));
-    }
-
-    fn push(&mut self, op: &str, inputs: &[&str], output: &str, axis: Option<usize>) {
-        let attribute = axis.map(|axis| int_attribute("axis", axis as i64));
-        self.nodes.push(NodeProto {
-            name: format!("{output}_{op}"),
-            op_type: op.into(),
-            input: inputs.iter().map(|&s| s.to_owned()).collect(),
-            output: vec![output.into()],
-            attribute: attribute.into_iter().collect(),
-            ..Default::default()
+    fn push(&mut self, op: &str, inputs: &[ValueId], output: ValueId, axis: Option<usize>) {
+        let axis = axis.map(|axis| Attribute::int("axis", axis as i64));
+        self.out.nodes.push(Node {
+            name: format!("{}_{op}", self.out.name(output)),
+            domain: STANDARD.into(),
+            op: op.into(),
+            opset: self.graph.opset,
+            inputs: inputs.iter().copied().map(Some).collect(),
+            outputs: vec![Some(output)],
+            attributes: axis.into_iter().collect(),
+            ..Node::default()
         });
     }
 
-    /// Quantizes `from`, the tensor that stands for `name`, and dequantizes it for those who read it.
-    fn quantized(&mut self, name: &str, from: &str) {
-        let Some(root) = self.layers.scale_of.get(name) else {
+    /// Quantizes `from`, which stands for a value, and dequantizes it for those who read it.
+    fn quantized(&mut self, value: ValueId, from: ValueId) {
+        let root = self.layers.scale_of.get(&value);
+        let Some(&(scale, zero)) = root.and_then(|root| self.scales.get(root)) else {
             return;
         };
-        let (scale, zero) = self.scale_names(root);
-        let integers = fresh(self.graph, &format!("{name}_quantized"));
-        let reals = if from == name {
-            fresh(self.graph, &format!("{name}_dequantized"))
-        } else {
-            name.to_owned()
+        let name = self.graph.name(value);
+        let integers = self.out.add(&format!("{name}_quantized"));
+        let reals = match from == value {
+            true => self.out.add(&format!("{name}_dequantized")),
+            false => value,
         };
-        self.push("QuantizeLinear", &[from, &scale, &zero], &integers, None);
-        self.push(
-            "DequantizeLinear",
-            &[&integers, &scale, &zero],
-            &reals,
-            None,
-        );
-        self.names.insert(name.to_owned(), reals);
+        self.push("QuantizeLinear", &[from, scale, zero], integers, None);
+        self.push("DequantizeLinear", &[integers, scale, zero], reals, None);
+        self.reals.insert(value, reals);
     }
 
-    fn node(&mut self, node: &NodeProto, tail: bool) {
+    fn node(&mut self, node: &Node, tail: bool) {
         let mut next = node.clone();
-        for input in 0..node.input.len() {
-            let name = &node.input[input];
-            next.input[input] = match self.graph.constants.contains_key(name) {
-                true => self.operand(node, input, tail),
-                false => self.names.get(name).unwrap_or(name).clone(),
+        for input in 0..node.inputs.len() {
+            let Some(value) = node.input(input) else {
+                continue;
             };
+            next.inputs[input] = Some(match self.graph.is_constant(value) {
+                true => self.operand(node, input, tail).unwrap_or(value),
+                false => *self.reals.get(&value).unwrap_or(&value),
+            });
+        }
+        for (_, value) in &mut next.captures {
+            *value = *self.reals.get(value).unwrap_or(value);
         }
         let mut made = Vec::new();
-        for output in &mut next.output {
-            if tail || !self.layers.scale_of.contains_key(output.as_str()) {
+        for output in next.outputs.iter_mut().flatten() {
+            if tail || !self.layers.scale_of.contains_key(output) {
                 continue;
             }
-            let name = output.clone();
+            let value = *output;
             // The model's output keeps its name, so its float form gets another.
-            if self.graph.outputs.contains(&name) {
-                *output = fresh(self.graph, &format!("{name}_float"));
+            if self.graph.outputs.contains(&value) {
+                let name = format!("{}_float", self.graph.name(value));
+                *output = self.out.add(&name);
             }
-            made.push((name, output.clone()));
+            made.push((value, *output));
         }
-        self.nodes.push(next);
-        for (name, from) in made {
-            self.quantized(&name, &from);
+        self.out.nodes.push(next);
+        for (value, from) in made {
+            self.quantized(value, from);
         }
     }
 
     /// A constant operand: weights and biases become integers, as do constants that no table holds.
-    fn operand(&mut self, node: &NodeProto, input: usize, tail: bool) -> String {
-        let name = node.input[input].clone();
-        let constant = &self.graph.constants[&name];
-        let floats = constant.as_floats().is_some();
-        let linear = ["Conv", "ConvTranspose", "Gemm", "MatMul"].contains(&node.op_type.as_str());
-        let made = match (linear, input) {
-            _ if tail || !floats => None,
+    fn operand(&mut self, node: &Node, input: usize, tail: bool) -> Option<ValueId> {
+        let value = node.input(input)?;
+        let linear = node.is_any(&["Conv", "ConvTranspose", "Gemm", "MatMul"]);
+        match (linear, input) {
+            _ if tail || !self.graph.is_float(value) => None,
             (true, 1) => self.weights(node),
-            (true, 2) => self.bias(node, &name, node),
+            (true, 2) => self.bias(node, value, node),
             (true, _) => None,
-            _ => self.addend(node, &name),
-        };
-        made.unwrap_or_else(|| {
-            self.plain.insert(name.clone());
-            name
-        })
+            _ => self.addend(node, value),
+        }
     }
 
-    fn activation(&self, name: &str) -> Option<Affine> {
-        self.params.get(self.layers.scale_of.get(name)?).copied()
+    fn activation(&self, value: ValueId) -> Option<Affine> {
+        self.params.get(self.layers.scale_of.get(&value)?).copied()
     }
 
     /// The axis of output channels of a linear operator's weights.
-    fn channel_axis(node: &NodeProto, weights: &Constant) -> Option<usize> {
-        match node.op_type.as_str() {
+    fn channel_axis(&self, node: &Node, weights: &Constant) -> Option<usize> {
+        match node.op.as_str() {
             "Conv" => Some(0),
             "ConvTranspose" => Some(1),
-            "Gemm" => Some(usize::from(!flag(node, "transB"))),
+            "Gemm" => Some(usize::from(!flag(self.graph, node, "transB"))),
             _ => weights.shape.len().checked_sub(1),
         }
     }
@@ -292,16 +278,16 @@ impl Writer<'_> {
     /// For each lane of a linear operator's weights, scale and zero point, and the axis of the lanes.
     ///
     /// A scale is never so small that the bias would leave int32.
-    fn weight_params(&self, node: &NodeProto) -> Option<(Vec<Affine>, Option<usize>)> {
-        let weights = self.graph.constants.get(node.input.get(1)?)?;
+    fn weight_params(&self, node: &Node) -> Option<(Vec<Affine>, Option<usize>)> {
+        let weights = self.graph.constant(node.input(1)?)?;
         let data = weights.as_floats()?;
-        let axis = Self::channel_axis(node, weights)?;
+        let axis = self.channel_axis(node, weights)?;
         let n = *weights.shape.get(axis)?;
-        let grouped = node.op_type == "ConvTranspose"
-            && node.attribute.iter().any(|a| a.name == "group" && a.i > 1);
+        let group = NodeView::new(self.graph, node).int("group", 1);
+        let grouped = node.is("ConvTranspose") && group.is_ok_and(|group| group > 1);
         let each = self.options.per_channel && !grouped && n > 0;
         let inner: usize = weights.shape[axis + 1..].iter().product();
-        let x = self.activation(node.input.first()?)?;
+        let x = self.activation(node.input(0)?)?;
         let bias = self.bias_constant(node);
         let lanes = if each { n } else { 1 };
         // Whole weights are exact with a scale of one.
@@ -353,22 +339,29 @@ impl Writer<'_> {
     }
 
     /// The bias that belongs to a linear operator, its own or the one that is added after it.
-    fn bias_constant(&self, node: &NodeProto) -> Option<&[f32]> {
-        let name = match node.input.get(2).filter(|n| !n.is_empty()) {
-            Some(name) => name.as_str(),
+    fn bias_constant(&self, node: &Node) -> Option<&[f32]> {
+        let value = match node.input(2) {
+            Some(value) => value,
             None => {
-                let output = node.output.first()?;
-                let next = self.graph.nodes.iter().find(|n| n.input.contains(output))?;
+                let output = node.output(0)?;
+                let reads = |n: &&Node| n.reads().any(|value| value == output);
+                let next = self.graph.nodes.iter().find(reads)?;
                 bias_of(self.graph, node, next)?
             }
         };
-        self.graph.constants.get(name)?.as_floats()
+        self.graph.constant(value)?.as_floats()
     }
 
-    fn weights(&mut self, node: &NodeProto) -> Option<String> {
+    /// The name of what is made of a constant operand for one node.
+    fn own_name(&self, node: &Node, operand: ValueId) -> Option<String> {
+        let output = self.graph.name(node.output(0)?);
+        Some(format!("{output}_{}", self.graph.name(operand)))
+    }
+
+    fn weights(&mut self, node: &Node) -> Option<ValueId> {
         let (params, axis) = self.weight_params(node)?;
-        let name = node.input.get(1)?;
-        let weights = self.graph.constants.get(name)?.clone();
+        let operand = node.input(1)?;
+        let weights = self.graph.constant(operand)?.clone();
         let inner: usize = match axis {
             Some(axis) => weights.shape[axis + 1..].iter().product(),
             None => 1,
@@ -384,14 +377,14 @@ impl Writer<'_> {
         };
         let data = weights.as_floats()?.iter().enumerate().map(value).collect();
         let integers = Constant::ints(dtype, weights.shape.clone(), data);
-        let own = format!("{}_{name}", node.output.first()?);
-        Some(self.dequantized(&own, &integers, &params, axis))
+        let own = self.own_name(node, operand)?;
+        Some(self.dequantized(&own, integers, &params, axis))
     }
 
     /// The bias of a linear operator as int32, with the product of both scales.
-    fn bias(&mut self, node: &NodeProto, name: &str, linear: &NodeProto) -> Option<String> {
-        let bias = self.graph.constants.get(name)?.clone();
-        let x = self.activation(linear.input.first()?)?;
+    fn bias(&mut self, node: &Node, operand: ValueId, linear: &Node) -> Option<ValueId> {
+        let bias = self.graph.constant(operand)?.clone();
+        let x = self.activation(linear.input(0)?)?;
         let (weights, axis) = self.weight_params(linear)?;
         let data = bias.as_floats()?;
         let lanes = if axis.is_some() { weights.len() } else { 1 };
@@ -409,27 +402,24 @@ impl Writer<'_> {
         let value = |(i, v): (usize, &f32)| quantize(*v, scales[i % lanes].scale, 0, range);
         let integers = data.iter().enumerate().map(value).collect();
         let integers = Constant::ints(DataType::I32, vec![data.len()], integers);
-        let own = format!("{}_{name}", node.output.first()?);
-        Some(self.dequantized(&own, &integers, &scales, axis.map(|_| 0)))
+        let own = self.own_name(node, operand)?;
+        Some(self.dequantized(&own, integers, &scales, axis.map(|_| 0)))
     }
 
     /// A constant operand of an elementwise operator. One value, or one for each index of an axis, is part of a table
     /// and stays float; others are integers like the activation beside them.
-    fn addend(&mut self, node: &NodeProto, name: &str) -> Option<String> {
-        let x = node.input.iter().find(|n| n.as_str() != name)?;
-        let maker = self.graph.nodes.iter().find(|n| n.output.contains(x));
-        if let Some(product) = maker
-            && bias_of(self.graph, product, node) == Some(name)
-            && !self.layers.scale_of.contains_key(x)
+    fn addend(&mut self, node: &Node, operand: ValueId) -> Option<ValueId> {
+        let graph = self.graph;
+        let x = node.reads().find(|value| *value != operand)?;
+        if let Some(product) = graph.maker(x).map(|i| &graph.nodes[i])
+            && bias_of(graph, product, node) == Some(operand)
+            && !self.layers.scale_of.contains_key(&x)
         {
-            return self.bias(node, name, &product.clone());
+            return self.bias(node, operand, product);
         }
-        let pair = ["Add", "Sub", "Mul"].contains(&node.op_type.as_str());
-        let constant = self.graph.constants.get(name)?.clone();
-        if !pair
-            || constant.shape.iter().filter(|d| **d > 1).count() <= 1
-            || !self.values.contains_key(x)
-        {
+        let pair = node.is_any(&["Add", "Sub", "Mul"]);
+        let constant = graph.constant(operand)?.clone();
+        if !pair || constant.shape.iter().filter(|d| **d > 1).count() <= 1 || graph.is_constant(x) {
             return None;
         }
         let data = constant.as_floats()?;
@@ -441,93 +431,39 @@ impl Writer<'_> {
         let value = |v: &f32| quantize(*v, affine.scale, affine.zero, limits);
         let integers = data.iter().map(value).collect();
         let integers = Constant::ints(byte.dtype(), constant.shape.clone(), integers);
-        let own = format!("{}_{name}", node.output.first()?);
-        Some(self.dequantized(&own, &integers, &[affine], None))
+        let own = self.own_name(node, operand)?;
+        Some(self.dequantized(&own, integers, &[affine], None))
     }
 
-    /// Adds integers with scales and their DequantizeLinear; answers the name of the reals.
+    /// Adds integers with scales and their DequantizeLinear; answers the reals.
     fn dequantized(
         &mut self,
         base: &str,
-        integers: &Constant,
+        integers: Constant,
         params: &[Affine],
         axis: Option<usize>,
-    ) -> String {
-        let own = |suffix| fresh(self.graph, &format!("{base}_{suffix}"));
-        let names = [
-            own("quantized"),
-            own("scale"),
-            own("zero_point"),
-            own("dequantized"),
-        ];
+    ) -> ValueId {
         let shape = if axis.is_some() {
             vec![params.len()]
         } else {
             vec![]
         };
         let dtype = integers.dtype().unwrap_or(DataType::I8);
-        self.constant(&names[0], integers);
         let scales = params.iter().map(|p| p.scale).collect();
-        self.constant(&names[1], &Constant::floats(shape.clone(), scales));
-        let mut inputs = vec![names[0].as_str(), names[1].as_str()];
+        let scales = Constant::floats(shape.clone(), scales);
+        let out = &mut self.out;
+        let mut inputs = vec![
+            out.add_constant(&format!("{base}_quantized"), integers),
+            out.add_constant(&format!("{base}_scale"), scales),
+        ];
         // The zero point of int32 is zero and is left out.
         if dtype != DataType::I32 {
             let zeros = params.iter().map(|p| p.zero).collect();
-            self.constant(&names[2], &Constant::ints(dtype, shape, zeros));
-            inputs.push(&names[2]);
+            let zeros = Constant::ints(dtype, shape, zeros);
+            inputs.push(out.add_constant(&format!("{base}_zero_point"), zeros));
         }
-        self.push("DequantizeLinear", &inputs, &names[3], axis);
-        names[3].clone()
-    }
-}
-
-/// A constant as ONNX stores it.
-fn tensor(name: &str, constant: &Constant) -> TensorProto {
-    use tensor_proto::DataType as Onnx;
-    let (data_type, raw): (Onnx, Vec<u8>) = match &constant.data {
-        Data::Float(values) => (
-            Onnx::Float,
-            values.iter().flat_map(|v| v.to_le_bytes()).collect(),
-        ),
-        Data::Int(dtype, values) => {
-            let onnx = match dtype {
-                DataType::U8 => Onnx::Uint8,
-                DataType::I8 => Onnx::Int8,
-                DataType::U16 => Onnx::Uint16,
-                DataType::I16 => Onnx::Int16,
-                DataType::U32 => Onnx::Uint32,
-                DataType::I32 => Onnx::Int32,
-                DataType::Bool => Onnx::Bool,
-                _ => Onnx::Int64,
-            };
-            let bytes = dtype.bytes();
-            let raw = values
-                .iter()
-                .flat_map(|v| v.to_le_bytes().into_iter().take(bytes))
-                .collect();
-            (onnx, raw)
-        }
-        Data::Double(values) => (
-            Onnx::Double,
-            values.iter().flat_map(|v| v.to_le_bytes()).collect(),
-        ),
-        Data::Half(kind, values) => (
-            match kind {
-                Half::F16 => Onnx::Float16,
-                Half::BFloat16 => Onnx::Bfloat16,
-            },
-            values.iter().flat_map(|v| v.to_le_bytes()).collect(),
-        ),
-        Data::Long(values) => (
-            Onnx::Uint64,
-            values.iter().flat_map(|v| v.to_le_bytes()).collect(),
-        ),
-    };
-    TensorProto {
-        name: name.into(),
-        dims: constant.shape.iter().map(|&d| d as i64).collect(),
-        data_type: data_type as i32,
-        raw_data: raw,
-        ..Default::default()
+        let reals = out.add(&format!("{base}_dequantized"));
+        self.push("DequantizeLinear", &inputs, reals, axis);
+        reals
     }
 }

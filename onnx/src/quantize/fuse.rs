@@ -5,21 +5,17 @@
 
 use std::collections::{HashMap, HashSet};
 
-use tract_onnx::pb::NodeProto;
-
-use super::super::eval;
-use super::super::graph::Graph;
-use super::super::node::NodeView;
-use super::super::run::Values;
+use crate::eval;
+use crate::graph::{Graph, Node, NodeView, ValueId};
 use zkonnx_circuits::ops::broadcast;
 
 /// Most operations between a quantized tensor and the next one; the importer allows 256.
 const MAX_CHAIN: usize = 64;
 
 /// A tensor as a function of a quantized one.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Chain {
-    root: String,
+    root: ValueId,
     /// The axis that constants follow, if they follow one.
     axis: Option<usize>,
     /// Operations from the root on, shared ones counted each time.
@@ -28,36 +24,31 @@ struct Chain {
 
 /// The tensors that need no quantization, as each that reads them goes on with the function. `stay` are float for other
 /// reasons.
-pub(super) fn fused(
-    graph: &Graph,
-    tail: &[bool],
-    values: &Values,
-    stay: &HashSet<String>,
-) -> HashSet<String> {
-    let mut readers: HashMap<&str, Vec<(&NodeProto, bool)>> = HashMap::new();
+pub(super) fn fused(graph: &Graph, tail: &[bool], stay: &HashSet<ValueId>) -> HashSet<ValueId> {
+    let mut readers: HashMap<ValueId, Vec<(&Node, bool)>> = HashMap::new();
     for (node, &tail) in graph.nodes.iter().zip(tail) {
-        for input in &node.input {
+        for input in node.reads() {
             readers.entry(input).or_default().push((node, tail));
         }
     }
     // Tensors that somebody needs quantized begin a chain of their own, which may make others needed.
-    let mut needed: HashSet<String> = graph.outputs.iter().cloned().collect();
+    let mut needed: HashSet<ValueId> = graph.outputs.iter().copied().collect();
     loop {
-        let chains = chains(graph, tail, values, stay, &needed);
-        let inside = |tensor: &String| !needed.contains(tensor) && !stay.contains(tensor);
-        let goes_on = |tensor: &str, chain: &Chain| {
-            let on = |(node, tail): &(&NodeProto, bool)| {
-                let next = node.output.first().and_then(|o| chains.get(o));
+        let chains = chains(graph, tail, stay, &needed);
+        let inside = |tensor: &ValueId| !needed.contains(tensor) && !stay.contains(tensor);
+        let goes_on = |tensor: &ValueId, chain: &Chain| {
+            let on = |(node, tail): &(&Node, bool)| {
+                let next = node.output(0).and_then(|o| chains.get(&o));
                 !tail && next.is_some_and(|next| next.root == chain.root)
             };
             readers
                 .get(tensor)
                 .is_some_and(|readers| readers.iter().all(on))
         };
-        let more: Vec<String> = chains
+        let more: Vec<ValueId> = chains
             .iter()
             .filter(|(tensor, chain)| inside(tensor) && !goes_on(tensor, chain))
-            .map(|(tensor, _)| tensor.clone())
+            .map(|(tensor, _)| *tensor)
             .collect();
         if more.is_empty() {
             return chains.into_keys().filter(inside).collect();
@@ -67,20 +58,15 @@ pub(super) fn fused(
 }
 
 /// Whether a node computes a function of one quantized tensor, which none of `stay` is.
-pub(super) fn is_function(
-    graph: &Graph,
-    values: &Values,
-    stay: &HashSet<String>,
-    node: &NodeProto,
-) -> bool {
-    function_of(graph, values, node, |x| start(values, stay, x)).is_some()
+pub(super) fn is_function(graph: &Graph, stay: &HashSet<ValueId>, node: &Node) -> bool {
+    function_of(graph, node, |x| start(graph, stay, x)).is_some()
 }
 
 /// A tensor that begins a chain.
-fn start(values: &Values, stay: &HashSet<String>, tensor: &str) -> Option<Chain> {
-    let float = values.get(tensor)?.as_floats().is_some() && !stay.contains(tensor);
-    float.then(|| Chain {
-        root: tensor.to_owned(),
+fn start(graph: &Graph, stay: &HashSet<ValueId>, tensor: ValueId) -> Option<Chain> {
+    let float = graph.is_float(tensor) && !graph.is_constant(tensor) && !stay.contains(&tensor);
+    float.then_some(Chain {
+        root: tensor,
         axis: None,
         size: 0,
     })
@@ -90,42 +76,36 @@ fn start(values: &Values, stay: &HashSet<String>, tensor: &str) -> Option<Chain>
 fn chains(
     graph: &Graph,
     tail: &[bool],
-    values: &Values,
-    stay: &HashSet<String>,
-    needed: &HashSet<String>,
-) -> HashMap<String, Chain> {
-    let mut chains: HashMap<String, Chain> = HashMap::new();
+    stay: &HashSet<ValueId>,
+    needed: &HashSet<ValueId>,
+) -> HashMap<ValueId, Chain> {
+    let mut chains: HashMap<ValueId, Chain> = HashMap::new();
     for (node, _) in graph.nodes.iter().zip(tail).filter(|(_, tail)| !**tail) {
-        let [output] = node.output.as_slice() else {
+        let Some(output) = node.only_output() else {
             continue;
         };
-        let of = |x: &str| match chains.get(x) {
-            Some(chain) if !needed.contains(x) && !stay.contains(x) => Some(chain.clone()),
-            _ => start(values, stay, x),
+        let of = |x: ValueId| match chains.get(&x) {
+            Some(chain) if !needed.contains(&x) && !stay.contains(&x) => Some(*chain),
+            _ => start(graph, stay, x),
         };
-        if let Some(chain) = function_of(graph, values, node, of) {
-            chains.insert(output.clone(), chain);
+        if let Some(chain) = function_of(graph, node, of) {
+            chains.insert(output, chain);
         }
     }
     chains
 }
 
 /// The result of a node as a function of one quantized tensor, if it is one.
-fn function_of(
-    graph: &Graph,
-    values: &Values,
-    node: &NodeProto,
-    of: impl Fn(&str) -> Option<Chain>,
-) -> Option<Chain> {
-    let view = NodeView::new(node, graph.opset(&node.domain).unwrap_or(0));
-    let is_constant = |x: &str| graph.constants.contains_key(x);
+fn function_of(graph: &Graph, node: &Node, of: impl Fn(ValueId) -> Option<Chain>) -> Option<Chain> {
+    let view = NodeView::new(graph, node);
+    let is_constant = |x: ValueId| graph.is_constant(x);
     let grown = |chain: Chain, more: usize| {
         let size = chain.size + more;
         (size <= MAX_CHAIN).then_some(Chain { size, ..chain })
     };
-    let shape = |x: &str| values.get(x).map(|v| v.shape.clone());
+    let shape = |x: ValueId| graph.shape(x);
     let first = view.input(0)?;
-    match node.op_type.as_str() {
+    match node.op.as_str() {
         "Clip" => {
             let limits = (1..view.inputs()).filter_map(|i| view.input(i));
             limits
@@ -136,8 +116,8 @@ fn function_of(
         "Add" | "Sub" | "Mul" | "Div" | "Pow" | "PRelu" | "Mod" => {
             let second = view.input(1)?;
             match (is_constant(first), is_constant(second)) {
-                (false, true) => with_constant(graph, of(first)?, &shape(first)?, second),
-                (true, false) => with_constant(graph, of(second)?, &shape(second)?, first),
+                (false, true) => with_constant(graph, of(first)?, shape(first)?, second),
+                (true, false) => with_constant(graph, of(second)?, shape(second)?, first),
                 (false, false) => {
                     let (a, b) = (of(first)?, of(second)?);
                     let alike = a.root == b.root && shape(first) == shape(second);
@@ -152,8 +132,8 @@ fn function_of(
         "Min" | "Max" if view.inputs() == 2 => {
             let second = view.input(1)?;
             match (is_constant(first), is_constant(second)) {
-                (false, true) => with_constant(graph, of(first)?, &shape(first)?, second),
-                (true, false) => with_constant(graph, of(second)?, &shape(second)?, first),
+                (false, true) => with_constant(graph, of(first)?, shape(first)?, second),
+                (true, false) => with_constant(graph, of(second)?, shape(second)?, first),
                 _ => None,
             }
         }
@@ -172,8 +152,8 @@ fn function_of(
 }
 
 /// A chain that a constant joins: one number, or one for each index of an axis.
-fn with_constant(graph: &Graph, chain: Chain, shape: &[usize], constant: &str) -> Option<Chain> {
-    let constant = graph.constants.get(constant)?;
+fn with_constant(graph: &Graph, chain: Chain, shape: &[usize], constant: ValueId) -> Option<Chain> {
+    let constant = graph.constant(constant)?;
     constant.as_floats()?;
     if broadcast(shape, &constant.shape).as_deref() != Some(shape) {
         return None;

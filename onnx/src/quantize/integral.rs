@@ -5,12 +5,9 @@
 
 use std::collections::HashSet;
 
-use tract_onnx::pb::NodeProto;
-
-use super::super::constant::{Constant, Data};
-use super::super::graph::Graph;
-use super::super::run::Values;
 use super::layers::SELECTING;
+use crate::graph::constant::{Constant, Data};
+use crate::graph::{Graph, Node, ValueId};
 
 /// Whether all values of a constant are whole, and small enough for sums of them to be exact.
 pub(super) fn is_whole(constant: &Constant) -> bool {
@@ -23,36 +20,37 @@ pub(super) fn is_whole(constant: &Constant) -> bool {
 }
 
 /// The float tensors that are whole for every input of the model.
-pub(super) fn integral(graph: &Graph, values: &Values) -> HashSet<String> {
-    let mut found: HashSet<String> = HashSet::new();
+pub(super) fn integral(graph: &Graph) -> HashSet<ValueId> {
+    let mut found: HashSet<ValueId> = HashSet::new();
     for node in &graph.nodes {
-        if makes_whole(graph, values, &found, node) {
-            found.extend(node.output.iter().cloned());
+        if makes_whole(graph, &found, node) {
+            found.extend(node.made());
         }
     }
     found
 }
 
-fn makes_whole(graph: &Graph, values: &Values, found: &HashSet<String>, node: &NodeProto) -> bool {
-    let whole = |x: &String| match graph.constants.get(x) {
-        Some(constant) => is_whole(constant),
-        None => x.is_empty() || found.contains(x),
+fn makes_whole(graph: &Graph, found: &HashSet<ValueId>, node: &Node) -> bool {
+    let whole = |x: &Option<ValueId>| match x.map(|x| (x, graph.constant(x))) {
+        None => true,
+        Some((_, Some(constant))) => is_whole(constant),
+        Some((x, None)) => found.contains(&x),
     };
-    let first = |n: usize| node.input.iter().take(n).all(whole);
-    match node.op_type.as_str() {
+    let first = |n: usize| node.inputs.iter().take(n).all(whole);
+    match node.op.as_str() {
         "Round" | "Floor" | "Ceil" | "Sign" | "Hardmax" => true,
-        "OneHot" => node.input.get(2).is_some_and(whole),
+        "OneHot" => node.inputs.get(2).is_some_and(whole),
         "Cast" => {
-            let of = node.input.first().and_then(|x| values.get(x));
-            of.is_some_and(|v| v.as_floats().is_none()) || first(1)
+            let of = node.input(0).filter(|x| graph.ty(*x).is_some());
+            of.is_some_and(|x| !graph.is_float(x)) || first(1)
         }
         "Add" | "Sub" | "Mul" | "MatMul" | "Max" | "Min" | "Concat" | "Conv" | "Gemm" | "Clip" => {
             first(usize::MAX)
         }
-        "Where" => node.input.iter().skip(1).all(whole),
+        "Where" => node.inputs.iter().skip(1).all(whole),
         "Neg" | "Abs" | "Relu" | "ReduceSum" | "CumSum" | "TopK" => first(1),
         // A border may be of another constant.
-        "Pad" => first(1) && node.input.get(2).is_none_or(whole),
+        "Pad" => first(1) && node.inputs.get(2).is_none_or(whole),
         op => SELECTING.contains(&op) && first(1),
     }
 }

@@ -2,15 +2,11 @@
 
 use std::collections::{HashMap, HashSet};
 
-use tract_onnx::pb::NodeProto;
-
-use super::super::graph::{Graph, InputType, node_name};
-use super::super::run::Values;
 use super::QuantizeError;
 use super::fuse::{fused, is_function};
 use super::integral::integral;
 use super::proved;
-use super::rewrite::uses;
+use crate::graph::{Graph, InputType, Node, ValueId};
 
 /// Operators whose accumulators become integers only after the activation or the bias that follows.
 const ABSORBING: [&str; 8] = [
@@ -54,55 +50,45 @@ pub(super) struct Layers {
     /// For each node, whether it stays float after the last quantized tensor.
     pub(super) tail: Vec<bool>,
     /// Float tensors that are quantized, in order of execution, with the operator that makes them.
-    pub(super) quantized: Vec<(String, String)>,
+    pub(super) quantized: Vec<(ValueId, String)>,
     /// For each quantized tensor, the one whose scale it has.
-    pub(super) scale_of: HashMap<String, String>,
+    pub(super) scale_of: HashMap<ValueId, ValueId>,
     /// Tensors of whole numbers.
-    pub(super) integral: HashSet<String>,
+    pub(super) integral: HashSet<ValueId>,
 }
 
 impl Layers {
-    /// `values` are those of one sample, to tell floats from integers.
-    pub(super) fn new(graph: &Graph, values: &Values) -> Result<Self, QuantizeError> {
+    pub(super) fn new(graph: &Graph) -> Result<Self, QuantizeError> {
         let tail = tail(graph)?;
-        let is_float = |name: &str| values.get(name).is_some_and(|v| v.as_floats().is_some());
-        let mut inside = absorbed(graph, &tail, values);
-        inside.extend(fused(graph, &tail, values, &inside));
+        let mut inside = absorbed(graph, &tail);
+        inside.extend(fused(graph, &tail, &inside));
         let mut quantized = Vec::new();
-        let mut scale_of: HashMap<String, String> = HashMap::new();
-        let used: HashSet<&str> = graph
-            .nodes
-            .iter()
-            .zip(&tail)
-            .filter(|(_, tail)| !**tail)
-            .flat_map(|(n, _)| n.input.iter().map(String::as_str))
+        let mut scale_of: HashMap<ValueId, ValueId> = HashMap::new();
+        let used: HashSet<ValueId> = proved_nodes(graph, &tail)
+            .flat_map(|node| node.inputs.iter().flatten().copied())
             .collect();
-        for input in graph
-            .inputs
-            .iter()
-            .filter(|i| used.contains(i.name.as_str()))
-        {
+        for input in graph.inputs.iter().filter(|i| used.contains(&i.value)) {
             if input.dtype == InputType::Float {
-                quantized.push((input.name.clone(), "input".into()));
-                scale_of.insert(input.name.clone(), input.name.clone());
+                quantized.push((input.value, "input".into()));
+                scale_of.insert(input.value, input.value);
             }
         }
-        for (node, _) in graph.nodes.iter().zip(&tail).filter(|(_, tail)| !**tail) {
-            for output in node.output.iter().filter(|o| is_float(o)) {
-                if inside.contains(output) {
+        for node in proved_nodes(graph, &tail) {
+            for output in node.made().filter(|o| graph.is_float(*o)) {
+                if inside.contains(&output) {
                     continue;
                 }
-                let first = node.input.first().and_then(|x| scale_of.get(x));
+                let first = node.input(0).and_then(|x| scale_of.get(&x));
                 let root = match first {
-                    Some(root) if SELECTING.contains(&node.op_type.as_str()) => root.clone(),
-                    _ => output.clone(),
+                    Some(root) if SELECTING.contains(&node.op.as_str()) => *root,
+                    _ => output,
                 };
-                quantized.push((output.clone(), node.op_type.clone()));
-                scale_of.insert(output.clone(), root);
+                quantized.push((output, node.op.clone()));
+                scale_of.insert(output, root);
             }
         }
         if quantized.is_empty() {
-            let mut ops: Vec<&str> = graph.nodes.iter().map(|n| n.op_type.as_str()).collect();
+            let mut ops: Vec<&str> = graph.nodes.iter().map(|n| n.op.as_str()).collect();
             ops.sort_unstable();
             ops.dedup();
             return Err(QuantizeError::Nothing {
@@ -113,94 +99,87 @@ impl Layers {
             tail,
             quantized,
             scale_of,
-            integral: integral(graph, values),
+            integral: integral(graph),
         })
     }
 }
 
+/// The nodes that are not in the tail.
+fn proved_nodes<'g>(graph: &'g Graph, tail: &'g [bool]) -> impl Iterator<Item = &'g Node> {
+    let nodes = graph.nodes.iter().zip(tail);
+    nodes.filter(|(_, tail)| !**tail).map(|(node, _)| node)
+}
+
 /// Whether a node is the usual end of a classifier: exact in float after the proof, where there is one before it.
-fn ends(graph: &Graph, node: &NodeProto) -> bool {
-    let first = |x: &String| graph.inputs.iter().any(|i| i.name == *x);
-    ["Softmax", "LogSoftmax"].contains(&node.op_type.as_str())
-        && !node.input.iter().any(first)
-        && !graph
-            .nodes
+fn ends(graph: &Graph, node: &Node) -> bool {
+    let read = |value| graph.nodes.iter().any(|n| n.reads().any(|x| x == value));
+    node.is_any(&["Softmax", "LogSoftmax"])
+        && !node
+            .inputs
             .iter()
-            .any(|n| n.input.iter().any(|x| node.output.contains(x)))
+            .flatten()
+            .any(|x| graph.input(*x).is_some())
+        && !node.made().any(read)
 }
 
 /// The nodes from the first operators on that are not proved. Nothing after them may need the proof.
 fn tail(graph: &Graph) -> Result<Vec<bool>, QuantizeError> {
-    let mut outside: HashMap<&str, &NodeProto> = HashMap::new();
+    let mut outside: HashMap<ValueId, &Node> = HashMap::new();
     let mut tail = Vec::with_capacity(graph.nodes.len());
     for node in &graph.nodes {
         let cause = match proved(node) && !ends(graph, node) {
             false => Some(node),
-            true => node
-                .input
-                .iter()
-                .find_map(|n| outside.get(n.as_str()).copied()),
+            true => node.reads().find_map(|value| outside.get(&value).copied()),
         };
         tail.push(cause.is_some());
         let Some(cause) = cause else { continue };
-        if ["Conv", "ConvTranspose", "Gemm", "MatMul"].contains(&node.op_type.as_str()) {
+        if node.is_any(&["Conv", "ConvTranspose", "Gemm", "MatMul"]) {
             return Err(QuantizeError::Island {
-                node: node_name(cause),
-                op: cause.op_type.clone(),
-                before: node_name(node),
-                before_op: node.op_type.clone(),
+                node: graph.node_name(cause),
+                op: cause.op.clone(),
+                before: graph.node_name(node),
+                before_op: node.op.clone(),
             });
         }
-        outside.extend(node.output.iter().map(|o| (o.as_str(), cause)));
+        outside.extend(node.made().map(|value| (value, cause)));
     }
     Ok(tail)
 }
 
 /// Tensors that stay float between an operator and the activation or bias that it absorbs.
-fn absorbed(graph: &Graph, tail: &[bool], values: &Values) -> HashSet<String> {
+fn absorbed(graph: &Graph, tail: &[bool]) -> HashSet<ValueId> {
     let mut absorbed = HashSet::new();
-    for (node, _) in graph.nodes.iter().zip(tail).filter(|(_, tail)| !**tail) {
-        let constant = |n: &String| n.is_empty() || graph.constants.contains_key(n);
-        let others_constant = |n: &NodeProto, x: &str| {
-            let others = n.input.iter().filter(|i| i.as_str() != x);
-            others.into_iter().all(constant)
-        };
-        let [output] = node.output.as_slice() else {
+    for node in proved_nodes(graph, tail) {
+        let Some(output) = node.only_output() else {
             continue;
         };
-        if !ABSORBING.contains(&node.op_type.as_str())
-            || uses(graph, output) != 1
-            || is_function(graph, values, &absorbed, node)
+        if !ABSORBING.contains(&node.op.as_str())
+            || graph.uses(output) != 1
+            || is_function(graph, &absorbed, node)
         {
             continue;
         }
-        let next = graph
-            .nodes
-            .iter()
-            .zip(tail)
-            .find(|(n, tail)| !**tail && n.input.contains(output));
-        let Some((next, _)) = next else { continue };
-        let clamp =
-            ["Relu", "Clip"].contains(&next.op_type.as_str()) && others_constant(next, output);
+        let reads = |n: &&Node| n.reads().any(|value| value == output);
+        let Some(next) = proved_nodes(graph, tail).find(reads) else {
+            continue;
+        };
+        let mut others = next.reads().filter(|value| *value != output);
+        let clamp = next.is_any(&["Relu", "Clip"]) && others.all(|v| graph.is_constant(v));
         if clamp || bias_of(graph, node, next).is_some() {
-            absorbed.insert(output.clone());
+            absorbed.insert(output);
         }
     }
     absorbed
 }
 
 /// The constant that `next` adds to the result of a matrix product, one value for each column.
-pub(super) fn bias_of<'g>(
-    graph: &'g Graph,
-    product: &NodeProto,
-    next: &'g NodeProto,
-) -> Option<&'g str> {
-    let output = product.output.first()?;
-    if product.op_type != "MatMul" || next.op_type != "Add" {
+pub(super) fn bias_of(graph: &Graph, product: &Node, next: &Node) -> Option<ValueId> {
+    let output = product.output(0)?;
+    if !product.is("MatMul") || !next.is("Add") {
         return None;
     }
-    let columns = graph.constants.get(product.input.get(1)?)?.shape.last()?;
-    let bias = next.input.iter().find(|n| *n != output)?;
-    let shape = &graph.constants.get(bias)?.shape;
-    (shape.as_slice() == [*columns]).then_some(bias.as_str())
+    let columns = graph.constant(product.input(1)?)?.shape.last()?;
+    let bias = next.reads().find(|value| *value != output)?;
+    let shape = &graph.constant(bias)?.shape;
+    (shape.as_slice() == [*columns]).then_some(bias)
 }

@@ -14,7 +14,6 @@ mod emit;
 mod fuse;
 mod integral;
 mod layers;
-mod parts;
 mod ranges;
 mod recurrent;
 mod report;
@@ -27,13 +26,14 @@ use std::sync::Arc;
 
 use prost::Message;
 use rayon::prelude::*;
-use tract_onnx::pb::{ModelProto, NodeProto};
 
-use super::constant::Constant;
-use super::error::{ImportError, NodeError};
-use super::graph::{Graph, InputType};
-use super::run::{RunError, Runner, Values};
 use super::{Imported, TailNode, registry};
+use crate::error::{ImportError, NodeError};
+use crate::graph::constant::Constant;
+use crate::graph::{Graph, InputType, Node};
+use crate::passes::prepare;
+use crate::proto::decode;
+use crate::run::{RunError, Values, computes};
 use layers::Layers;
 pub use report::{LayerError, OutputError};
 use zkonnx_circuits::program::{DataType, elements};
@@ -274,26 +274,15 @@ fn not_provable(error: &ImportError) -> String {
 }
 
 /// Why a float model would not be quantized, whatever the samples: so that the advice to quantize it is given only where
-/// it can be followed. A sample is made up to learn the shapes of tensors.
+/// it can be followed.
 pub fn obstacle(bytes: &[u8]) -> Option<QuantizeError> {
     structure(bytes).err()
 }
 
 fn structure(bytes: &[u8]) -> Result<(), QuantizeError> {
-    let mut graph = Graph::read(bytes).map_err(QuantizeError::Model)?;
-    let made_up = |input: &ModelInput| {
-        let len = elements(&input.shape);
-        match input.integers {
-            None => Feed::Floats((0..len).map(|i| (i % 17) as f32 / 8.0 - 1.0).collect()),
-            Some(_) => Feed::Integers(vec![0; len]),
-        }
-    };
-    let sample = inputs_of(&graph).iter().map(made_up).collect();
-    let samples = feed(&graph, &[sample])?;
-    let first = samples.first().ok_or(QuantizeError::NoSample)?;
-    rewrite::rewrite(&mut graph, first)?;
-    let values = Runner::new(&graph).run(first.clone(), proved)?;
-    Layers::new(&graph, &values)?;
+    let mut graph = prepare(bytes).map_err(QuantizeError::Model)?;
+    rewrite::rewrite(&mut graph);
+    Layers::new(&graph)?;
     Ok(())
 }
 
@@ -309,13 +298,13 @@ impl From<RunError> for QuantizeError {
 
 /// The inputs of a float model.
 pub fn model_inputs(bytes: &[u8]) -> Result<Vec<ModelInput>, QuantizeError> {
-    let graph = Graph::read(bytes).map_err(QuantizeError::Model)?;
+    let graph = prepare(bytes).map_err(QuantizeError::Model)?;
     Ok(inputs_of(&graph))
 }
 
 fn inputs_of(graph: &Graph) -> Vec<ModelInput> {
-    let input = |i: &super::graph::Input| ModelInput {
-        name: i.name.clone(),
+    let input = |i: &crate::graph::Input| ModelInput {
+        name: graph.name(i.value).to_owned(),
         shape: i.shape.clone(),
         integers: match i.dtype {
             InputType::Float => None,
@@ -353,43 +342,32 @@ pub fn quantize_and_measure(
     {
         return Err(QuantizeError::Percentile(p));
     }
-    let proto = ModelProto::decode(bytes)
-        .map_err(|e| QuantizeError::Model(ImportError::NotOnnx(e.to_string())))?;
-    let mut graph = Graph::read(bytes).map_err(QuantizeError::Model)?;
-    if let Some(node) = graph.nodes.iter().find(|n| is_quantized(n)) {
-        return Err(QuantizeError::AlreadyQuantized(super::graph::node_name(
-            node,
-        )));
+    let proto = decode(bytes).map_err(QuantizeError::Model)?;
+    let mut graph = prepare(bytes).map_err(QuantizeError::Model)?;
+    let folded = graph.folded.iter().map(|folded| &folded.node);
+    if let Some(node) = graph.nodes.iter().chain(folded).find(|n| is_quantized(n)) {
+        return Err(QuantizeError::AlreadyQuantized(graph.node_name(node)));
     }
-    let opset = graph.opset("").unwrap_or(0);
-    if options.per_channel && opset < 13 {
-        return Err(QuantizeError::PerChannel(opset));
+    if options.per_channel && graph.opset < 13 {
+        return Err(QuantizeError::PerChannel(graph.opset));
     }
     let samples = feed(&graph, samples)?;
     let measured = feed(&graph, measured)?;
     let first = samples.first().ok_or(QuantizeError::NoSample)?;
-    let original = Graph::read(bytes).map_err(QuantizeError::Model)?;
-    rewrite::rewrite(&mut graph, first)?;
+    let original = graph.clone();
+    rewrite::rewrite(&mut graph);
 
-    let evaluator = Runner::new(&graph);
-    let values = evaluator.run(first.clone(), proved)?;
-    let layers = Layers::new(&graph, &values)?;
-    let ranges = ranges::find(&evaluator, &layers, &samples, options.method)?;
-    let emitted = emit::emit(&graph, &proto, &values, &layers, &ranges, options)?;
+    let layers = Layers::new(&graph)?;
+    let ranges = ranges::find(&graph, &layers, &samples, options.method)?;
+    let emitted = emit::emit(&graph, &proto, &layers, &ranges, options);
     let model = emitted.model.encode_to_vec();
     let imported = super::import(&model).map_err(QuantizeError::NotProvable)?;
 
-    let quantized = Graph::check(emitted.model).map_err(QuantizeError::Model)?;
-    let (tensors, quantized) = (&emitted.tensors, Runner::new(&quantized));
-    let layers = report::layers(&evaluator, &quantized, tensors, &measured)?;
-    let original = Runner::new(&original);
-    let against_original = original.computes(&graph.outputs, first);
-    let reference = if against_original {
-        &original
-    } else {
-        &evaluator
-    };
-    let outputs = report::outputs(reference, &imported, &graph.outputs, &measured)?;
+    let quantized = prepare(&model).map_err(QuantizeError::Model)?;
+    let layers = report::layers(&graph, &quantized, &emitted.tensors, &measured)?;
+    let against_original = computes(&original, &original.outputs, first);
+    let reference = if against_original { &original } else { &graph };
+    let outputs = report::outputs(reference, &imported, &measured)?;
     Ok(Quantized {
         model,
         imported,
@@ -399,16 +377,16 @@ pub fn quantize_and_measure(
     })
 }
 
-fn is_quantized(node: &NodeProto) -> bool {
-    ["QuantizeLinear", "DequantizeLinear"].contains(&node.op_type.as_str())
-        || node.op_type.starts_with("QLinear")
-        || node.op_type.starts_with("DynamicQuantize")
-        || node.op_type.ends_with("Integer")
+fn is_quantized(node: &Node) -> bool {
+    ["QuantizeLinear", "DequantizeLinear"].contains(&node.op.as_str())
+        || node.op.starts_with("QLinear")
+        || node.op.starts_with("DynamicQuantize")
+        || node.op.ends_with("Integer")
 }
 
 /// Whether an operator is one that is proved.
-fn proved(node: &NodeProto) -> bool {
-    registry::find(super::graph::domain_name(&node.domain), &node.op_type).is_some()
+fn proved(node: &Node) -> bool {
+    registry::find(&node.domain, &node.op).is_some()
 }
 
 /// Samples as values of the graph's inputs.
@@ -447,7 +425,7 @@ fn feed(graph: &Graph, samples: &[Vec<Feed>]) -> Result<Vec<Values>, QuantizeErr
                 (_, None) => return Err(wrong("floats", 0)),
                 (_, Some(_)) => return Err(wrong("integers", 0)),
             };
-            values.insert(input.name.clone(), Arc::new(value));
+            values.insert(graph.inputs[i].value, Arc::new(value));
         }
         Ok(values)
     };

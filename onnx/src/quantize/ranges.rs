@@ -4,12 +4,13 @@ use std::collections::HashMap;
 
 use rayon::prelude::*;
 
-use super::super::run::{Runner, Values};
 use super::layers::Layers;
 use super::{Method, QuantizeError, proved};
+use crate::graph::{Graph, ValueId};
+use crate::run::{Values, run};
 
 /// Smallest and largest value, zero included, of each tensor that has a scale of its own.
-pub(super) type Ranges = HashMap<String, (f32, f32)>;
+pub(super) type Ranges = HashMap<ValueId, (f32, f32)>;
 
 /// The range of a Softmax, whatever the samples: steps of 1/256, since the integer rule counts whole levels of one.
 const SOFTMAX: (f32, f32) = (0.0, 255.0 / 256.0);
@@ -19,7 +20,7 @@ const BINS: usize = 4096;
 
 /// Finds the ranges. Values that are not finite do not count.
 pub(super) fn find(
-    evaluator: &Runner<'_>,
+    graph: &Graph,
     layers: &Layers,
     samples: &[Values],
     method: Method,
@@ -27,10 +28,10 @@ pub(super) fn find(
     let extremes = samples
         .par_iter()
         .map(|sample| {
-            let values = evaluator.run(sample.clone(), proved)?;
+            let values = run(graph, sample.clone(), proved)?;
             let mut ranges = Ranges::new();
             visit(layers, &values, |root, values| {
-                let range = ranges.entry(root.to_owned()).or_insert((0.0, 0.0));
+                let range = ranges.entry(root).or_insert((0.0, 0.0));
                 for v in values.iter().filter(|v| v.is_finite()) {
                     *range = (range.0.min(*v), range.1.max(*v));
                 }
@@ -46,7 +47,7 @@ pub(super) fn find(
         })?;
     let mut ranges = match method {
         Method::MinMax => extremes,
-        Method::Percentile(p) => percentiles(evaluator, layers, samples, &extremes, p)?,
+        Method::Percentile(p) => percentiles(graph, layers, samples, &extremes, p)?,
     };
     for (name, _) in layers.quantized.iter().filter(|(_, op)| op == "Softmax") {
         if let Some(range) = ranges.get_mut(name) {
@@ -56,19 +57,19 @@ pub(super) fn find(
     Ok(ranges)
 }
 
-fn visit(layers: &Layers, values: &Values, mut f: impl FnMut(&str, &[f32])) {
+fn visit(layers: &Layers, values: &Values, mut f: impl FnMut(ValueId, &[f32])) {
     for (name, _) in &layers.quantized {
         let data = values.get(name).and_then(|v| v.as_floats());
         if let (Some(root), Some(data)) = (layers.scale_of.get(name), data) {
-            f(root, data);
+            f(*root, data);
         }
     }
 }
 
-type Histograms = HashMap<String, Vec<u64>>;
+type Histograms = HashMap<ValueId, Vec<u64>>;
 
 fn percentiles(
-    evaluator: &Runner<'_>,
+    graph: &Graph,
     layers: &Layers,
     samples: &[Values],
     extremes: &Ranges,
@@ -78,13 +79,11 @@ fn percentiles(
     let histograms = samples
         .par_iter()
         .map(|sample| {
-            let values = evaluator.run(sample.clone(), proved)?;
+            let values = run(graph, sample.clone(), proved)?;
             let mut histograms = Histograms::new();
             visit(layers, &values, |root, values| {
-                let range = extremes.get(root).copied().unwrap_or_default();
-                let bins = histograms
-                    .entry(root.to_owned())
-                    .or_insert_with(|| vec![0; BINS]);
+                let range = extremes.get(&root).copied().unwrap_or_default();
+                let bins = histograms.entry(root).or_insert_with(|| vec![0; BINS]);
                 let width = width(range);
                 for v in values.iter().filter(|v| v.is_finite() && width > 0.0) {
                     let bin = (f64::from(*v) - f64::from(range.0)) / width;
@@ -100,9 +99,9 @@ fn percentiles(
             }
             Ok(a)
         })?;
-    let cut = |(root, &(lo, hi)): (&String, &(f32, f32))| {
-        let Some(bins) = histograms.get(root) else {
-            return (root.clone(), (lo, hi));
+    let cut = |(&root, &(lo, hi)): (&ValueId, &(f32, f32))| {
+        let Some(bins) = histograms.get(&root) else {
+            return (root, (lo, hi));
         };
         let total: u64 = bins.iter().sum();
         let spare = (total as f64 * (1.0 - percentile / 100.0)) as u64;
@@ -120,8 +119,8 @@ fn percentiles(
         let cut_hi = (f64::from(hi) - above as f64 * width).max(0.0) as f32;
         // A tensor that is almost always zero keeps its range.
         match cut_lo < cut_hi {
-            true => (root.clone(), (cut_lo, cut_hi)),
-            false => (root.clone(), (lo, hi)),
+            true => (root, (cut_lo, cut_hi)),
+            false => (root, (lo, hi)),
         }
     };
     Ok(extremes.iter().map(cut).collect())

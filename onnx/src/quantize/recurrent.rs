@@ -3,10 +3,8 @@
 //! Input and state of a step stand behind each other in one matrix product, so that a gate is one exact sum. A state
 //! that is zero leaves its terms out.
 
-use super::super::node::NodeView;
 use super::decompose::Context;
-use super::parts::Parts;
-use super::rewrite::int_attribute;
+use crate::graph::{Attribute, Draft, NodeView, ValueId};
 
 /// Most steps of a sequence.
 const MAX_STEPS: usize = 512;
@@ -36,12 +34,12 @@ impl Cell<'_> {
     /// Rows of gates applied to an input and a state, each of which may be left out.
     fn gates(
         &self,
-        p: &mut Parts<'_>,
+        p: &mut Draft<'_>,
         rows: std::ops::Range<usize>,
-        x: Option<&str>,
-        state: Option<&str>,
+        x: Option<ValueId>,
+        state: Option<ValueId>,
         bias: Vec<f32>,
-    ) -> String {
+    ) -> ValueId {
         let count = rows.len();
         let mut data = Vec::new();
         for row in rows {
@@ -53,88 +51,88 @@ impl Cell<'_> {
             }
         }
         let both = match (x, state) {
-            (Some(x), Some(state)) => p.with("Concat", &[x, state], vec![int_attribute("axis", 1)]),
-            (one, other) => one.or(other).unwrap_or_default().to_owned(),
+            (Some(x), Some(state)) => {
+                p.with("Concat", &[x, state], vec![Attribute::int("axis", 1)])
+            }
+            (Some(one), None) | (None, Some(one)) => one,
+            (None, None) => return p.floats(&[1, count], bias),
         };
         let weights = p.floats(&[count, data.len() / count.max(1)], data);
         let bias = p.floats(&[count], bias);
-        let transposed = vec![int_attribute("transB", 1)];
-        p.with("Gemm", &[&both, &weights, &bias], transposed)
+        let transposed = vec![Attribute::int("transB", 1)];
+        p.with("Gemm", &[both, weights, bias], transposed)
     }
 
     /// A function of one gate out of several that stand behind each other.
-    fn gate(&self, p: &mut Parts<'_>, gates: &str, number: usize, f: &str) -> String {
+    fn gate(&self, p: &mut Draft<'_>, gates: ValueId, number: usize, f: &str) -> ValueId {
         let (from, to) = (number * self.hidden, (number + 1) * self.hidden);
         let numbers = [from as i64, to as i64, 1].map(|v| p.ints(&[v]));
-        let part = p.op("Slice", &[gates, &numbers[0], &numbers[1], &numbers[2]]);
-        p.op(f, &[&part])
+        let part = p.op("Slice", &[gates, numbers[0], numbers[1], numbers[2]]);
+        p.op(f, &[part])
     }
 }
 
 /// `a · b`, or `a` if `b` is left out.
-fn product(p: &mut Parts<'_>, a: &str, b: Option<&str>) -> Option<String> {
+fn product(p: &mut Draft<'_>, a: ValueId, b: Option<ValueId>) -> Option<ValueId> {
     b.map(|b| p.op("Mul", &[a, b]))
 }
 
-fn sum(p: &mut Parts<'_>, a: String, b: Option<String>) -> String {
+fn sum(p: &mut Draft<'_>, a: ValueId, b: Option<ValueId>) -> ValueId {
     match b {
-        Some(b) => p.op("Add", &[&a, &b]),
+        Some(b) => p.op("Add", &[a, b]),
         None => a,
     }
 }
 
 /// The hidden state after a step, and the cell state of an LSTM.
 fn step(
-    p: &mut Parts<'_>,
+    p: &mut Draft<'_>,
     cell: &Cell<'_>,
     op: &str,
     before_reset: bool,
-    x: &str,
-    (state, memory): (Option<&str>, Option<&str>),
-) -> (String, Option<String>) {
+    x: ValueId,
+    (state, memory): (Option<ValueId>, Option<ValueId>),
+) -> (ValueId, Option<ValueId>) {
     let h = cell.hidden;
     match op {
         "RNN" => {
             let gates = cell.gates(p, 0..h, Some(x), state, cell.bias_of(0..h, true, true));
-            (p.op("Tanh", &[&gates]), None)
+            (p.op("Tanh", &[gates]), None)
         }
         "LSTM" => {
             let bias = cell.bias_of(0..4 * h, true, true);
             let gates = cell.gates(p, 0..4 * h, Some(x), state, bias);
-            let [input, output, forget] = [0, 1, 2].map(|g| cell.gate(p, &gates, g, "Sigmoid"));
-            let candidate = cell.gate(p, &gates, 3, "Tanh");
-            let kept = product(p, &forget, memory);
-            let new = p.op("Mul", &[&input, &candidate]);
+            let [input, output, forget] = [0, 1, 2].map(|g| cell.gate(p, gates, g, "Sigmoid"));
+            let candidate = cell.gate(p, gates, 3, "Tanh");
+            let kept = product(p, forget, memory);
+            let new = p.op("Mul", &[input, candidate]);
             let memory = sum(p, new, kept);
-            let shown = p.op("Tanh", &[&memory]);
-            (p.op("Mul", &[&output, &shown]), Some(memory))
+            let shown = p.op("Tanh", &[memory]);
+            (p.op("Mul", &[output, shown]), Some(memory))
         }
         _ => {
             let bias = cell.bias_of(0..2 * h, true, true);
             let gates = cell.gates(p, 0..2 * h, Some(x), state, bias);
-            let [update, reset] = [0, 1].map(|g| cell.gate(p, &gates, g, "Sigmoid"));
+            let [update, reset] = [0, 1].map(|g| cell.gate(p, gates, g, "Sigmoid"));
             let rows = 2 * h..3 * h;
             let inside = if before_reset {
                 let of_input = cell.bias_of(rows.clone(), true, false);
                 let of_input = cell.gates(p, rows.clone(), Some(x), None, of_input);
                 let of_state = cell.bias_of(rows.clone(), false, true);
-                let of_state = match state {
-                    Some(state) => cell.gates(p, rows, None, Some(state), of_state),
-                    None => p.floats(&[1, h], of_state),
-                };
-                let scaled = p.op("Mul", &[&reset, &of_state]);
-                p.op("Add", &[&of_input, &scaled])
+                let of_state = cell.gates(p, rows, None, state, of_state);
+                let scaled = p.op("Mul", &[reset, of_state]);
+                p.op("Add", &[of_input, scaled])
             } else {
-                let scaled = product(p, &reset, state);
+                let scaled = product(p, reset, state);
                 let bias = cell.bias_of(rows.clone(), true, true);
-                cell.gates(p, rows, Some(x), scaled.as_deref(), bias)
+                cell.gates(p, rows, Some(x), scaled, bias)
             };
-            let candidate = p.op("Tanh", &[&inside]);
+            let candidate = p.op("Tanh", &[inside]);
             // (1 − z) · candidate + z · state
             let one = p.scalar(1.0);
-            let rest = p.op("Sub", &[&one, &update]);
-            let new = p.op("Mul", &[&rest, &candidate]);
-            let kept = product(p, &update, state);
+            let rest = p.op("Sub", &[one, update]);
+            let new = p.op("Mul", &[rest, candidate]);
+            let kept = product(p, update, state);
             (sum(p, new, kept), None)
         }
     }
@@ -142,10 +140,10 @@ fn step(
 
 /// The outputs of the node, those that nobody reads left out.
 pub(super) fn unrolled(
-    p: &mut Parts<'_>,
+    p: &mut Draft<'_>,
     node: &NodeView<'_>,
     cx: &Context<'_>,
-) -> Option<Vec<String>> {
+) -> Option<Vec<Option<ValueId>>> {
     let gates = match node.op() {
         "RNN" => 1,
         "GRU" => 3,
@@ -186,7 +184,7 @@ pub(super) fn unrolled(
     }
     // Clipping and other functions have attributes; whoever has not asked for one does not know what it does.
     node.check_attributes().ok()?;
-    let start = |p: &mut Parts<'_>, input| {
+    let start = |p: &mut Draft<'_>, input| {
         let zero = || {
             cx.constant(node, input)?
                 .as_floats()?
@@ -195,36 +193,35 @@ pub(super) fn unrolled(
                 .then_some(())
         };
         let given = node.input(input).filter(|_| zero().is_none());
-        given.map(|name| p.reshape(name, &[batch, hidden]))
+        given.map(|given| p.reshape(given, &[batch, hidden]))
     };
     let (mut state, mut memory) = (start(p, 5), start(p, 6));
-    let mut states = vec![String::new(); steps];
+    let mut states = Vec::with_capacity(steps);
     for t in 0..steps {
         let t = if backwards { steps - 1 - t } else { t };
         let numbers = [t as i64, t as i64 + 1, 0].map(|v| p.ints(&[v]));
-        let x = p.op(
-            "Slice",
-            &[node.input(0)?, &numbers[0], &numbers[1], &numbers[2]],
-        );
-        let x = p.reshape(&x, &[batch, input]);
-        let before = (state.as_deref(), memory.as_deref());
-        let (new, kept) = step(p, &cell, node.op(), before_reset, &x, before);
-        states[t].clone_from(&new);
+        let x = [node.input(0)?, numbers[0], numbers[1], numbers[2]];
+        let x = p.op("Slice", &x);
+        let x = p.reshape(x, &[batch, input]);
+        let (new, kept) = step(p, &cell, node.op(), before_reset, x, (state, memory));
+        states.push(new);
         (state, memory) = (Some(new), kept);
     }
-    let wanted = |i: usize| node.outputs().get(i).is_some_and(|o| !o.is_empty());
-    let mut results = vec![String::new(); 3];
+    if backwards {
+        states.reverse();
+    }
+    let wanted = |i: usize| node.node().output(i).is_some();
+    let mut results = vec![None; 3];
     if wanted(0) {
-        let rows: Vec<String> = states
-            .iter()
-            .map(|s| p.reshape(s, &[1, 1, batch, hidden]))
+        let states = states.into_iter();
+        let rows: Vec<ValueId> = states
+            .map(|state| p.reshape(state, &[1, 1, batch, hidden]))
             .collect();
-        let rows: Vec<&str> = rows.iter().map(String::as_str).collect();
-        results[0] = p.with("Concat", &rows, vec![int_attribute("axis", 0)]);
+        results[0] = Some(p.with("Concat", &rows, vec![Attribute::int("axis", 0)]));
     }
     for (i, last) in [(1, state), (2, memory)] {
         if wanted(i) {
-            results[i] = p.reshape(&last?, &[1, batch, hidden]);
+            results[i] = Some(p.reshape(last?, &[1, batch, hidden]));
         }
     }
     Some(results)

@@ -4,9 +4,10 @@ use std::collections::HashMap;
 
 use rayon::prelude::*;
 
-use super::super::run::{Runner, Values};
 use super::{QuantizeError, proved};
-use crate::constant::{Constant, Data};
+use crate::graph::constant::{Constant, Data};
+use crate::graph::{Graph, ValueId};
+use crate::run::{Values, run, run_known};
 use crate::tail::real;
 use crate::{Imported, TailData, TailTensor, quantize_input};
 use zkonnx_circuits::program::Tensor;
@@ -56,8 +57,8 @@ impl OutputError {
     }
 }
 
-/// A quantized tensor: its name in the float graph, in the quantized one, and the operator that makes it.
-pub(super) type Pair = (String, String, String);
+/// A quantized tensor: the value in the float graph, its name in the quantized one, and the operator that makes it.
+pub(super) type Pair = (ValueId, String, String);
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Sums {
@@ -146,26 +147,34 @@ fn argmax(value: &Constant) -> Option<usize> {
 
 /// Runs both models on all samples and compares the tensors between.
 pub(super) fn layers(
-    float: &Runner<'_>,
-    quantized: &Runner<'_>,
+    float: &Graph,
+    quantized: &Graph,
     pairs: &[Pair],
     samples: &[Values],
 ) -> Result<Vec<LayerError>, QuantizeError> {
+    let values = quantized.values();
+    let named: HashMap<&str, ValueId> = values.map(|v| (quantized.name(v), v)).collect();
+    let inputs = float.inputs.iter().zip(&quantized.inputs);
+    let inputs: Vec<(ValueId, ValueId)> = inputs.map(|(a, b)| (a.value, b.value)).collect();
     let measured: Vec<Vec<Sums>> = samples
         .par_iter()
         .map(|sample| {
-            let a = float.run(sample.clone(), proved)?;
-            let b = quantized.run(sample.clone(), proved)?;
-            let sums = |x: &str, y: &str| match (a.get(x), b.get(y)) {
-                (Some(x), Some(y)) => Sums::of(x, y),
-                _ => Sums::default(),
+            let given = inputs.iter();
+            let given = given.filter_map(|(a, b)| Some((*b, sample.get(a)?.clone())));
+            let b = run(quantized, given.collect(), proved)?;
+            let a = run(float, sample.clone(), proved)?;
+            let sums = |x: &ValueId, y: &str| match (a.get(x), b.get(named.get(y)?)) {
+                (Some(x), Some(y)) => Some(Sums::of(x, y)),
+                _ => None,
             };
-            Ok(pairs.iter().map(|(x, y, _)| sums(x, y)).collect())
+            let sums = pairs.iter().map(|(x, y, _)| sums(x, y).unwrap_or_default());
+            Ok(sums.collect())
         })
         .collect::<Result<_, QuantizeError>>()?;
-    let errors = pairs.iter().enumerate().map(|(layer, (name, _, op))| {
+    let errors = pairs.iter().enumerate().map(|(layer, (value, _, op))| {
         let sums = measured.iter().map(|sample| sample[layer]);
-        sums.fold(Sums::default(), Sums::join).error(name, op)
+        let sums = sums.fold(Sums::default(), Sums::join);
+        sums.error(float.name(*value), op)
     });
     Ok(errors.collect())
 }
@@ -175,20 +184,20 @@ type Measured = Result<(Sums, Option<(usize, usize)>), String>;
 
 /// Compares the outputs that the proof and the float nodes after it give with those of the float model.
 pub(super) fn outputs(
-    float: &Runner<'_>,
+    float: &Graph,
     imported: &Imported,
-    outputs: &[String],
     samples: &[Values],
 ) -> Result<Vec<OutputError>, QuantizeError> {
     let measured: Vec<Vec<Measured>> = samples
         .par_iter()
         .map(|sample| {
-            let expected = float.run(sample.clone(), |_| false)?;
-            let got = execute(imported, sample)?;
-            let one = |name: &String| -> Measured {
+            let expected = run_known(float, sample.clone());
+            let got = execute(imported, float, sample)?;
+            let one = |value: &ValueId| -> Measured {
+                let name = float.name(*value);
                 // An output that depends on no input is the same in both.
-                let constant = || float.constants().get(name).cloned();
-                let expected = expected.get(name).cloned().or_else(constant);
+                let constant = || float.constant(*value).cloned();
+                let expected = expected.get(value).cloned().or_else(constant);
                 let expected = expected.ok_or("the float model's value is not computed here")?;
                 let got = match got.get(name) {
                     Some(Ok(got)) => got,
@@ -200,12 +209,12 @@ pub(super) fn outputs(
                 }
                 Ok((Sums::of(&expected, got), argmax(&expected).zip(argmax(got))))
             };
-            Ok(outputs.iter().map(one).collect())
+            Ok(float.outputs.iter().map(one).collect())
         })
         .collect::<Result<_, QuantizeError>>()?;
-    let errors = outputs.iter().enumerate().map(|(output, name)| {
+    let errors = float.outputs.iter().enumerate().map(|(output, value)| {
         let of_output = measured.iter().map(|sample| &sample[output]);
-        output_error(name, &of_output.collect::<Vec<_>>())
+        output_error(float.name(*value), &of_output.collect::<Vec<_>>())
     });
     Ok(errors.collect())
 }
@@ -233,12 +242,15 @@ fn output_error(name: &str, samples: &[&Measured]) -> OutputError {
 /// The outputs of the model that is proved, by name: in reals where they stand for such.
 fn execute(
     imported: &Imported,
+    float: &Graph,
     sample: &Values,
 ) -> Result<HashMap<String, Result<Constant, String>>, QuantizeError> {
     let program = &imported.program;
     let failed = |reason: String| QuantizeError::Measure { reason };
     let inputs = program.inputs().iter().map(|port| {
-        let value = sample.get(&port.name);
+        let mut inputs = float.inputs.iter().map(|input| input.value);
+        let value = inputs.find(|value| float.name(*value) == port.name);
+        let value = value.and_then(|value| sample.get(&value));
         let value = value.ok_or_else(|| failed(format!("no sample of input `{}`", port.name)))?;
         let fact = program.fact(port.tensor);
         match &value.data {

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use prost::Message;
+use tract_onnx::pb::attribute_proto::AttributeType;
 use tract_onnx::pb::tensor_shape_proto::{Dimension, dimension};
 use tract_onnx::pb::{
     AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto,
@@ -10,8 +11,6 @@ use tract_onnx::pb::{
 };
 
 use super::emit::Affine;
-use super::parts::ints_attribute;
-use super::rewrite::int_attribute;
 use super::*;
 use crate::Status;
 
@@ -32,6 +31,24 @@ fn info(name: &str, shape: &[i64]) -> ValueInfoProto {
             value: Some(type_proto::Value::TensorType(tensor)),
             ..Default::default()
         }),
+        ..Default::default()
+    }
+}
+
+fn int_attribute(name: &str, value: i64) -> AttributeProto {
+    AttributeProto {
+        name: name.into(),
+        r#type: AttributeType::Int as i32,
+        i: value,
+        ..Default::default()
+    }
+}
+
+fn ints_attribute(name: &str, values: &[i64]) -> AttributeProto {
+    AttributeProto {
+        name: name.into(),
+        r#type: AttributeType::Ints as i32,
+        ints: values.to_vec(),
         ..Default::default()
     }
 }

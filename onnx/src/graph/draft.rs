@@ -1,0 +1,176 @@
+//! Values and nodes that replace a node of a graph.
+
+use super::constant::Constant;
+use super::{Attribute, Graph, Node, STANDARD, ValueId};
+use zkonnx_circuits::program::DataType;
+
+/// New values and nodes, named after what they stand for.
+#[derive(Debug)]
+pub(crate) struct Draft<'g> {
+    graph: &'g Graph,
+    base: String,
+    made: Made,
+}
+
+/// What has been drafted.
+#[derive(Debug, Default)]
+pub(crate) struct Made {
+    /// Names of the values behind those of the graph, and their elements.
+    values: Vec<(String, Option<Constant>)>,
+    pub(crate) nodes: Vec<Node>,
+}
+
+impl Made {
+    /// Adds the values to the graph that they were drafted for, and answers the nodes.
+    pub(crate) fn apply(self, graph: &mut Graph) -> Vec<Node> {
+        for (name, constant) in self.values {
+            match constant {
+                Some(constant) => graph.add_constant(&name, constant),
+                None => graph.add(&name),
+            };
+        }
+        self.nodes
+    }
+}
+
+impl<'g> Draft<'g> {
+    pub(crate) fn new(graph: &'g Graph, base: &str) -> Self {
+        Self {
+            graph,
+            base: base.to_owned(),
+            made: Made::default(),
+        }
+    }
+
+    pub(crate) fn opset(&self) -> i64 {
+        self.graph.opset
+    }
+
+    fn value(&mut self, what: &str, constant: Option<Constant>) -> ValueId {
+        let number = self.made.values.len();
+        let name = format!("{}_{what}{}", self.base, number + 1);
+        self.made.values.push((name, constant));
+        self.graph.id_after(number)
+    }
+
+    /// A node with attributes; answers its result.
+    pub(crate) fn with(
+        &mut self,
+        op: &str,
+        inputs: &[ValueId],
+        attributes: Vec<Attribute>,
+    ) -> ValueId {
+        let output = self.value(&op.to_lowercase(), None);
+        self.made.nodes.push(Node {
+            domain: STANDARD.into(),
+            op: op.into(),
+            opset: self.opset(),
+            inputs: inputs.iter().copied().map(Some).collect(),
+            outputs: vec![Some(output)],
+            attributes,
+            ..Node::default()
+        });
+        output
+    }
+
+    pub(crate) fn op(&mut self, op: &str, inputs: &[ValueId]) -> ValueId {
+        self.with(op, inputs, Vec::new())
+    }
+
+    /// A constant, once for all nodes that need the same one.
+    pub(crate) fn constant(&mut self, constant: Constant) -> ValueId {
+        let mut values = self.made.values.iter();
+        match values.position(|(_, known)| known.as_ref() == Some(&constant)) {
+            Some(number) => self.graph.id_after(number),
+            None => self.value("constant", Some(constant)),
+        }
+    }
+
+    pub(crate) fn floats(&mut self, shape: &[usize], data: Vec<f32>) -> ValueId {
+        self.constant(Constant::floats(shape.to_vec(), data))
+    }
+
+    pub(crate) fn scalar(&mut self, value: f32) -> ValueId {
+        self.floats(&[], vec![value])
+    }
+
+    pub(crate) fn ints(&mut self, data: &[i64]) -> ValueId {
+        let shape = vec![data.len()];
+        self.constant(Constant::ints(DataType::I64, shape, data.to_vec()))
+    }
+
+    /// A reduction along axes that keeps their places, in the form of the model's opset.
+    pub(crate) fn reduce(&mut self, op: &str, x: ValueId, axes: &[i64]) -> ValueId {
+        let since = if op == "ReduceSum" { 13 } else { 18 };
+        let keep = Attribute::int("keepdims", 1);
+        if self.opset() < since {
+            return self.with(op, &[x], vec![Attribute::ints("axes", axes), keep]);
+        }
+        let axes = self.ints(axes);
+        self.with(op, &[x, axes], vec![keep])
+    }
+
+    pub(crate) fn reshape(&mut self, x: ValueId, shape: &[usize]) -> ValueId {
+        let shape: Vec<i64> = shape.iter().map(|&d| d as i64).collect();
+        let shape = self.ints(&shape);
+        self.op("Reshape", &[x, shape])
+    }
+
+    /// Elements of a tensor by their places, row-major, under another shape; past its `len` elements there is a zero.
+    pub(crate) fn pick(
+        &mut self,
+        x: ValueId,
+        len: usize,
+        places: &[usize],
+        shape: &[usize],
+    ) -> ValueId {
+        let mut flat = self.reshape(x, &[len]);
+        if places.contains(&len) {
+            flat = match self.opset() {
+                ..11 => self.with("Pad", &[flat], vec![Attribute::ints("pads", &[0, 1])]),
+                _ => {
+                    let pads = self.ints(&[0, 1]);
+                    self.op("Pad", &[flat, pads])
+                }
+            };
+        }
+        let places: Vec<i64> = places.iter().map(|&p| p as i64).collect();
+        let places = self.ints(&places);
+        let picked = self.with("Gather", &[flat, places], vec![Attribute::int("axis", 0)]);
+        self.reshape(picked, shape)
+    }
+
+    /// Makes the results those outputs, and answers what has been drafted.
+    pub(crate) fn finish(
+        mut self,
+        results: &[Option<ValueId>],
+        outputs: &[Option<ValueId>],
+    ) -> Made {
+        for (result, output) in results.iter().zip(outputs) {
+            let (Some(result), Some(output)) = (*result, *output) else {
+                continue;
+            };
+            let own = self.made.nodes.iter().any(|node| node.makes(result));
+            let shared = results.iter().filter(|r| **r == Some(result)).count() > 1;
+            if !own || shared {
+                // A result that no node makes, or two outputs at once.
+                self.made.nodes.push(Node {
+                    domain: STANDARD.into(),
+                    op: "Identity".into(),
+                    opset: self.graph.opset,
+                    inputs: vec![Some(result)],
+                    outputs: vec![Some(output)],
+                    ..Node::default()
+                });
+                continue;
+            }
+            for node in &mut self.made.nodes {
+                let values = node.inputs.iter_mut().chain(&mut node.outputs);
+                values
+                    .filter(|value| **value == Some(result))
+                    .for_each(|value| *value = Some(output));
+            }
+        }
+        self.made
+    }
+}

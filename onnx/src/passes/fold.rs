@@ -1,0 +1,82 @@
+//! Types of all values, and the values of those that depend on constants alone.
+//!
+//! A dequantized constant stays what it is, integers with a scale: weights are made of it. Shapes are known whatever
+//! becomes of the elements, so that arithmetic on shapes is folded too.
+
+use std::sync::Arc;
+
+use crate::eval::{self, Inputs, Operand, Operands};
+use crate::graph::constant::Constant;
+use crate::graph::{Folded, Graph, Node, NodeView, Type, ValueId};
+use crate::{registry, windows};
+
+/// Folds a graph.
+pub(crate) fn fold(graph: &mut Graph) {
+    let inputs: Vec<(ValueId, Type)> = graph.inputs.iter().map(|i| (i.value, i.ty())).collect();
+    for (value, ty) in inputs {
+        graph.set_type(value, ty);
+    }
+    let nodes = std::mem::take(&mut graph.nodes);
+    for node in nodes {
+        let results = results(graph, &node).filter(|results| {
+            let count: usize = results.iter().map(Constant::len).sum();
+            let left = graph.spare.checked_sub(count);
+            graph.spare = left.unwrap_or(graph.spare);
+            left.is_some()
+        });
+        match results {
+            Some(results) => {
+                for (output, result) in node.outputs.iter().zip(results) {
+                    if let Some(output) = output {
+                        graph.set_constant(*output, Arc::new(result));
+                    }
+                }
+                let before = graph.nodes.len();
+                graph.folded.push(Folded { node, before });
+            }
+            None => {
+                for (value, ty) in types(graph, &node) {
+                    graph.set_type(value, ty);
+                }
+                graph.nodes.push(node);
+            }
+        }
+    }
+}
+
+/// The results of a node if they are known at import. What fails is left to whoever reports on nodes.
+fn results(graph: &Graph, node: &Node) -> Option<Vec<Constant>> {
+    let view = NodeView::new(graph, node);
+    let entry = registry::find(&node.domain, &node.op);
+    let supported = entry.is_none_or(|entry| entry.has(&view) && windows::check(&view).is_ok());
+    if !supported || node.is("DequantizeLinear") || !node.captures.is_empty() {
+        return None;
+    }
+    if node.is_any(&["Shape", "Size"]) {
+        let shape = graph.shape(node.input(0)?)?;
+        return eval::of_shape(&view, shape).ok();
+    }
+    let constant = |input: &Option<ValueId>| match input {
+        None => Some(None),
+        Some(value) => graph.constant(*value).map(|c| Some(c.as_ref())),
+    };
+    let inputs: Option<Vec<Option<&Constant>>> = node.inputs.iter().map(constant).collect();
+    eval::evaluate(&view, &Inputs::of_constants(inputs?)).ok()
+}
+
+/// Types of what a node makes, as far as they follow.
+fn types(graph: &Graph, node: &Node) -> Vec<(ValueId, Type)> {
+    let operand = |input: &Option<ValueId>| match input {
+        None => Some(None),
+        Some(value) => Some(Some(Operand {
+            ty: graph.ty(*value)?,
+            constant: graph.constant(*value).map(Arc::as_ref),
+        })),
+    };
+    let operands: Option<Vec<Option<Operand<'_>>>> = node.inputs.iter().map(operand).collect();
+    let types = operands.and_then(|all| eval::types(&NodeView::new(graph, node), &Operands(all)));
+    let outputs = node.outputs.iter().zip(types.unwrap_or_default());
+    outputs
+        .filter_map(|(output, ty)| Some(((*output)?, ty)))
+        .collect()
+}

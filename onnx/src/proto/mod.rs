@@ -1,0 +1,130 @@
+//! From protobuf to a graph, and back.
+//!
+//! Everything that a hostile file may hold is refused here or capped: sizes, names defined twice, tensors that nothing
+//! makes, cycles, data in other files, functions that call themselves.
+
+mod attribute;
+mod functions;
+mod order;
+mod reader;
+pub(crate) mod tensor;
+pub(crate) mod write;
+
+use std::collections::HashMap;
+
+use prost::Message;
+use tract_onnx::pb::tensor_shape_proto::dimension;
+use tract_onnx::pb::{ModelProto, OperatorSetIdProto, ValueInfoProto, type_proto};
+
+use crate::error::{ImportError, InputProblem};
+use crate::graph::{Graph, InputType, MICROSOFT, OPSETS, STANDARD};
+use tensor::{FLOAT, integer_type};
+use zkonnx_circuits::program::{MAX_ELEMENTS, MAX_RANK, elements};
+
+/// Largest number of elements of all constants together.
+const MAX_CONSTANT_ELEMENTS: usize = 1 << 26;
+
+/// Opset of each domain.
+type Opsets = HashMap<String, i64>;
+
+/// Decodes a model.
+pub(crate) fn decode(bytes: &[u8]) -> Result<ModelProto, ImportError> {
+    if bytes.is_empty() {
+        return Err(ImportError::Empty);
+    }
+    ModelProto::decode(bytes).map_err(|e| ImportError::NotOnnx(e.to_string()))
+}
+
+/// Reads a model: its message, and the graph that it holds.
+pub(crate) fn read(bytes: &[u8]) -> Result<Graph, ImportError> {
+    let model = decode(bytes)?;
+    let graph = model.graph.as_ref().ok_or(ImportError::NoGraph)?;
+    if !(3..=13).contains(&model.ir_version) {
+        return Err(ImportError::IrVersion(model.ir_version));
+    }
+    let opsets = opsets(&model.opset_import)?;
+    check(&opsets)?;
+    let graph = reader::read(graph, &opsets, functions::list(bytes)?)?;
+    graph.verify("read");
+    Ok(graph)
+}
+
+/// A domain as it is reported and looked up.
+fn domain_name(domain: &str) -> &str {
+    if domain.is_empty() { STANDARD } else { domain }
+}
+
+fn cap(what: &'static str, max: usize, len: usize) -> Result<(), ImportError> {
+    if len > max {
+        Err(ImportError::TooMany { what, max })
+    } else {
+        Ok(())
+    }
+}
+
+fn opsets(imports: &[OperatorSetIdProto]) -> Result<Opsets, ImportError> {
+    let mut opsets = Opsets::new();
+    for import in imports {
+        let domain = domain_name(&import.domain).to_owned();
+        if opsets
+            .insert(domain.clone(), import.version)
+            .is_some_and(|v| v != import.version)
+        {
+            return Err(ImportError::Duplicate(format!("opset_import of {domain}")));
+        }
+    }
+    Ok(opsets)
+}
+
+/// Refuses opsets that are not read.
+fn check(opsets: &Opsets) -> Result<(), ImportError> {
+    let refused = |domain: &str, version, supported| {
+        Err(ImportError::Opset {
+            domain: domain.to_owned(),
+            version,
+            supported,
+        })
+    };
+    match opsets.get(STANDARD) {
+        None => return Err(ImportError::NoOpset),
+        Some(&v) if v < OPSETS.0 || v > OPSETS.1 => return refused(STANDARD, v, "10 to 26"),
+        Some(_) => {}
+    }
+    match opsets.get(MICROSOFT) {
+        Some(&v) if v != 1 => refused(MICROSOFT, v, "version 1"),
+        _ => Ok(()),
+    }
+}
+
+fn input_type(info: &ValueInfoProto) -> Result<(InputType, Vec<usize>), InputProblem> {
+    let value = info.r#type.as_ref().and_then(|t| t.value.as_ref());
+    let Some(type_proto::Value::TensorType(tensor)) = value else {
+        return Err(InputProblem::NotTensor);
+    };
+    let dtype = match tensor.elem_type {
+        FLOAT => InputType::Float,
+        code => InputType::Int(integer_type(code).ok_or(InputProblem::Type(code))?),
+    };
+    let dims = &tensor.shape.as_ref().ok_or(InputProblem::NoShape)?.dim;
+    if dims.len() > MAX_RANK {
+        return Err(InputProblem::Extent(MAX_RANK));
+    }
+    let mut shape = Vec::with_capacity(dims.len());
+    for (axis, dim) in dims.iter().enumerate() {
+        shape.push(match dim.value {
+            Some(dimension::Value::DimValue(v)) if v > 0 => usize::try_from(v)
+                .ok()
+                .filter(|&v| v <= MAX_ELEMENTS)
+                .ok_or(InputProblem::Extent(axis))?,
+            // An open first axis is the batch, and a proof is about one sample.
+            None | Some(dimension::Value::DimParam(_)) if axis == 0 => 1,
+            Some(dimension::Value::DimValue(-1)) if axis == 0 => 1,
+            Some(dimension::Value::DimValue(_)) => return Err(InputProblem::Extent(axis)),
+            _ => return Err(InputProblem::Symbolic(axis)),
+        });
+        if elements(&shape) > MAX_ELEMENTS {
+            return Err(InputProblem::Extent(axis));
+        }
+    }
+    Ok((dtype, shape))
+}
