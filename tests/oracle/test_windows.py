@@ -6,7 +6,7 @@ from pathlib import Path
 
 from onnx import defs
 
-SOURCES = Path(__file__).resolve().parents[2] / "circuits" / "src" / "onnx"
+SOURCES = Path(__file__).resolve().parents[2] / "onnx" / "src"
 OPSETS = range(10, 27)
 
 
