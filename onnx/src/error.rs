@@ -55,6 +55,16 @@ pub enum ImportError {
         "function `{0}` is overloaded, which is not supported; export the model with its functions inlined"
     )]
     Overload(String),
+    /// An inner graph with other inputs than its node gives.
+    #[error("node `{node}` holds a graph of {expected} inputs and gives it {got}")]
+    InnerInputs {
+        /// The node.
+        node: String,
+        /// Inputs of the inner graph.
+        expected: usize,
+        /// Values that it is given.
+        got: usize,
+    },
     /// The nodes depend on each other in a circle.
     #[error("the graph has a cycle through node `{0}`")]
     Cycle(String),

@@ -223,6 +223,9 @@ impl<'a> Importer<'a> {
             let proved = feeds || self.feeds_kernel[index];
             return Err((proved && !known).then_some(NodeError::Unknown));
         }
+        if let Some(fault) = &node.node().fault {
+            return Err(Some(fault.clone()));
+        }
         let outside = inputs.iter().any(|v| matches!(v, Value::Outside));
         let raw = |v: &&Value| matches!(v, Value::Real(r) if matches!(r.base, Base::Input(_)));
         let real = inputs.iter().any(|v| matches!(v, Value::Real(_)));

@@ -382,7 +382,7 @@ fn quantize_kind(error: &QuantizeError) -> &'static str {
     match error {
         QuantizeError::Model(source) | QuantizeError::NotProvable(source) => import_kind(source),
         QuantizeError::AlreadyQuantized(_) => "model_quantized",
-        QuantizeError::Percentile(_) | QuantizeError::PerChannel(_) => "usage",
+        QuantizeError::Percentile(_) => "usage",
         QuantizeError::NoSample
         | QuantizeError::Sample { .. }
         | QuantizeError::NotFinite { .. } => "input_mismatch",

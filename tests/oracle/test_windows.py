@@ -45,6 +45,19 @@ class Windows(unittest.TestCase):
         self.assertGreater(len(expected), 40)
         self.assertEqual(known, expected)
 
+    def test_first_opsets(self):
+        text = (SOURCES / "windows.rs").read_text()
+        table = text.split("const FIRST", 1)[1].split("];", 1)[0]
+        known = {op: int(first) for op, first in re.findall(r'\("(\w+)", (\d+)\)', table)}
+        expected = {}
+        for schema in defs.get_all_schemas_with_history():
+            if schema.domain == "":
+                first = expected.get(schema.name, schema.since_version)
+                expected[schema.name] = min(first, schema.since_version)
+        expected = {op: first for op, first in expected.items() if 6 < first <= OPSETS[-1]}
+        self.assertGreater(len(expected), 90)
+        self.assertEqual(known, expected)
+
     def test_inputs(self):
         text = (SOURCES / "windows.rs").read_text()
         rows = re.findall(r'\("(\w+)", (\d+), (\d+)\)', text)

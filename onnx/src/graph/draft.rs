@@ -53,6 +53,11 @@ impl<'g> Draft<'g> {
         self.graph.id_after(number)
     }
 
+    /// The graph that it is for.
+    pub(crate) fn graph(&self) -> &'g Graph {
+        self.graph
+    }
+
     /// A node with attributes; answers its result.
     pub(crate) fn with(
         &mut self,
@@ -60,12 +65,22 @@ impl<'g> Draft<'g> {
         inputs: &[ValueId],
         attributes: Vec<Attribute>,
     ) -> ValueId {
+        self.node(op, inputs.iter().copied().map(Some).collect(), attributes)
+    }
+
+    /// The same, where inputs may be left out.
+    pub(crate) fn node(
+        &mut self,
+        op: &str,
+        inputs: Vec<Option<ValueId>>,
+        attributes: Vec<Attribute>,
+    ) -> ValueId {
         let output = self.value(&op.to_lowercase(), None);
         self.made.nodes.push(Node {
             domain: STANDARD.into(),
             op: op.into(),
             opset: self.opset(),
-            inputs: inputs.iter().copied().map(Some).collect(),
+            inputs,
             outputs: vec![Some(output)],
             attributes,
             ..Node::default()

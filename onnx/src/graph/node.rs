@@ -62,6 +62,8 @@ pub(crate) struct Node {
     pub(crate) attributes: Vec<Attribute>,
     /// What inner graphs take from this one, by growing name.
     pub(crate) captures: Vec<(String, ValueId)>,
+    /// Why a pass could not make of it what it should be.
+    pub(crate) fault: Option<NodeError>,
 }
 
 impl Node {

@@ -7,40 +7,39 @@ use std::sync::Arc;
 
 use crate::eval::{self, Inputs, Operand, Operands};
 use crate::graph::constant::Constant;
-use crate::graph::{Folded, Graph, Node, NodeView, Type, ValueId};
+use crate::graph::{Graph, Node, NodeView, Type, ValueId};
 use crate::{registry, windows};
 
-/// Folds a graph.
-pub(crate) fn fold(graph: &mut Graph) {
+/// Gives the inputs of a graph their types.
+pub(super) fn inputs(graph: &mut Graph) {
     let inputs: Vec<(ValueId, Type)> = graph.inputs.iter().map(|i| (i.value, i.ty())).collect();
     for (value, ty) in inputs {
         graph.set_type(value, ty);
     }
-    let nodes = std::mem::take(&mut graph.nodes);
-    for node in nodes {
-        let results = results(graph, &node).filter(|results| {
-            let count: usize = results.iter().map(Constant::len).sum();
-            let left = graph.spare.checked_sub(count);
-            graph.spare = left.unwrap_or(graph.spare);
-            left.is_some()
-        });
-        match results {
-            Some(results) => {
-                for (output, result) in node.outputs.iter().zip(results) {
-                    if let Some(output) = output {
-                        graph.set_constant(*output, Arc::new(result));
-                    }
-                }
-                let before = graph.nodes.len();
-                graph.folded.push(Folded { node, before });
-            }
-            None => {
-                for (value, ty) in types(graph, &node) {
-                    graph.set_type(value, ty);
-                }
-                graph.nodes.push(node);
-            }
+}
+
+/// Makes the results of a node constants, if they are known. Answers whether they are.
+pub(super) fn folded(graph: &mut Graph, node: &Node) -> bool {
+    let Some(results) = results(graph, node) else {
+        return false;
+    };
+    let count: usize = results.iter().map(Constant::len).sum();
+    let Some(left) = graph.spare.checked_sub(count) else {
+        return false;
+    };
+    graph.spare = left;
+    for (output, result) in node.outputs.iter().zip(results) {
+        if let Some(output) = output {
+            graph.set_constant(*output, Arc::new(result));
         }
+    }
+    true
+}
+
+/// Gives the results of a node their types, as far as they follow.
+pub(super) fn type_results(graph: &mut Graph, node: &Node) {
+    for (value, ty) in types(graph, node) {
+        graph.set_type(value, ty);
     }
 }
 
@@ -49,7 +48,11 @@ fn results(graph: &Graph, node: &Node) -> Option<Vec<Constant>> {
     let view = NodeView::new(graph, node);
     let entry = registry::find(&node.domain, &node.op);
     let supported = entry.is_none_or(|entry| entry.has(&view) && windows::check(&view).is_ok());
-    if !supported || node.is("DequantizeLinear") || !node.captures.is_empty() {
+    if !supported
+        || node.fault.is_some()
+        || node.is("DequantizeLinear")
+        || !node.captures.is_empty()
+    {
         return None;
     }
     if node.is_any(&["Shape", "Size"]) {

@@ -17,12 +17,16 @@ use tract_onnx::pb::tensor_shape_proto::dimension;
 use tract_onnx::pb::{ModelProto, OperatorSetIdProto, ValueInfoProto, type_proto};
 
 use crate::error::{ImportError, InputProblem};
-use crate::graph::{Graph, InputType, MICROSOFT, OPSETS, STANDARD};
+use crate::graph::{Graph, InputType, LEARNING, MICROSOFT, OPSETS, STANDARD};
+pub(crate) use reader::{Body, Library};
 use tensor::{FLOAT, integer_type};
 use zkonnx_circuits::program::{MAX_ELEMENTS, MAX_RANK, elements};
 
 /// Largest number of elements of all constants together.
 const MAX_CONSTANT_ELEMENTS: usize = 1 << 26;
+
+/// First opset of the standard domain that is read; what is older than the first supported one is rewritten.
+const FIRST_OPSET: i64 = 6;
 
 /// Opset of each domain.
 type Opsets = HashMap<String, i64>;
@@ -35,8 +39,8 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<ModelProto, ImportError> {
     ModelProto::decode(bytes).map_err(|e| ImportError::NotOnnx(e.to_string()))
 }
 
-/// Reads a model: its message, and the graph that it holds.
-pub(crate) fn read(bytes: &[u8]) -> Result<Graph, ImportError> {
+/// Reads a model: its graph, and what the inner graphs of that are read with.
+pub(crate) fn read(bytes: &[u8]) -> Result<(Graph, Library), ImportError> {
     let model = decode(bytes)?;
     let graph = model.graph.as_ref().ok_or(ImportError::NoGraph)?;
     if !(3..=13).contains(&model.ir_version) {
@@ -44,9 +48,11 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Graph, ImportError> {
     }
     let opsets = opsets(&model.opset_import)?;
     check(&opsets)?;
-    let graph = reader::read(graph, &opsets, functions::list(bytes)?)?;
+    let functions = functions::list(bytes)?;
+    let library = Library { functions, opsets };
+    let graph = reader::read(graph, &library)?;
     graph.verify("read");
-    Ok(graph)
+    Ok((graph, library))
 }
 
 /// A domain as it is reported and looked up.
@@ -86,8 +92,9 @@ fn check(opsets: &Opsets) -> Result<(), ImportError> {
         })
     };
     match opsets.get(STANDARD) {
+        None if opsets.contains_key(LEARNING) => {}
         None => return Err(ImportError::NoOpset),
-        Some(&v) if v < OPSETS.0 || v > OPSETS.1 => return refused(STANDARD, v, "10 to 26"),
+        Some(&v) if v < FIRST_OPSET || v > OPSETS.1 => return refused(STANDARD, v, "6 to 26"),
         Some(_) => {}
     }
     match opsets.get(MICROSOFT) {

@@ -1,14 +1,17 @@
 //! The graph of a decoded model: names become values, and calls of functions what they stand for.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
-use tract_onnx::pb::{GraphProto, NodeProto};
+use tract_onnx::pb::{AttributeProto, GraphProto, NodeProto, ValueInfoProto};
+
+use prost::Message;
 
 use super::functions::{Function, Functions};
 use super::order::{captures, node_name, sort};
 use super::{MAX_CONSTANT_ELEMENTS, Opsets, attribute, cap, domain_name, input_type, tensor};
 use crate::error::{ImportError, TensorProblem};
-use crate::graph::constant::MAX_COMPUTED_ELEMENTS;
+use crate::graph::constant::{Constant, MAX_COMPUTED_ELEMENTS};
 use crate::graph::{Graph, Input, Node, STANDARD, ValueId};
 use zkonnx_circuits::program::{MAX_NODES, MAX_PORTS};
 
@@ -27,22 +30,101 @@ struct Place<'p> {
     depth: usize,
 }
 
-struct Reader {
-    graph: Graph,
-    functions: Functions,
+struct Reader<'r> {
+    graph: &'r mut Graph,
+    library: &'r Library,
+    /// The calls that are being inlined.
+    open: Vec<(String, String)>,
     /// Nodes seen, calls included.
     seen: usize,
+    nodes: Vec<Node>,
+}
+
+/// What inner graphs and calls are read with: the functions of the model, and its opsets.
+#[derive(Debug, Default)]
+pub(crate) struct Library {
+    pub(super) functions: Functions,
+    pub(super) opsets: Opsets,
 }
 
 /// Reads a graph.
-pub(super) fn read(
-    proto: &GraphProto,
-    opsets: &Opsets,
-    functions: Functions,
-) -> Result<Graph, ImportError> {
+pub(super) fn read(proto: &GraphProto, library: &Library) -> Result<Graph, ImportError> {
     cap("nodes", MAX_NODES, proto.node.len())?;
     cap("inputs", MAX_NODES, proto.input.len())?;
     cap("outputs", MAX_PORTS, proto.output.len())?;
+    let opset = library.opsets.get(STANDARD).copied().unwrap_or(0);
+    let mut graph = Graph::new(opset);
+    let mut reader = Reader::new(&mut graph, library);
+    let mut names = Names::new();
+    let (constants, total) = constants(proto)?;
+    reader.enter(&constants, &mut names, "")?;
+    // A short file must not ask for much memory.
+    reader.graph.spare = MAX_COMPUTED_ELEMENTS.saturating_add(total.saturating_mul(8));
+    reader.inputs(proto, &mut names)?;
+    cap("inputs", MAX_PORTS, reader.graph.inputs.len())?;
+    if proto.output.is_empty() {
+        return Err(ImportError::NoOutput);
+    }
+    let outputs = reader.body(proto, &mut names, "", &library.opsets)?;
+    let nodes = reader.nodes;
+    graph.outputs = outputs;
+    graph.nodes = nodes;
+    Ok(graph)
+}
+
+/// A graph that a node holds, decoded once however often it is inlined.
+#[derive(Debug)]
+pub(crate) struct Body {
+    proto: GraphProto,
+    constants: Vec<(String, Arc<Constant>)>,
+}
+
+impl Body {
+    /// Decodes an attribute that holds a graph.
+    pub(crate) fn read(encoded: &[u8]) -> Result<Self, ImportError> {
+        let attribute = AttributeProto::decode(encoded);
+        let attribute = attribute.map_err(|e| ImportError::NotOnnx(e.to_string()))?;
+        let proto = attribute.g.ok_or(ImportError::NoGraph)?;
+        let (constants, _) = constants(&proto)?;
+        Ok(Self { proto, constants })
+    }
+}
+
+impl Library {
+    /// The nodes of an inner graph of a node, and its results. `given` are its inputs; other names are those that the
+    /// node captures.
+    pub(crate) fn inline(
+        &self,
+        graph: &mut Graph,
+        node: &Node,
+        body: &Body,
+        given: &[ValueId],
+    ) -> Result<(Vec<Node>, Vec<ValueId>), ImportError> {
+        let prefix = format!("{}/", graph.node_name(node));
+        let mut opsets = self.opsets.clone();
+        opsets.insert(node.domain.clone(), node.opset);
+        let captures = node.captures.iter();
+        let mut names: Names = captures.map(|(name, v)| (name.clone(), Some(*v))).collect();
+        let inputs = &body.proto.input;
+        if inputs.len() != given.len() {
+            return Err(ImportError::InnerInputs {
+                node: graph.node_name(node),
+                expected: inputs.len(),
+                got: given.len(),
+            });
+        }
+        for (input, value) in inputs.iter().zip(given) {
+            names.insert(input.name.clone(), Some(*value));
+        }
+        let mut reader = Reader::new(graph, self);
+        reader.enter(&body.constants, &mut names, &prefix)?;
+        let results = reader.body(&body.proto, &mut names, &prefix, &opsets)?;
+        Ok((reader.nodes, results))
+    }
+}
+
+/// The constants of a graph, and how many elements they have.
+fn constants(proto: &GraphProto) -> Result<(Vec<(String, Arc<Constant>)>, usize), ImportError> {
     if let Some(sparse) = proto.sparse_initializer.first() {
         let values = sparse.values.as_ref();
         return Err(ImportError::Tensor {
@@ -50,59 +132,78 @@ pub(super) fn read(
             source: TensorProblem::Sparse,
         });
     }
-    let mut reader = Reader {
-        graph: Graph::new(opsets.get(STANDARD).copied().unwrap_or(0)),
-        functions,
-        seen: 0,
-    };
-    let mut names = Names::new();
-    reader.constants(proto, &mut names)?;
-    reader.inputs(proto, &mut names)?;
-    cap("inputs", MAX_PORTS, reader.graph.inputs.len())?;
-    if proto.output.is_empty() {
-        return Err(ImportError::NoOutput);
+    let (mut constants, mut total) = (Vec::with_capacity(proto.initializer.len()), 0usize);
+    for proto in &proto.initializer {
+        let name = proto.name.clone();
+        let constant = tensor::read(proto).map_err(|source| ImportError::Tensor {
+            name: name.clone(),
+            source,
+        })?;
+        total = total.saturating_add(constant.len());
+        cap("elements in constants", MAX_CONSTANT_ELEMENTS, total)?;
+        constants.push((name, Arc::new(constant)));
     }
-    let order = sort(&proto.node, |name| names.contains_key(name))?;
-    let made = proto.node.iter().flat_map(|node| &node.output);
-    for name in made.filter(|name| !name.is_empty()) {
-        names.insert(name.clone(), Some(reader.graph.add(name)));
-    }
-    for output in &proto.output {
-        let value = names.get(&output.name).copied().flatten();
-        let value = value.ok_or_else(|| ImportError::MissingOutput(output.name.clone()))?;
-        reader.graph.outputs.push(value);
-    }
-    let place = Place {
-        names: &names,
-        opsets,
-        prefix: "",
-        depth: 0,
-    };
-    for i in order {
-        reader.node(&proto.node[i], &place)?;
-    }
-    Ok(reader.graph)
+    Ok((constants, total))
 }
 
-impl Reader {
-    fn constants(&mut self, proto: &GraphProto, names: &mut Names) -> Result<(), ImportError> {
-        let mut total = 0usize;
-        for proto in &proto.initializer {
-            let name = proto.name.clone();
-            let constant = tensor::read(proto).map_err(|source| ImportError::Tensor {
-                name: name.clone(),
-                source,
-            })?;
-            total = total.saturating_add(constant.len());
-            cap("elements in constants", MAX_CONSTANT_ELEMENTS, total)?;
-            if name.is_empty() || names.contains_key(&name) {
-                return Err(ImportError::Duplicate(name));
-            }
-            let value = self.graph.add_constant(&name, constant);
-            names.insert(name, Some(value));
+impl<'r> Reader<'r> {
+    fn new(graph: &'r mut Graph, library: &'r Library) -> Self {
+        Self {
+            graph,
+            library,
+            open: Vec::new(),
+            seen: 0,
+            nodes: Vec::new(),
         }
-        // A short file must not ask for much memory.
-        self.graph.spare = MAX_COMPUTED_ELEMENTS.saturating_add(total.saturating_mul(8));
+    }
+
+    /// Reads the nodes of a graph whose inputs and constants have names, and answers its results.
+    fn body(
+        &mut self,
+        proto: &GraphProto,
+        names: &mut Names,
+        prefix: &str,
+        opsets: &Opsets,
+    ) -> Result<Vec<ValueId>, ImportError> {
+        cap("nodes", MAX_NODES, proto.node.len())?;
+        let order = sort(&proto.node, |name| names.contains_key(name))?;
+        let made = proto.node.iter().flat_map(|node| &node.output);
+        for name in made.filter(|name| !name.is_empty()) {
+            let value = self.graph.add(&format!("{prefix}{name}"));
+            names.insert(name.clone(), Some(value));
+        }
+        let place = Place {
+            names,
+            opsets,
+            prefix,
+            depth: 0,
+        };
+        for i in order {
+            self.node(&proto.node[i], &place)?;
+        }
+        let result = |output: &ValueInfoProto| {
+            let value = names.get(&output.name).copied().flatten();
+            value.ok_or_else(|| ImportError::MissingOutput(format!("{prefix}{}", output.name)))
+        };
+        proto.output.iter().map(result).collect()
+    }
+
+    /// Enters constants under names of their own.
+    fn enter(
+        &mut self,
+        constants: &[(String, Arc<Constant>)],
+        names: &mut Names,
+        prefix: &str,
+    ) -> Result<(), ImportError> {
+        let mut own = HashSet::new();
+        for (name, constant) in constants {
+            if name.is_empty() || !own.insert(name) {
+                return Err(ImportError::Duplicate(name.clone()));
+            }
+            let value = self.graph.add(&format!("{prefix}{name}"));
+            self.graph.set_constant(value, Arc::clone(constant));
+            names.insert(name.clone(), Some(value));
+        }
         Ok(())
     }
 
@@ -155,16 +256,17 @@ impl Reader {
             outputs: proto.output.iter().map(id).collect(),
             attributes: proto.attribute.iter().map(attribute::read).collect(),
             captures: captures.collect(),
+            fault: None,
         };
         let called = (domain.to_owned(), proto.op_type.clone());
-        // Taken out while it is inlined, so that a function that calls itself stays a node that nobody knows.
-        match self.functions.remove(&called) {
-            None => self.graph.nodes.push(node),
-            Some(function) => {
-                let done = self.call(&function, proto, &node, place);
-                self.functions.insert(called, function);
-                done?;
+        // A function that calls itself stays a node that nobody knows.
+        match self.library.functions.get(&called) {
+            Some(function) if !self.open.contains(&called) => {
+                self.open.push(called);
+                self.call(function, proto, &node, place)?;
+                self.open.pop();
             }
+            _ => self.nodes.push(node),
         }
         Ok(())
     }
@@ -178,7 +280,7 @@ impl Reader {
         place: &Place<'_>,
     ) -> Result<(), ImportError> {
         if place.depth >= MAX_DEPTH || call.inputs.len() > function.inputs.len() {
-            self.graph.nodes.push(call.clone());
+            self.nodes.push(call.clone());
             return Ok(());
         }
         let prefix = format!("{}{}/", place.prefix, node_name(proto));
@@ -217,7 +319,7 @@ impl Reader {
                 value.ok_or_else(|| ImportError::MissingOutput(format!("{prefix}{name}")))?;
             // An input that is a result too, or a result that is given twice.
             if value != output {
-                self.graph.nodes.push(Node {
+                self.nodes.push(Node {
                     name: format!("{prefix}{name}"),
                     domain: STANDARD.to_owned(),
                     op: "Identity".to_owned(),

@@ -5,9 +5,10 @@
 //! costs nothing in a proof.
 
 use super::recurrent;
+use crate::error::ImportError;
 use crate::graph::constant::Constant;
 use crate::graph::{Attribute, Draft, Graph, Made, Node, NodeView, STANDARD, ValueId};
-use crate::passes::fold;
+use crate::passes::refresh;
 use zkonnx_circuits::program::{MAX_NODES, elements};
 
 /// Most elements of a tensor that is taken apart.
@@ -37,12 +38,13 @@ impl Context<'_> {
 }
 
 /// Replaces the nodes that can be expressed by others and whose inputs' shapes are known, until there are none.
-pub(super) fn decompose(graph: &mut Graph) {
+pub(super) fn decompose(graph: &mut Graph) -> Result<(), ImportError> {
     while round(graph) {
         // What follows a node that was taken apart is known only now.
-        fold(graph);
+        refresh(graph, 0)?;
         graph.verify("decompose");
     }
+    Ok(())
 }
 
 fn round(graph: &mut Graph) -> bool {

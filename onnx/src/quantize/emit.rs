@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, TensorProto};
+use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto};
 
 use super::integral::is_whole;
 use super::layers::{Layers, bias_of};
@@ -128,6 +128,7 @@ pub(super) fn emit(
         tensors: tensors.collect(),
         model: assemble(
             proto,
+            out.opset,
             nodes.collect(),
             constants
                 .filter_map(|value| write::constant(&out, value))
@@ -139,6 +140,7 @@ pub(super) fn emit(
 /// The model around the new nodes; inputs, outputs, opsets and descriptions stay.
 fn assemble(
     proto: &ModelProto,
+    opset: i64,
     nodes: Vec<NodeProto>,
     initializers: Vec<TensorProto>,
 ) -> ModelProto {
@@ -159,12 +161,19 @@ fn assemble(
         initializer: initializers,
         ..Default::default()
     };
+    let standard = |import: &OperatorSetIdProto| ["", STANDARD].contains(&import.domain.as_str());
+    let others = proto.opset_import.iter().filter(|import| !standard(import));
+    let own = OperatorSetIdProto {
+        version: opset,
+        ..Default::default()
+    };
+    let opset_import = std::iter::once(own).chain(others.cloned()).collect();
     ModelProto {
         // Before version 4 every initializer had to be an input too.
         ir_version: proto.ir_version.max(4),
         producer_name: "zkonnx".into(),
         producer_version: env!("CARGO_PKG_VERSION").into(),
-        opset_import: proto.opset_import.clone(),
+        opset_import,
         graph: Some(graph),
         ..Default::default()
     }

@@ -175,11 +175,6 @@ pub enum QuantizeError {
     /// A percentile that is none.
     #[error("the percentile is {0}; between 50 and 100 is meant, such as 99.9")]
     Percentile(f64),
-    /// Scales for each channel need a later opset.
-    #[error(
-        "a scale for each channel needs opset 13, the model has {0}; convert it, or leave out --per-channel"
-    )]
-    PerChannel(i64),
     /// No sample.
     #[error("there is not a single sample to calibrate with")]
     NoSample,
@@ -281,7 +276,7 @@ pub fn obstacle(bytes: &[u8]) -> Option<QuantizeError> {
 
 fn structure(bytes: &[u8]) -> Result<(), QuantizeError> {
     let mut graph = prepare(bytes).map_err(QuantizeError::Model)?;
-    rewrite::rewrite(&mut graph);
+    rewrite::rewrite(&mut graph).map_err(QuantizeError::Model)?;
     Layers::new(&graph)?;
     Ok(())
 }
@@ -348,14 +343,11 @@ pub fn quantize_and_measure(
     if let Some(node) = graph.nodes.iter().chain(folded).find(|n| is_quantized(n)) {
         return Err(QuantizeError::AlreadyQuantized(graph.node_name(node)));
     }
-    if options.per_channel && graph.opset < 13 {
-        return Err(QuantizeError::PerChannel(graph.opset));
-    }
     let samples = feed(&graph, samples)?;
     let measured = feed(&graph, measured)?;
     let first = samples.first().ok_or(QuantizeError::NoSample)?;
     let original = graph.clone();
-    rewrite::rewrite(&mut graph);
+    rewrite::rewrite(&mut graph).map_err(QuantizeError::Model)?;
 
     let layers = Layers::new(&graph)?;
     let ranges = ranges::find(&graph, &layers, &samples, options.method)?;

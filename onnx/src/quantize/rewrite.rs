@@ -10,10 +10,13 @@ use crate::graph::constant::Constant;
 use crate::graph::{AttributeValue, Graph, Node, NodeView, STANDARD, ValueId};
 
 use super::decompose::decompose;
+use crate::error::ImportError;
+use crate::passes::refresh;
 
 /// Rewrites a folded graph.
-pub(super) fn rewrite(graph: &mut Graph) {
-    decompose(graph);
+pub(super) fn rewrite(graph: &mut Graph) -> Result<(), ImportError> {
+    refresh(graph, opset_of(graph))?;
+    decompose(graph)?;
     divisions(graph);
     biases(graph);
     let mut i = 0;
@@ -28,6 +31,14 @@ pub(super) fn rewrite(graph: &mut Graph) {
         }
     }
     graph.verify("rewrite");
+    Ok(())
+}
+
+/// The opset that the quantized model has: that of the latest node, and one in which scales may follow an axis.
+fn opset_of(graph: &Graph) -> i64 {
+    let nodes = graph.nodes.iter().filter(|node| node.domain == STANDARD);
+    let latest = nodes.map(|node| node.opset).max().unwrap_or(0);
+    latest.max(graph.opset).max(13)
 }
 
 /// `a / b` of two activations as `a · (1 / b)`.

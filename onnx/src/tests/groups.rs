@@ -387,7 +387,7 @@ fn rejects_unknown_attributes_and_opsets() {
         problem(&model),
         NodeError::UnknownAttribute { .. }
     ));
-    for opset in [9, 27] {
+    for opset in [5, 27] {
         let mut model = qdq_gemm();
         model.proto.opset_import[0].version = opset;
         assert!(matches!(
@@ -395,6 +395,10 @@ fn rejects_unknown_attributes_and_opsets() {
             Err(ImportError::Opset { .. })
         ));
     }
+    // Quantization came with opset 10.
+    let mut model = qdq_gemm();
+    model.proto.opset_import[0].version = 9;
+    assert!(matches!(problem(&model), NodeError::Opset { min: 10, .. }));
     for opset in 10..=26 {
         let mut model = qdq_gemm();
         model.proto.opset_import[0].version = opset;

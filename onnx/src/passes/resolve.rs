@@ -1,0 +1,62 @@
+//! One walk over the nodes in order, which leaves of each what it means.
+//!
+//! A node of an old opset is rewritten (`upgrade.rs`), a branch that a constant chooses and a loop that constants count
+//! become their bodies (`control.rs`), what depends on constants alone becomes a constant, and every other value gets its
+//! type (`fold.rs`). These are one walk, since each needs what the others know of the values before: a condition is
+//! constant once shapes are, and shapes follow from types.
+
+use std::collections::VecDeque;
+
+use super::control::{self, Inlined, Task};
+use super::fold;
+use super::upgrade::{is_old, upgraded};
+use crate::error::ImportError;
+use crate::graph::{Draft, Folded, Graph};
+use crate::proto::Library;
+use crate::windows;
+use zkonnx_circuits::program::MAX_NODES;
+
+/// Resolves a graph. Nodes of opsets below `opset` are taken to it.
+pub(super) fn resolve(graph: &mut Graph, library: &Library, opset: i64) -> Result<(), ImportError> {
+    fold::inputs(graph);
+    graph.opset = graph.opset.max(opset);
+    let nodes = std::mem::take(&mut graph.nodes);
+    let mut waiting: VecDeque<Task> = nodes.into_iter().map(Task::Node).collect();
+    let mut seen = 0usize;
+    while let Some(task) = waiting.pop_front() {
+        seen += 1;
+        if seen > 4 * MAX_NODES || graph.nodes.len() > MAX_NODES {
+            let (what, max) = ("nodes", MAX_NODES);
+            return Err(ImportError::TooMany { what, max });
+        }
+        let mut node = match control::inlined(graph, library, task)? {
+            Inlined::Node(node) => node,
+            Inlined::Tasks(tasks) => {
+                tasks.into_iter().rev().for_each(|t| waiting.push_front(t));
+                continue;
+            }
+        };
+        if node.fault.is_none() {
+            node.fault = windows::exists(&node).err();
+        }
+        if node.fault.is_none() && is_old(&node, opset) {
+            let name = graph.node_name(&node);
+            match upgraded(Draft::new(graph, &name), &node, opset) {
+                Ok(made) => {
+                    let nodes = made.apply(graph).into_iter().rev();
+                    nodes.for_each(|node| waiting.push_front(Task::Node(node)));
+                    continue;
+                }
+                Err(fault) => node.fault = Some(fault),
+            }
+        }
+        if fold::folded(graph, &node) {
+            let before = graph.nodes.len();
+            graph.folded.push(Folded { node, before });
+        } else {
+            fold::type_results(graph, &node);
+            graph.nodes.push(node);
+        }
+    }
+    Ok(())
+}
