@@ -12,7 +12,7 @@ pub(crate) use draft::{Draft, Made};
 pub use node::NodeView;
 pub(crate) use node::{Attribute, AttributeValue, Node, Untyped};
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use constant::{Constant, Element};
@@ -91,7 +91,8 @@ pub(crate) struct Folded {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Graph {
     values: Vec<Value>,
-    names: HashSet<String>,
+    /// Names that are taken, and the next number for another value of that name.
+    names: HashMap<String, u64>,
     pub(crate) inputs: Vec<Input>,
     pub(crate) outputs: Vec<ValueId>,
     /// In topological order.
@@ -115,10 +116,7 @@ impl Graph {
 
     /// A value of this name, or of one like it where it is taken.
     pub(crate) fn add(&mut self, name: &str) -> ValueId {
-        let mut name = name.to_owned();
-        while !self.names.insert(name.clone()) {
-            name.push('_');
-        }
+        let name = self.unused(name);
         let id = self.id_after(0);
         self.values.push(Value {
             name,
@@ -126,6 +124,20 @@ impl Graph {
             ty: None,
         });
         id
+    }
+
+    /// The name, or the name with the next number that is not taken.
+    fn unused(&mut self, name: &str) -> String {
+        let Some(next) = self.names.get(name) else {
+            self.names.insert(name.to_owned(), 1);
+            return name.to_owned();
+        };
+        let free = |number: &u64| !self.names.contains_key(&format!("{name}_{number}"));
+        let number = (*next..).find(free).unwrap_or(u64::MAX);
+        let numbered = format!("{name}_{number}");
+        self.names.insert(name.to_owned(), number.saturating_add(1));
+        self.names.insert(numbered.clone(), 1);
+        numbered
     }
 
     /// The number of a value that is added after so many others.

@@ -6,6 +6,7 @@ mod fold;
 mod groups;
 mod hostile;
 mod identity;
+mod inlined;
 mod kernels;
 mod lookup;
 mod outputs;
