@@ -97,6 +97,17 @@ pub enum ImportError {
         #[source]
         source: InputProblem,
     },
+    /// A binding of a dimension that is not open.
+    #[error("no input has an open dimension `{name}`; {}", match open.is_empty() {
+        true => "all dimensions of the model are fixed".to_owned(),
+        false => format!("the model has {open}"),
+    })]
+    UnknownDim {
+        /// The dimension.
+        name: String,
+        /// The open ones.
+        open: String,
+    },
     /// No part of the model is quantized.
     #[error(
         "this is a float model: nothing in it is quantized; make a quantized one first: \
@@ -157,11 +168,13 @@ pub enum InputProblem {
     #[error("it has no shape")]
     NoShape,
     /// An extent that is not known.
-    #[error(
-        "axis {0} has no fixed extent; only the first may be left open (it is bound to 1): fix it (python -m \
-         onnxruntime.tools.make_dynamic_shape_fixed --input_name NAME --input_shape 1,… IN.onnx OUT.onnx)"
-    )]
-    Symbolic(usize),
+    #[error("axis {axis} has no fixed extent: give one, such as --dim {dim}=16")]
+    Open {
+        /// The axis.
+        axis: usize,
+        /// The dimension's name, or `INPUT:AXIS`.
+        dim: String,
+    },
     /// An extent that is negative or zero, or too many elements.
     #[error("axis {0} has an extent that is not supported")]
     Extent(usize),

@@ -44,6 +44,7 @@ pub use exactness::{Exactness, Relation, Relations};
 pub use extension::{Activation, Context, Extension, ImportNode, Output, Registry};
 pub use graph::NodeView;
 pub use input::{InputError, quantize_input, saturated};
+pub use proto::{Bindings, OpenInput};
 pub use tail::{FloatTail, TailData, TailError, TailTensor};
 
 use zkonnx_circuits::program::{Program, TensorId};
@@ -130,7 +131,21 @@ pub fn import(bytes: &[u8]) -> Result<Imported, ImportError> {
 
 /// As [`import`], with operators of other crates.
 pub fn import_with(bytes: &[u8], registry: &Registry) -> Result<Imported, ImportError> {
-    importer::import(&passes::prepare(bytes)?, registry)
+    import_bound(bytes, registry, &Bindings::default())
+}
+
+/// As [`import_with`], with extents for open dimensions.
+pub fn import_bound(
+    bytes: &[u8],
+    registry: &Registry,
+    bindings: &Bindings,
+) -> Result<Imported, ImportError> {
+    importer::import(&passes::prepare(bytes, bindings)?, registry)
+}
+
+/// The inputs of a model that have open dimensions.
+pub fn open_inputs(bytes: &[u8]) -> Result<Vec<OpenInput>, ImportError> {
+    Ok(proto::open_inputs(&proto::decode(bytes)?))
 }
 
 /// An ONNX operator that is imported.

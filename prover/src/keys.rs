@@ -440,7 +440,9 @@ mod tests {
     );
 
     fn compiled(bytes: &[u8]) -> Option<Compiled> {
-        let program = Model::import(Path::new(MODEL), bytes).ok()?.program;
+        let program = Model::import(Path::new(MODEL), bytes, &zkonnx_onnx::Bindings::default())
+            .ok()?
+            .program;
         let options = PlanOptions::default();
         compile(program, InputVisibility::Public, &options).ok()
     }

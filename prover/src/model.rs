@@ -6,7 +6,7 @@ use std::sync::Arc;
 use zkonnx_circuits::ops::registry;
 use zkonnx_circuits::program::{Program, TensorId};
 use zkonnx_onnx::quantize::obstacle;
-use zkonnx_onnx::{FloatTail, ImportError, NodeReport, TailNode};
+use zkonnx_onnx::{Bindings, FloatTail, ImportError, NodeReport, Registry, TailNode, import_bound};
 
 use crate::artifact::{Kind, MAX_MODEL_BYTES};
 use crate::error::Error;
@@ -38,7 +38,7 @@ pub struct Import {
 
 impl Model {
     /// Reads an ONNX model or a program.
-    pub fn load(path: &Path) -> Result<Self, Error> {
+    pub fn load(path: &Path, bindings: &Bindings) -> Result<Self, Error> {
         let bytes = files::read(path, MAX_MODEL_BYTES, "a model")?;
         match Kind::of(&bytes) {
             Kind::Program => Ok(Self {
@@ -46,7 +46,7 @@ impl Model {
                 import: None,
                 stored_tail: Vec::new(),
             }),
-            Kind::Model => Self::import(path, &bytes),
+            Kind::Model => Self::import(path, &bytes, bindings),
             got => Err(Error::Kind {
                 path: path.into(),
                 expected: Kind::Program,
@@ -56,8 +56,9 @@ impl Model {
     }
 
     /// Imports the bytes of an ONNX model; `path` is for errors.
-    pub fn import(path: &Path, bytes: &[u8]) -> Result<Self, Error> {
-        let imported = zkonnx_onnx::import(bytes).map_err(|source| refusal(path, bytes, source))?;
+    pub fn import(path: &Path, bytes: &[u8], bindings: &Bindings) -> Result<Self, Error> {
+        let imported = import_bound(bytes, &Registry::new(), bindings);
+        let imported = imported.map_err(|source| refusal(path, bytes, bindings, source))?;
         let zkonnx_onnx::Imported {
             program,
             report,
@@ -111,10 +112,10 @@ impl Model {
 }
 
 /// Why a model is refused. What is said of a float model is to quantize it, which is tried before it is said.
-fn refusal(path: &Path, bytes: &[u8], source: ImportError) -> Error {
+fn refusal(path: &Path, bytes: &[u8], bindings: &Bindings, source: ImportError) -> Error {
     let path = path.into();
     let obstacle = match source {
-        ImportError::FloatModel => obstacle(bytes),
+        ImportError::FloatModel => obstacle(bytes, bindings),
         _ => None,
     };
     match obstacle {

@@ -56,7 +56,11 @@ pub fn pace(cache: &Cache, progress: &Progress) -> Result<f64, Error> {
 
 fn measure(cache: &Cache) -> Result<f64, Error> {
     let quiet = Progress::hidden();
-    let model = Model::import(Path::new(demo_model::NAME), demo_model::MODEL)?;
+    let model = Model::import(
+        Path::new(demo_model::NAME),
+        demo_model::MODEL,
+        &zkonnx_onnx::Bindings::default(),
+    )?;
     let program = model.program.clone();
     let visibility = InputVisibility::Public;
     let keys = Keys::generate(program, visibility, &PlanOptions::default(), cache, &quiet)?;

@@ -8,6 +8,7 @@ use halo2_proofs::poly::commitment::Params as StockParams;
 use halo2_proofs::transcript::{Blake2bRead, Challenge255};
 use zkonnx_circuits::circuit::{ModelCircuit, with_chips};
 use zkonnx_circuits::plan::PlanOptions;
+use zkonnx_onnx::Bindings;
 use zkonnx_prover::backend;
 use zkonnx_prover::cache::Cache;
 use zkonnx_prover::input::{Meaning, Samples, read_inputs};
@@ -31,7 +32,7 @@ struct Ready {
 impl Ready {
     fn new(name: &'static str) -> Self {
         let (cache, progress) = (Cache::none(), Progress::hidden());
-        let imported = Model::load(&model(&format!("{name}.onnx"))).unwrap();
+        let imported = Model::load(&model(&format!("{name}.onnx")), &Bindings::default()).unwrap();
         let program = imported.program.clone();
         let options = PlanOptions::default();
         let visibility = InputVisibility::Public;

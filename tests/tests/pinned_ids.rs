@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex};
 
 use zkonnx_circuits::plan::PlanOptions;
 use zkonnx_circuits::program::Program;
+use zkonnx_onnx::Bindings;
 use zkonnx_prover::artifact::hex;
 use zkonnx_prover::cache::Cache;
 use zkonnx_prover::keys::Keys;
@@ -39,7 +40,7 @@ fn models() -> BTreeMap<String, Arc<Program>> {
             }
         }
     }
-    let load = |path: &Path| Model::load(path).unwrap().program;
+    let load = |path: &Path| Model::load(path, &Bindings::default()).unwrap().program;
     found
         .into_iter()
         .map(|(name, path)| (name, load(&path)))

@@ -2,6 +2,7 @@
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
+use zkonnx_onnx::Bindings;
 use zkonnx_prover::backend;
 use zkonnx_prover::cache::Cache;
 use zkonnx_prover::input::{Meaning, Samples, read_inputs};
@@ -14,7 +15,7 @@ use zkonnx_verifier::InputVisibility::{self, Private, Public};
 /// Proves the first samples of a test split with both provers and one seed.
 fn check(name: &str, samples: &str, visibility: InputVisibility, count: usize) {
     let (cache, progress) = (Cache::none(), Progress::hidden());
-    let imported = Model::load(&model(name)).unwrap();
+    let imported = Model::load(&model(name), &Bindings::default()).unwrap();
     let keys = Keys::generate(
         imported.program.clone(),
         visibility,

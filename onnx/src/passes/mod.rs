@@ -7,11 +7,11 @@ mod upgrade;
 
 use crate::error::ImportError;
 use crate::graph::{Graph, OPSETS};
-use crate::proto;
+use crate::proto::{self, Bindings};
 
 /// Reads a model and carries out what both need.
-pub(crate) fn prepare(bytes: &[u8]) -> Result<Graph, ImportError> {
-    let (mut graph, library) = proto::read(bytes)?;
+pub(crate) fn prepare(bytes: &[u8], bindings: &Bindings) -> Result<Graph, ImportError> {
+    let (mut graph, library) = proto::read(bytes, bindings)?;
     resolve::resolve(&mut graph, &library, OPSETS.0)?;
     graph.verify("resolve");
     Ok(graph)

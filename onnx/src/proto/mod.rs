@@ -4,6 +4,7 @@
 //! makes, cycles, data in other files, functions that call themselves.
 
 mod attribute;
+mod bind;
 mod functions;
 mod order;
 mod reader;
@@ -13,14 +14,13 @@ pub(crate) mod write;
 use std::collections::HashMap;
 
 use prost::Message;
-use tract_onnx::pb::tensor_shape_proto::dimension;
-use tract_onnx::pb::{ModelProto, OperatorSetIdProto, ValueInfoProto, type_proto};
+use tract_onnx::pb::{ModelProto, OperatorSetIdProto};
 
-use crate::error::{ImportError, InputProblem};
-use crate::graph::{Graph, InputType, LEARNING, MICROSOFT, OPSETS, STANDARD};
+use crate::error::ImportError;
+use crate::graph::{Graph, LEARNING, MICROSOFT, OPSETS, STANDARD};
+pub(crate) use bind::open_inputs;
+pub use bind::{Bindings, OpenInput};
 pub(crate) use reader::{Body, Library};
-use tensor::{FLOAT, integer_type};
-use zkonnx_circuits::program::{MAX_ELEMENTS, MAX_RANK, elements};
 
 /// Largest number of elements of all constants together.
 const MAX_CONSTANT_ELEMENTS: usize = 1 << 26;
@@ -40,7 +40,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<ModelProto, ImportError> {
 }
 
 /// Reads a model: its graph, and what the inner graphs of that are read with.
-pub(crate) fn read(bytes: &[u8]) -> Result<(Graph, Library), ImportError> {
+pub(crate) fn read(bytes: &[u8], bindings: &Bindings) -> Result<(Graph, Library), ImportError> {
     let model = decode(bytes)?;
     let graph = model.graph.as_ref().ok_or(ImportError::NoGraph)?;
     if !(3..=13).contains(&model.ir_version) {
@@ -50,7 +50,7 @@ pub(crate) fn read(bytes: &[u8]) -> Result<(Graph, Library), ImportError> {
     check(&opsets)?;
     let functions = functions::list(bytes)?;
     let library = Library { functions, opsets };
-    let graph = reader::read(graph, &library)?;
+    let graph = reader::read(graph, &library, bindings)?;
     graph.verify("read");
     Ok((graph, library))
 }
@@ -101,37 +101,4 @@ fn check(opsets: &Opsets) -> Result<(), ImportError> {
         Some(&v) if v != 1 => refused(MICROSOFT, v, "version 1"),
         _ => Ok(()),
     }
-}
-
-fn input_type(info: &ValueInfoProto) -> Result<(InputType, Vec<usize>), InputProblem> {
-    let value = info.r#type.as_ref().and_then(|t| t.value.as_ref());
-    let Some(type_proto::Value::TensorType(tensor)) = value else {
-        return Err(InputProblem::NotTensor);
-    };
-    let dtype = match tensor.elem_type {
-        FLOAT => InputType::Float,
-        code => InputType::Int(integer_type(code).ok_or(InputProblem::Type(code))?),
-    };
-    let dims = &tensor.shape.as_ref().ok_or(InputProblem::NoShape)?.dim;
-    if dims.len() > MAX_RANK {
-        return Err(InputProblem::Extent(MAX_RANK));
-    }
-    let mut shape = Vec::with_capacity(dims.len());
-    for (axis, dim) in dims.iter().enumerate() {
-        shape.push(match dim.value {
-            Some(dimension::Value::DimValue(v)) if v > 0 => usize::try_from(v)
-                .ok()
-                .filter(|&v| v <= MAX_ELEMENTS)
-                .ok_or(InputProblem::Extent(axis))?,
-            // An open first axis is the batch, and a proof is about one sample.
-            None | Some(dimension::Value::DimParam(_)) if axis == 0 => 1,
-            Some(dimension::Value::DimValue(-1)) if axis == 0 => 1,
-            Some(dimension::Value::DimValue(_)) => return Err(InputProblem::Extent(axis)),
-            _ => return Err(InputProblem::Symbolic(axis)),
-        });
-        if elements(&shape) > MAX_ELEMENTS {
-            return Err(InputProblem::Extent(axis));
-        }
-    }
-    Ok((dtype, shape))
 }

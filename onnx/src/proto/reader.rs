@@ -7,9 +7,10 @@ use tract_onnx::pb::{AttributeProto, GraphProto, NodeProto, ValueInfoProto};
 
 use prost::Message;
 
+use super::bind::{Binder, Bindings};
 use super::functions::{Function, Functions};
 use super::order::{captures, node_name, sort};
-use super::{MAX_CONSTANT_ELEMENTS, Opsets, attribute, cap, domain_name, input_type, tensor};
+use super::{MAX_CONSTANT_ELEMENTS, Opsets, attribute, cap, domain_name, tensor};
 use crate::error::{ImportError, TensorProblem};
 use crate::graph::constant::{Constant, MAX_COMPUTED_ELEMENTS};
 use crate::graph::{Graph, Input, Node, STANDARD, ValueId};
@@ -48,7 +49,11 @@ pub(crate) struct Library {
 }
 
 /// Reads a graph.
-pub(super) fn read(proto: &GraphProto, library: &Library) -> Result<Graph, ImportError> {
+pub(super) fn read(
+    proto: &GraphProto,
+    library: &Library,
+    bindings: &Bindings,
+) -> Result<Graph, ImportError> {
     cap("nodes", MAX_NODES, proto.node.len())?;
     cap("inputs", MAX_NODES, proto.input.len())?;
     cap("outputs", MAX_PORTS, proto.output.len())?;
@@ -60,7 +65,7 @@ pub(super) fn read(proto: &GraphProto, library: &Library) -> Result<Graph, Impor
     reader.enter(&constants, &mut names, "")?;
     // A short file must not ask for much memory.
     reader.graph.spare = MAX_COMPUTED_ELEMENTS.saturating_add(total.saturating_mul(8));
-    reader.inputs(proto, &mut names)?;
+    reader.inputs(proto, &mut names, bindings)?;
     cap("inputs", MAX_PORTS, reader.graph.inputs.len())?;
     if proto.output.is_empty() {
         return Err(ImportError::NoOutput);
@@ -207,7 +212,13 @@ impl<'r> Reader<'r> {
         Ok(())
     }
 
-    fn inputs(&mut self, proto: &GraphProto, names: &mut Names) -> Result<(), ImportError> {
+    fn inputs(
+        &mut self,
+        proto: &GraphProto,
+        names: &mut Names,
+        bindings: &Bindings,
+    ) -> Result<(), ImportError> {
+        let mut binder = Binder::new(bindings);
         let mut seen = HashSet::new();
         for info in &proto.input {
             let name = &info.name;
@@ -218,7 +229,7 @@ impl<'r> Reader<'r> {
             if names.contains_key(name) {
                 continue;
             }
-            let (dtype, shape) = input_type(info).map_err(|source| ImportError::Input {
+            let (dtype, shape) = binder.input(info).map_err(|source| ImportError::Input {
                 name: name.clone(),
                 source,
             })?;
@@ -230,7 +241,7 @@ impl<'r> Reader<'r> {
                 shape,
             });
         }
-        Ok(())
+        binder.finish()
     }
 
     /// Adds a node, or what it stands for. Everything that it reads and makes has a name.

@@ -1,6 +1,7 @@
 //! A graph as nodes and tensors of a file.
 
-use tract_onnx::pb::{NodeProto, TensorProto};
+use tract_onnx::pb::tensor_shape_proto::dimension;
+use tract_onnx::pb::{NodeProto, TensorProto, ValueInfoProto, type_proto};
 
 use super::{attribute, tensor};
 use crate::graph::{Graph, Node, STANDARD, ValueId};
@@ -26,4 +27,21 @@ pub(crate) fn node(graph: &Graph, node: &Node) -> NodeProto {
 pub(crate) fn constant(graph: &Graph, value: ValueId) -> Option<TensorProto> {
     let constant = graph.constant(value)?;
     Some(tensor::write(graph.name(value), constant))
+}
+
+/// A graph input whose open dimensions have been bound. A batch of one stays open.
+pub(crate) fn fixed(info: &ValueInfoProto, shape: &[usize]) -> ValueInfoProto {
+    let mut info = info.clone();
+    let value = info.r#type.as_mut().and_then(|t| t.value.as_mut());
+    if let Some(type_proto::Value::TensorType(tensor)) = value
+        && let Some(dims) = tensor.shape.as_mut()
+    {
+        for (axis, (dim, &extent)) in dims.dim.iter_mut().zip(shape).enumerate() {
+            let fixed = matches!(dim.value, Some(dimension::Value::DimValue(v)) if v > 0);
+            if !fixed && (axis, extent) != (0, 1) {
+                dim.value = Some(dimension::Value::DimValue(extent as i64));
+            }
+        }
+    }
+    info
 }

@@ -128,7 +128,7 @@ pub(super) fn emit(
         tensors: tensors.collect(),
         model: assemble(
             proto,
-            out.opset,
+            &out,
             nodes.collect(),
             constants
                 .filter_map(|value| write::constant(&out, value))
@@ -140,19 +140,18 @@ pub(super) fn emit(
 /// The model around the new nodes; inputs, outputs, opsets and descriptions stay.
 fn assemble(
     proto: &ModelProto,
-    opset: i64,
+    graph: &Graph,
     nodes: Vec<NodeProto>,
     initializers: Vec<TensorProto>,
 ) -> ModelProto {
     let old = proto.graph.clone().unwrap_or_default();
     let constant = |name: &str| old.initializer.iter().any(|t| t.name == name);
-    let input = old
-        .input
-        .iter()
-        .filter(|i| !constant(&i.name))
-        .cloned()
-        .collect();
-    let graph = GraphProto {
+    let inputs = old.input.iter().filter(|i| !constant(&i.name));
+    let input = inputs
+        .zip(&graph.inputs)
+        .map(|(info, input)| write::fixed(info, &input.shape));
+    let input = input.collect();
+    let written = GraphProto {
         name: old.name.clone(),
         doc_string: old.doc_string.clone(),
         input,
@@ -164,7 +163,7 @@ fn assemble(
     let standard = |import: &OperatorSetIdProto| ["", STANDARD].contains(&import.domain.as_str());
     let others = proto.opset_import.iter().filter(|import| !standard(import));
     let own = OperatorSetIdProto {
-        version: opset,
+        version: graph.opset,
         ..Default::default()
     };
     let opset_import = std::iter::once(own).chain(others.cloned()).collect();
@@ -174,7 +173,7 @@ fn assemble(
         producer_name: "zkonnx".into(),
         producer_version: env!("CARGO_PKG_VERSION").into(),
         opset_import,
-        graph: Some(graph),
+        graph: Some(written),
         ..Default::default()
     }
 }

@@ -32,7 +32,7 @@ use crate::error::{ImportError, NodeError};
 use crate::graph::constant::Constant;
 use crate::graph::{Graph, InputType, Node};
 use crate::passes::prepare;
-use crate::proto::decode;
+use crate::proto::{Bindings, decode};
 use crate::run::{RunError, Values, computes};
 use layers::Layers;
 pub use report::{LayerError, OutputError};
@@ -270,12 +270,12 @@ fn not_provable(error: &ImportError) -> String {
 
 /// Why a float model would not be quantized, whatever the samples: so that the advice to quantize it is given only where
 /// it can be followed.
-pub fn obstacle(bytes: &[u8]) -> Option<QuantizeError> {
-    structure(bytes).err()
+pub fn obstacle(bytes: &[u8], bindings: &Bindings) -> Option<QuantizeError> {
+    structure(bytes, bindings).err()
 }
 
-fn structure(bytes: &[u8]) -> Result<(), QuantizeError> {
-    let mut graph = prepare(bytes).map_err(QuantizeError::Model)?;
+fn structure(bytes: &[u8], bindings: &Bindings) -> Result<(), QuantizeError> {
+    let mut graph = prepare(bytes, bindings).map_err(QuantizeError::Model)?;
     rewrite::rewrite(&mut graph).map_err(QuantizeError::Model)?;
     Layers::new(&graph)?;
     Ok(())
@@ -292,8 +292,8 @@ impl From<RunError> for QuantizeError {
 }
 
 /// The inputs of a float model.
-pub fn model_inputs(bytes: &[u8]) -> Result<Vec<ModelInput>, QuantizeError> {
-    let graph = prepare(bytes).map_err(QuantizeError::Model)?;
+pub fn model_inputs(bytes: &[u8], bindings: &Bindings) -> Result<Vec<ModelInput>, QuantizeError> {
+    let graph = prepare(bytes, bindings).map_err(QuantizeError::Model)?;
     Ok(inputs_of(&graph))
 }
 
@@ -317,7 +317,7 @@ pub fn quantize(
     samples: &[Vec<Feed>],
     options: &Options,
 ) -> Result<Quantized, QuantizeError> {
-    quantize_and_measure(bytes, samples, samples, options)
+    quantize_and_measure(bytes, &Bindings::default(), samples, samples, options)
 }
 
 /// Quantizes a float model with some samples, and measures the error on others. Each sample gives every input, in the
@@ -328,6 +328,7 @@ pub fn quantize(
 /// are asked for, and twice for the report. The result has been imported, so it can be proved.
 pub fn quantize_and_measure(
     bytes: &[u8],
+    bindings: &Bindings,
     samples: &[Vec<Feed>],
     measured: &[Vec<Feed>],
     options: &Options,
@@ -338,7 +339,7 @@ pub fn quantize_and_measure(
         return Err(QuantizeError::Percentile(p));
     }
     let proto = decode(bytes).map_err(QuantizeError::Model)?;
-    let mut graph = prepare(bytes).map_err(QuantizeError::Model)?;
+    let mut graph = prepare(bytes, bindings).map_err(QuantizeError::Model)?;
     let folded = graph.folded.iter().map(|folded| &folded.node);
     if let Some(node) = graph.nodes.iter().chain(folded).find(|n| is_quantized(n)) {
         return Err(QuantizeError::AlreadyQuantized(graph.node_name(node)));
@@ -355,7 +356,7 @@ pub fn quantize_and_measure(
     let model = emitted.model.encode_to_vec();
     let imported = super::import(&model).map_err(QuantizeError::NotProvable)?;
 
-    let quantized = prepare(&model).map_err(QuantizeError::Model)?;
+    let quantized = prepare(&model, &Bindings::default()).map_err(QuantizeError::Model)?;
     let layers = report::layers(&graph, &quantized, &emitted.tensors, &measured)?;
     let against_original = computes(&original, &original.outputs, first);
     let reference = if against_original { &original } else { &graph };

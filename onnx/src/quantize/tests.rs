@@ -106,7 +106,7 @@ fn samples(bytes: &[u8], count: usize) -> Vec<Vec<Feed>> {
             .wrapping_add(1442695040888963407);
         (state >> 40) as f32 / (1 << 23) as f32 - 1.0
     };
-    let inputs = model_inputs(bytes).unwrap();
+    let inputs = model_inputs(bytes, &Bindings::default()).unwrap();
     (0..count)
         .map(|_| {
             let feed =

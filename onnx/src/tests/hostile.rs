@@ -136,7 +136,10 @@ fn rejects_inputs_without_a_fixed_shape() {
     };
     assert_eq!(
         problem(DataType::Float, &[1, -1, 4, 4]),
-        InputProblem::Symbolic(1)
+        InputProblem::Open {
+            axis: 1,
+            dim: "batch".into()
+        }
     );
     assert_eq!(
         problem(DataType::Float, &[1, 0, 4, 4]),

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use zkonnx_circuits::plan::{Objective, PlanOptions};
+use zkonnx_onnx::Bindings;
 use zkonnx_verifier::InputVisibility;
 
 use crate::artifact::parse_hex32;
@@ -46,8 +47,30 @@ pub(crate) struct Cli {
     /// Folder for derived parameters [default: $ZKONNX_CACHE, or zkonnx in the user's cache folder]
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) cache: Option<PathBuf>,
+    /// Extent of an open dimension of the model, by its name, or by INPUT:AXIS; may be repeated
+    #[arg(long = "dim", global = true, value_name = "NAME=N", value_parser = dim)]
+    pub(crate) dims: Vec<(String, usize)>,
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+impl Cli {
+    /// What open dimensions are bound to.
+    pub(super) fn bindings(&self) -> Bindings {
+        Bindings {
+            dims: self.dims.iter().cloned().collect(),
+            ..Bindings::default()
+        }
+    }
+}
+
+/// `NAME=N`.
+fn dim(text: &str) -> Result<(String, usize), String> {
+    let parsed = text.rsplit_once('=').and_then(|(name, extent)| {
+        let extent = extent.parse().ok().filter(|extent| *extent > 0)?;
+        (!name.is_empty()).then(|| (name.to_owned(), extent))
+    });
+    parsed.ok_or_else(|| "a name and a positive number are meant, such as seq=64".into())
 }
 
 #[derive(Debug, Subcommand)]

@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 
 use zkonnx_onnx::quantize::{Feed, ModelInput};
+use zkonnx_onnx::{Bindings, OpenInput};
 
 use super::Session;
 use super::values::note_warning;
@@ -63,6 +64,39 @@ impl Samples {
             held_out: true,
         }
     }
+}
+
+/// What open dimensions are bound to: what the command line says, and else the shapes of the first file of samples.
+pub(super) fn bound_by_samples(
+    paths: &[PathBuf],
+    open: &[OpenInput],
+    session: &Session,
+) -> Result<Bindings, Error> {
+    let mut bindings = session.bindings.clone();
+    let (Some(path), false) = (paths.first(), open.is_empty()) else {
+        return Ok(bindings);
+    };
+    let names: Vec<&str> = open.iter().map(|input| input.input.as_str()).collect();
+    let file = read_inputs(path, &names)?;
+    for input in open {
+        let named = |(name, _): &&(Option<String>, Array)| name.as_deref() == Some(&input.input);
+        // An array without a name is the only input's.
+        let only = || file.arrays.first().filter(|_| file.arrays.len() == 1);
+        let array = file.arrays.iter().find(named).or_else(only);
+        let Some((_, array)) = array else { continue };
+        let rank = input.shape.len();
+        let shape = match array.shape.len() {
+            n if n == rank + 1 => array.shape[1..].to_vec(),
+            // The first axis counts samples, or is that of the only one.
+            n if n == rank && input.shape.first() == Some(&None) => {
+                let rest = array.shape.iter().skip(1).copied();
+                std::iter::once(1).chain(rest).collect()
+            }
+            _ => array.shape.clone(),
+        };
+        bindings.shapes.insert(input.input.clone(), shape);
+    }
+    Ok(bindings)
 }
 
 pub(super) fn read_samples(

@@ -31,7 +31,11 @@ pub(super) fn demo(args: &DemoArgs, session: &Session) -> Result<Answer, Error> 
     if let Some(folder) = &args.output {
         places::check_folder(folder, &[RECEIPT, KEY], &[])?;
     }
-    let model = Model::import(Path::new(demo_model::NAME), demo_model::MODEL)?;
+    let model = Model::import(
+        Path::new(demo_model::NAME),
+        demo_model::MODEL,
+        &zkonnx_onnx::Bindings::default(),
+    )?;
     let samples = samples(&model)?;
     let available = samples.len();
     let wanted = args.sample;

@@ -21,7 +21,7 @@ use crate::keys::{self, Manifest, ManifestPort, visibility_name};
 use crate::model::Model;
 use crate::{files, model};
 
-pub(super) fn inspect(args: &InspectArgs, _session: &Session) -> Result<Answer, Error> {
+pub(super) fn inspect(args: &InspectArgs, session: &Session) -> Result<Answer, Error> {
     let path = args.artifact.as_path();
     if path.is_dir() {
         return folder(path);
@@ -41,7 +41,7 @@ pub(super) fn inspect(args: &InspectArgs, _session: &Session) -> Result<Answer, 
         }
         Kind::VerifyingKey => verifying_key(&VerifyingKey::decode(&read).map_err(malformed)?),
         Kind::Program => program(&model::program(path, &read)?),
-        Kind::Model => onnx(&Model::import(path, &read)?),
+        Kind::Model => onnx(&Model::import(path, &read, &session.bindings)?),
         Kind::Params => {
             let params = Params::decode(&read)?;
             let text = format!(

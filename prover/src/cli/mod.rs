@@ -36,6 +36,7 @@ use crate::progress::Progress;
 use answer::{Answer, Warning};
 use args::{Cli, Command};
 use style::Style;
+use zkonnx_onnx::Bindings;
 
 /// Whether the answer is JSON, for a panic, which has nothing else to ask.
 static JSON: AtomicBool = AtomicBool::new(false);
@@ -46,6 +47,8 @@ pub(crate) struct Session {
     cache: Cache,
     progress: Progress,
     style: Style,
+    /// Extents of open dimensions.
+    bindings: Bindings,
     warnings: RefCell<Vec<Warning>>,
 }
 
@@ -72,6 +75,7 @@ pub fn main() -> ExitCode {
             Progress::stderr()
         },
         style: Style::of_stdout(cli.json),
+        bindings: cli.bindings(),
         warnings: RefCell::default(),
     };
     let answer = execute(&cli.command, &session);
@@ -135,6 +139,7 @@ pub fn answer(arguments: &[String]) -> (Exit, Value) {
         cache: cli.cache.clone().map_or_else(Cache::of_user, Cache::at),
         progress: Progress::hidden(),
         style: Style::of_stdout(true),
+        bindings: cli.bindings(),
         warnings: RefCell::default(),
     };
     let (exit, body) = match execute(&cli.command, &session) {

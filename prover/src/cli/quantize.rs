@@ -5,14 +5,15 @@ use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
-use zkonnx_onnx::TailNode;
 use zkonnx_onnx::quantize::{
-    Byte, LayerError, Method, Options, OutputError, Quantized, model_inputs, quantize_and_measure,
+    Byte, LayerError, Method, Options, OutputError, QuantizeError, Quantized, model_inputs,
+    quantize_and_measure,
 };
+use zkonnx_onnx::{TailNode, open_inputs};
 
 use super::Session;
 use super::answer::Answer;
-use super::calibration::{Split, read_samples};
+use super::calibration::{Split, bound_by_samples, read_samples};
 use super::style::{bytes, plain, table};
 use super::values::{nodes_json, nodes_text, real_json};
 use crate::artifact::{Kind, MAX_MODEL_BYTES, hex};
@@ -132,7 +133,9 @@ pub(super) fn quantize(args: &QuantizeArgs, session: &Session) -> Result<Answer,
         path: args.model.clone(),
         source: Box::new(source),
     };
-    let inputs = model_inputs(&model).map_err(failed)?;
+    let open = open_inputs(&model).map_err(|source| failed(QuantizeError::Model(source)))?;
+    let bindings = bound_by_samples(&args.calibrate, &open, session)?;
+    let inputs = model_inputs(&model, &bindings).map_err(failed)?;
     let calibrate = read_samples(&args.calibrate, &inputs, session)?;
     let split = if args.validate.is_empty() {
         calibrate.split()
@@ -154,7 +157,8 @@ pub(super) fn quantize(args: &QuantizeArgs, session: &Session) -> Result<Answer,
         weights: args.weights.into(),
     };
     let (calibrate, measure) = (&split.calibrate.feeds, &split.measure.feeds);
-    let quantized = quantize_and_measure(&model, calibrate, measure, &options).map_err(failed)?;
+    let quantized =
+        quantize_and_measure(&model, &bindings, calibrate, measure, &options).map_err(failed)?;
     let bound = args.accept_error.unwrap_or(Bound::Share(ERROR_BOUND));
     let reasons = reasons(&quantized, bound);
     if reasons.is_empty() {

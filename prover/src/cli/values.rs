@@ -22,7 +22,7 @@ use crate::real::Scale;
 const SHOWN: usize = 12;
 
 /// A model from a file, or the program of a folder of keys.
-pub(super) fn load_model(path: &Path) -> Result<Model, Error> {
+pub(super) fn load_model(path: &Path, session: &Session) -> Result<Model, Error> {
     if path.is_dir() {
         let (manifest, program) = keys::load_program(path)?;
         return Ok(Model {
@@ -31,16 +31,16 @@ pub(super) fn load_model(path: &Path) -> Result<Model, Error> {
             stored_tail: manifest.not_proved(),
         });
     }
-    Model::load(path)
+    Model::load(path, &session.bindings)
 }
 
 /// A model from a file, for commands that plan its circuit: that of a folder of keys is planned already.
-pub(super) fn load_model_to_plan(path: &Path) -> Result<Model, Error> {
+pub(super) fn load_model_to_plan(path: &Path, session: &Session) -> Result<Model, Error> {
     if path.is_dir() {
         keys::load_program(path)?;
         return Err(Error::PlannedAlready { path: path.into() });
     }
-    Model::load(path)
+    Model::load(path, &session.bindings)
 }
 
 /// The samples of all input files, or the one that was chosen. Says what is used otherwise than it may be meant.

@@ -199,7 +199,7 @@ fn derived(
     receipts: &[Option<&Receipt>],
     session: &Session,
 ) -> Result<Vec<Candidate>, Error> {
-    let model = load_model(path)?;
+    let model = load_model(path, session)?;
     let visibilities = [InputVisibility::Public, InputVisibility::Private];
     let wanted = visibilities.into_iter().filter(|visibility| {
         let mut receipts = receipts.iter().flatten();
