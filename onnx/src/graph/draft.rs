@@ -88,6 +88,23 @@ impl<'g> Draft<'g> {
         output
     }
 
+    /// The same, with several results.
+    pub(crate) fn several(
+        &mut self,
+        op: &str,
+        inputs: Vec<Option<ValueId>>,
+        attributes: Vec<Attribute>,
+        outputs: usize,
+    ) -> Vec<Option<ValueId>> {
+        let first = self.node(op, inputs, attributes);
+        let mut results = vec![Some(first)];
+        results.extend((1..outputs).map(|_| Some(self.value(&op.to_lowercase(), None))));
+        if let Some(node) = self.made.nodes.last_mut() {
+            node.outputs.clone_from(&results);
+        }
+        results
+    }
+
     pub(crate) fn op(&mut self, op: &str, inputs: &[ValueId]) -> ValueId {
         self.with(op, inputs, Vec::new())
     }

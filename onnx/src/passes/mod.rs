@@ -3,6 +3,7 @@
 mod control;
 mod fold;
 mod resolve;
+mod restore;
 mod upgrade;
 
 use crate::error::ImportError;
@@ -16,6 +17,8 @@ pub(crate) fn prepare(bytes: &[u8], bindings: &Bindings) -> Result<Graph, Import
     graph.verify("resolve");
     Ok(graph)
 }
+
+pub(crate) use restore::restore;
 
 /// Takes a graph to an opset, and learns types and constants again after a change.
 pub(crate) fn refresh(graph: &mut Graph, opset: i64) -> Result<(), ImportError> {

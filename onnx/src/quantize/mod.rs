@@ -31,7 +31,7 @@ use super::{Imported, TailNode, registry};
 use crate::error::{ImportError, NodeError};
 use crate::graph::constant::Constant;
 use crate::graph::{Graph, InputType, Node};
-use crate::passes::prepare;
+use crate::passes::{prepare, refresh, restore};
 use crate::proto::{Bindings, decode};
 use crate::run::{RunError, Values, computes};
 use layers::Layers;
@@ -147,6 +147,8 @@ pub struct Quantized {
     /// Whether the outputs are compared with the float model as it is, or else, because that is not evaluated here, with
     /// the equal one that was quantized.
     pub against_original: bool,
+    /// The operators of dynamic quantization that the file had, and that are gone: their scales depended on the data.
+    pub restored: Vec<String>,
 }
 
 impl Quantized {
@@ -275,7 +277,7 @@ pub fn obstacle(bytes: &[u8], bindings: &Bindings) -> Option<QuantizeError> {
 }
 
 fn structure(bytes: &[u8], bindings: &Bindings) -> Result<(), QuantizeError> {
-    let mut graph = prepare(bytes, bindings).map_err(QuantizeError::Model)?;
+    let (mut graph, _) = float_graph(bytes, bindings)?;
     rewrite::rewrite(&mut graph).map_err(QuantizeError::Model)?;
     Layers::new(&graph)?;
     Ok(())
@@ -288,6 +290,24 @@ impl From<RunError> for QuantizeError {
             op: error.op,
             source: Box::new(error.source),
         }
+    }
+}
+
+/// The float model that a file holds or stands for, and the operators of dynamic quantization that are gone from it.
+fn float_graph(bytes: &[u8], bindings: &Bindings) -> Result<(Graph, Vec<String>), QuantizeError> {
+    let mut graph = prepare(bytes, bindings).map_err(QuantizeError::Model)?;
+    let restored = restore(&mut graph).map_err(|(node, source)| QuantizeError::Evaluate {
+        node: graph.node_name(&node),
+        op: node.op,
+        source: Box::new(source),
+    })?;
+    if !restored.is_empty() {
+        refresh(&mut graph, 0).map_err(QuantizeError::Model)?;
+    }
+    // Only what is left: weights that were stored as integers are floats by now.
+    match graph.nodes.iter().find(|node| is_quantized(node)) {
+        Some(node) => Err(QuantizeError::AlreadyQuantized(graph.node_name(node))),
+        None => Ok((graph, restored)),
     }
 }
 
@@ -339,11 +359,7 @@ pub fn quantize_and_measure(
         return Err(QuantizeError::Percentile(p));
     }
     let proto = decode(bytes).map_err(QuantizeError::Model)?;
-    let mut graph = prepare(bytes, bindings).map_err(QuantizeError::Model)?;
-    let folded = graph.folded.iter().map(|folded| &folded.node);
-    if let Some(node) = graph.nodes.iter().chain(folded).find(|n| is_quantized(n)) {
-        return Err(QuantizeError::AlreadyQuantized(graph.node_name(node)));
-    }
+    let (mut graph, restored) = float_graph(bytes, bindings)?;
     let samples = feed(&graph, samples)?;
     let measured = feed(&graph, measured)?;
     let first = samples.first().ok_or(QuantizeError::NoSample)?;
@@ -367,6 +383,7 @@ pub fn quantize_and_measure(
         layers,
         outputs,
         against_original,
+        restored,
     })
 }
 

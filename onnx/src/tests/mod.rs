@@ -11,5 +11,6 @@ mod kernels;
 mod lookup;
 mod open;
 mod outputs;
+mod restored;
 mod tail;
 mod vocabulary;

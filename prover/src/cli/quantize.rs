@@ -258,6 +258,13 @@ fn answer(
         text.push_str(&output_text(output, measured, *accuracy));
     }
     text.push_str(&nodes_text(&quantized.imported.tail));
+    if !quantized.restored.is_empty() {
+        text.push_str(&format!(
+            "the file was quantized by scales that depend on the data ({}); it was restored to the float model that it \
+             stands for, and that is what errors are measured against\n",
+            quantized.restored.join(", ")
+        ));
+    }
     let on = if split.held_out {
         format!("{measured} others")
     } else {
@@ -295,6 +302,7 @@ fn answer(
         "samples": samples,
         "measured_samples": measured,
         "held_out": split.held_out,
+        "restored": quantized.restored,
         "reference": if quantized.against_original { "float_model" } else { "rewritten_float_model" },
         "error_bound": bound.share(),
         "layers": quantized.layers.iter().map(layer_json).collect::<Vec<_>>(),

@@ -1,0 +1,182 @@
+//! Models that were quantized dynamically, or in their weights alone, and the float models that they stand for.
+
+use tract_onnx::pb::tensor_proto::DataType;
+
+use super::super::quantize::{Feed, Options, QuantizeError, Quantized, quantize};
+use super::build::{Model, float, int};
+
+const WEIGHTS: [i64; 6] = [5, -3, 2, 7, -8, 1];
+
+fn samples() -> Vec<Vec<Feed>> {
+    let value = |i: usize| ((i * 37 % 41) as f32 - 20.0) / 10.0;
+    let row = |i: usize| vec![Feed::Floats(vec![value(2 * i), value(2 * i + 1)])];
+    (0..16).map(row).collect()
+}
+
+fn quantized(model: &Model) -> Quantized {
+    let bytes = model.bytes();
+    quantize(&bytes, &samples(), &Options::default()).unwrap_or_else(|e| panic!("{e}"))
+}
+
+fn empty() -> Model {
+    Model::new(17).input("x", DataType::Float, &[1, 2])
+}
+
+/// The float model of weights `[2, 3]` with a scale.
+fn float_model(zero: i64, scale: f32) -> Model {
+    let weights: Vec<f32> = WEIGHTS.iter().map(|w| (w - zero) as f32 * scale).collect();
+    let model = empty().floats("w", &[2, 3], &weights);
+    model.node("MatMul", &["x", "w"], "y").output("y")
+}
+
+#[test]
+fn accepts_weights_that_are_stored_as_integers() {
+    let expected = quantized(&float_model(1, 0.25)).imported.program.id();
+    let model = empty()
+        .ints("w", DataType::Int8, &[2, 3], &WEIGHTS)
+        .floats("s", &[], &[0.25])
+        .ints("z", DataType::Int8, &[], &[1])
+        .node("DequantizeLinear", &["w", "s", "z"], "wf")
+        .node("MatMul", &["x", "wf"], "y")
+        .output("y");
+    let got = quantized(&model);
+    assert_eq!(got.imported.program.id(), expected);
+    assert!(got.restored.is_empty());
+}
+
+#[test]
+fn accepts_weights_of_four_bits() {
+    // Columns of the product are rows here; two to a byte, the lower bits first, zero at 8.
+    let rows = [
+        [WEIGHTS[0], WEIGHTS[3]],
+        [WEIGHTS[1], WEIGHTS[4]],
+        [WEIGHTS[2], WEIGHTS[5]],
+    ];
+    let byte = |[a, b]: [i64; 2]| (a + 8) | (b + 8) << 4;
+    let packed: Vec<i64> = rows.into_iter().flat_map(|row| [byte(row), 0]).collect();
+    let attributes = vec![
+        int("K", 2),
+        int("N", 3),
+        int("bits", 4),
+        int("block_size", 4),
+    ];
+    let model = empty()
+        .ints("w", DataType::Uint8, &[3, 1, 2], &packed)
+        .floats("s", &[3], &[0.25, 0.25, 0.25])
+        .node_with(
+            "com.microsoft::MatMulNBits",
+            &["x", "w", "s"],
+            "y",
+            attributes,
+        )
+        .output("y");
+    let got = quantized(&model);
+    let expected = quantized(&float_model(0, 0.25));
+    assert_eq!(got.imported.program.id(), expected.imported.program.id());
+    assert_eq!(got.restored, ["MatMulNBits"]);
+}
+
+/// What ONNX Runtime's dynamic quantizer makes of a product.
+fn dynamic(model: Model, op: &str) -> Model {
+    let model = model
+        .ints("w", DataType::Int8, &[2, 3], &WEIGHTS)
+        .floats("s", &[], &[0.25])
+        .ints("z", DataType::Int8, &[], &[1]);
+    let mut model = match op {
+        "DynamicQuantizeMatMul" => {
+            let inputs = ["x", "w", "s", "z"];
+            model.node("com.microsoft::DynamicQuantizeMatMul", &inputs, "y")
+        }
+        "MatMulIntegerToFloat" => {
+            let inputs = ["xq", "w", "xs", "s", "xz", "z"];
+            let model = model.node("DynamicQuantizeLinear", &["x"], "xq");
+            model.node("com.microsoft::MatMulIntegerToFloat", &inputs, "y")
+        }
+        _ => model
+            .node("DynamicQuantizeLinear", &["x"], "xq")
+            .node("MatMulInteger", &["xq", "w", "xz", "z"], "sum")
+            .node_with("Cast", &["sum"], "real", vec![int("to", 1)])
+            .node("Mul", &["xs", "s"], "scales")
+            .node("Mul", &["real", "scales"], "y"),
+    };
+    for node in &mut model.graph().node {
+        if node.op_type == "DynamicQuantizeLinear" {
+            node.output.extend(["xs".to_owned(), "xz".to_owned()]);
+        }
+    }
+    model.output("y")
+}
+
+#[test]
+fn accepts_dynamic_quantization_as_the_float_model_behind_it() {
+    let float = quantized(&float_model(1, 0.25));
+    let reference = &float.outputs[0].error;
+    for op in [
+        "DynamicQuantizeMatMul",
+        "MatMulIntegerToFloat",
+        "MatMulInteger",
+    ] {
+        let got = quantized(&dynamic(empty(), op));
+        assert!(
+            got.restored.iter().any(|gone| gone == op),
+            "{op}: {:?}",
+            got.restored
+        );
+        assert!(got.imported.tail.is_empty(), "{op}");
+        let error = &got.outputs[0].error;
+        assert!(
+            error.relative_rms < 2.0 * reference.relative_rms + 0.01,
+            "{op}: {error:?}"
+        );
+    }
+}
+
+#[test]
+fn rejects_static_quantization_and_what_cannot_be_restored() {
+    let fixed = Model::quantized_input(17, &[1, 2])
+        .node("Relu", &["xf"], "y")
+        .output("y");
+    let refused = |model: &Model| {
+        let samples = vec![vec![Feed::Floats(vec![0.5, 1.0])]];
+        quantize(&model.bytes(), &samples, &Options::default()).err()
+    };
+    assert!(matches!(
+        refused(&fixed),
+        Some(QuantizeError::AlreadyQuantized(_))
+    ));
+    let attributes = vec![
+        int("K", 2),
+        int("N", 3),
+        int("bits", 3),
+        int("block_size", 4),
+    ];
+    let model = empty()
+        .ints("w", DataType::Uint8, &[3, 1, 2], &[0; 6])
+        .floats("s", &[3], &[0.25; 3])
+        .node_with(
+            "com.microsoft::MatMulNBits",
+            &["x", "w", "s"],
+            "y",
+            attributes,
+        )
+        .output("y");
+    assert!(matches!(
+        refused(&model),
+        Some(QuantizeError::Evaluate { .. })
+    ));
+    let unknown = vec![
+        int("K", 2),
+        int("N", 3),
+        int("block_size", 4),
+        float("scale", 1.0),
+    ];
+    let model = empty()
+        .ints("w", DataType::Uint8, &[3, 1, 2], &[0; 6])
+        .floats("s", &[3], &[0.25; 3])
+        .node_with("com.microsoft::MatMulNBits", &["x", "w", "s"], "y", unknown)
+        .output("y");
+    assert!(matches!(
+        refused(&model),
+        Some(QuantizeError::Evaluate { .. })
+    ));
+}
