@@ -46,6 +46,10 @@ echo "== zkonnx on what ONNX Runtime's quantizer makes"
 "$python" -W ignore "$here/conformance.py" tool "$zkonnx" "$tool" || status=1
 echo "== zkonnx quantize on small float nets"
 "$python" -W ignore "$here/quantize_nets.py" "$zkonnx" "$nets" --brief || status=1
+echo "== zkonnx quantize on nets of old opsets, and on what a dynamic quantizer makes"
+for form in 7 9 dynamic; do
+    "$python" -W ignore "$here/quantize_nets.py" "$zkonnx" "$nets" --brief --form "$form" 2>/dev/null || status=1
+done
 echo "== zkonnx on random graphs"
 "$python" "$here/conformance.py" random "$zkonnx" "$graphs" || status=1
 echo "== fuzzed graphs"

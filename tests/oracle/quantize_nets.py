@@ -1,12 +1,15 @@
 #!/usr/bin/env python3
 """Quantizes small float nets with `zkonnx quantize` and takes them through all that follows.
 
-    quantize_nets.py ZKONNX [--prove] [--every N] [--only TEXT] [--brief]
+    quantize_nets.py ZKONNX [--prove] [--every N] [--only TEXT] [--brief] [--form FORM]
 
 For each net of `nets.py` and `trees.py`: `quantize`, the executor against ONNX Runtime on
 every integer tensor of the quantized model, and the mock prover; with `--prove` also a
 proof that `verify` accepts. Prints a table and totals; exits 1 if a net fails that
 `nets_refused.txt` does not list, or one does not fail that it lists.
+
+With `--form dynamic` the nets are first quantized by ONNX Runtime's dynamic quantizer, with `--form 7` (8, 9) they are
+converted to that opset: those for which the tool can.
 """
 
 import argparse
@@ -22,10 +25,12 @@ from pathlib import Path
 import numpy as np
 import onnx
 import onnxruntime
+from onnx import version_converter  # noqa: F401, a module that onnx does not load
+from onnxruntime.quantization import QuantType, quantize_dynamic
 
 import ort_session
 from graphs import Graph, judge
-from nets import nets
+from nets import Net, nets
 from tool_graphs import compared
 from trees import trees
 
@@ -112,6 +117,29 @@ def examined(binary, net, prove):
     return result
 
 
+def _dynamic(net):
+    """The net as ONNX Runtime's dynamic quantizer leaves it; `None` where it finds nothing to quantize."""
+    with tempfile.TemporaryDirectory() as folder:
+        source, target = Path(folder) / "f.onnx", Path(folder) / "d.onnx"
+        onnx.save(net.model, source)
+        quantize_dynamic(source, target, weight_type=QuantType.QInt8)
+        model = onnx.load(target)
+    return model if any("Dynamic" in node.op_type for node in model.graph.node) else None
+
+
+def formed(net, form):
+    """The net in another form; `None` if it has none."""
+    try:
+        if form == "dynamic":
+            model = _dynamic(net)
+        else:
+            model = onnx.version_converter.convert_version(net.model, int(form))
+            onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    except Exception:  # The tools' errors have no common base, and a net without the form is none of ours.
+        return None
+    return None if model is None else Net(net.name, net.kind, model, net.samples)
+
+
 def _refused():
     """`{net: reason}` of those that are known to be refused."""
     lines = [line for line in REFUSED.read_text().splitlines() if line and line[0] != "#"]
@@ -124,9 +152,12 @@ def main():
     parser.add_argument("--prove", action="store_true", help="real proofs as well")
     parser.add_argument("--every", type=int, default=1, metavar="N", help="only each Nth net")
     parser.add_argument("--only", default="", metavar="TEXT", help="only nets with this in name or kind")
+    parser.add_argument("--form", choices=("float", "dynamic", "7", "8", "9"), default="float")
     parser.add_argument("--brief", action="store_true", help="totals and failures only")
     arguments = parser.parse_args()
     chosen = [n for n in [*nets(), *trees()] if arguments.only in n.name or arguments.only in n.kind]
+    if arguments.form != "float":
+        chosen = [other for other in (formed(net, arguments.form) for net in chosen) if other]
     chosen = chosen[:: arguments.every]
     known, kinds, bad = _refused(), {}, []
     show = (lambda *_, **__: None) if arguments.brief else print

@@ -23,6 +23,8 @@ pub(super) fn resize(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
     let x = inputs.get(0)?;
     let mode = node.text("mode", "nearest")?;
     let outside = node.float("extrapolation_value", 0.0)?;
+    // It says how sizes are meant, and nothing where there are none.
+    node.text("keep_aspect_ratio_policy", "stretch")?;
     let a = node.float("cubic_coeff_a", -0.75)?;
     let exclude = node.flag("exclude_outside", false)?;
     if node.flag("antialias", false)? {

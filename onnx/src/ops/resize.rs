@@ -21,6 +21,14 @@ pub(crate) fn resize(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done,
     node.float("cubic_coeff_a", -0.75)?;
     node.float("extrapolation_value", 0.0)?;
     node.int("exclude_outside", 0)?;
+    // It says how sizes are meant, and nothing where there are none.
+    node.text("keep_aspect_ratio_policy", "stretch")?;
+    if node.flag("antialias", false)? {
+        return Err(NodeError::Attribute {
+            name: "antialias",
+            reason: "it is not supported",
+        });
+    }
     let old = node.opset == 10;
     let (transform, nearest) = (Transform::read(node)?, Nearest::read(node)?);
     let scales = cx.maybe_constant(node, if old { 1 } else { 2 }, "the scales")?;

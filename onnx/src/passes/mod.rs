@@ -2,6 +2,7 @@
 
 mod control;
 mod fold;
+mod picked;
 mod resolve;
 mod restore;
 mod upgrade;

@@ -3,12 +3,13 @@
 //! A node of an old opset is rewritten (`upgrade.rs`), a branch that a constant chooses and a loop that constants count
 //! become their bodies (`control.rs`), what depends on constants alone becomes a constant, and every other value gets its
 //! type (`fold.rs`). These are one walk, since each needs what the others know of the values before: a condition is
-//! constant once shapes are, and shapes follow from types.
+//! constant once shapes are, and shapes follow from types. Movement by constant places becomes a Gather (`picked.rs`).
 
 use std::collections::VecDeque;
 
 use super::control::{self, Inlined, Task};
 use super::fold;
+use super::picked::picked;
 use super::upgrade::{is_old, upgraded};
 use crate::error::ImportError;
 use crate::graph::{Draft, Folded, Graph};
@@ -49,6 +50,13 @@ pub(super) fn resolve(graph: &mut Graph, library: &Library, opset: i64) -> Resul
                 }
                 Err(fault) => node.fault = Some(fault),
             }
+        }
+        if !node.reads().all(|value| graph.is_constant(value))
+            && let Some(made) = picked(graph, &node)
+        {
+            let nodes = made.apply(graph).into_iter().rev();
+            nodes.for_each(|node| waiting.push_front(Task::Node(node)));
+            continue;
         }
         if fold::folded(graph, &node) {
             let before = graph.nodes.len();

@@ -1,8 +1,7 @@
 //! Operators that are not proved themselves, expressed by those that are.
 //!
 //! Each function here is an identity of real functions, as the ONNX text defines them; the quantized model then holds
-//! the parts, and any tool can check it. Movement by constant places becomes one Gather of the flattened tensor, which
-//! costs nothing in a proof.
+//! the parts, and any tool can check it.
 
 use super::recurrent;
 use crate::error::ImportError;
@@ -11,8 +10,6 @@ use crate::graph::{Attribute, Draft, Graph, Made, Node, NodeView, STANDARD, Valu
 use crate::passes::refresh;
 use zkonnx_circuits::program::{MAX_NODES, elements};
 
-/// Most elements of a tensor that is taken apart.
-const MAX_PICKED: usize = 1 << 20;
 /// Widest window along channels.
 const MAX_WINDOW: i64 = 1 << 12;
 /// Most factors of a product along axes.
@@ -95,8 +92,6 @@ fn results(
         "LRN" => local_response(p, node, cx),
         "InstanceNormalization" | "GroupNormalization" => group_normalization(p, node, cx),
         "LayerNormalization" => layer_normalization(p, node, cx),
-        "Trilu" | "GatherElements" | "GatherND" | "ReverseSequence" => moved(p, node, cx),
-        "ScatterElements" => scattered(p, node, cx),
         "RNN" | "GRU" | "LSTM" => return recurrent::unrolled(p, node, cx),
         _ => None,
     };
@@ -438,149 +433,4 @@ fn standardized(p: &mut Draft<'_>, x: ValueId, axes: &[i64], epsilon: f32) -> Va
     let deviation = p.op("Sqrt", &[shifted]);
     let factor = p.op("Reciprocal", &[deviation]);
     p.op("Mul", &[centered, factor])
-}
-
-/// The index of an element as one number along each axis.
-fn coordinates(mut place: usize, shape: &[usize]) -> Vec<usize> {
-    let mut at = vec![0; shape.len()];
-    for d in (0..shape.len()).rev() {
-        at[d] = place % shape[d];
-        place /= shape[d];
-    }
-    at
-}
-
-fn place(at: &[usize], shape: &[usize]) -> usize {
-    at.iter().zip(shape).fold(0, |place, (i, n)| place * n + i)
-}
-
-fn wrapped(index: i64, extent: usize) -> Option<usize> {
-    let index = if index < 0 {
-        index + extent as i64
-    } else {
-        index
-    };
-    usize::try_from(index).ok().filter(|i| *i < extent)
-}
-
-/// Operators that move elements by constant places.
-fn moved(p: &mut Draft<'_>, node: &NodeView<'_>, cx: &Context<'_>) -> Option<ValueId> {
-    let (x, shape) = (node.input(0)?, cx.shape(node, 0)?);
-    let len = elements(&shape);
-    if len == 0 || len > MAX_PICKED {
-        return None;
-    }
-    let (places, to): (Option<Vec<usize>>, Vec<usize>) = match node.op() {
-        "Trilu" => (triangle(node, cx, &shape), shape.clone()),
-        "ReverseSequence" => (reversed(node, cx, &shape), shape.clone()),
-        "GatherElements" => {
-            let indices = cx.constant(node, 1)?;
-            (gathered(node, &shape, indices), indices.shape.clone())
-        }
-        _ => gathered_runs(node, cx, &shape)?,
-    };
-    let places = places.filter(|places| !places.is_empty() && places.len() <= MAX_PICKED)?;
-    Some(p.pick(x, len, &places, &to))
-}
-
-fn triangle(node: &NodeView<'_>, cx: &Context<'_>, shape: &[usize]) -> Option<Vec<usize>> {
-    let upper = node.flag("upper", true).ok()?;
-    let k = match node.input(1) {
-        Some(_) => cx.constant(node, 1)?.as_int()?,
-        None => 0,
-    };
-    let rank = shape.len().checked_sub(2)?;
-    let kept = |i: usize| {
-        let at = coordinates(i, shape);
-        let diagonal = at[rank + 1] as i64 - at[rank] as i64;
-        if upper { diagonal >= k } else { diagonal <= k }
-    };
-    let len = elements(shape);
-    Some((0..len).map(|i| if kept(i) { i } else { len }).collect())
-}
-
-fn reversed(node: &NodeView<'_>, cx: &Context<'_>, shape: &[usize]) -> Option<Vec<usize>> {
-    let time = node.axis("time_axis", node.int("time_axis", 0).ok()?, shape.len());
-    let batch = node.axis("batch_axis", node.int("batch_axis", 1).ok()?, shape.len());
-    let (time, batch) = (time.ok()?, batch.ok()?);
-    let lengths = cx.ints(node, 1)?;
-    let from = |i: usize| {
-        let mut at = coordinates(i, shape);
-        let length = usize::try_from(*lengths.get(at[batch])?).ok()?;
-        if length > shape[time] {
-            return None;
-        }
-        if at[time] < length {
-            at[time] = length - 1 - at[time];
-        }
-        Some(place(&at, shape))
-    };
-    (0..elements(shape)).map(from).collect()
-}
-
-fn gathered(node: &NodeView<'_>, shape: &[usize], indices: &Constant) -> Option<Vec<usize>> {
-    let axis = node
-        .axis("axis", node.int("axis", 0).ok()?, shape.len())
-        .ok()?;
-    if indices.shape.len() != shape.len() {
-        return None;
-    }
-    let from = |(i, index): (usize, &i64)| {
-        let mut at = coordinates(i, &indices.shape);
-        at[axis] = wrapped(*index, shape[axis])?;
-        let inside = at.iter().zip(shape).all(|(a, n)| a < n);
-        inside.then(|| place(&at, shape))
-    };
-    indices.as_ints()?.iter().enumerate().map(from).collect()
-}
-
-/// GatherND without batch axes: each row of indices names a run of elements.
-fn gathered_runs(
-    node: &NodeView<'_>,
-    cx: &Context<'_>,
-    shape: &[usize],
-) -> Option<(Option<Vec<usize>>, Vec<usize>)> {
-    let indices = cx.constant(node, 1)?;
-    let (lead, depth) = (indices.shape.split_last()?.1, *indices.shape.last()?);
-    if node.int("batch_dims", 0).ok()? != 0 || depth == 0 || depth > shape.len() {
-        return None;
-    }
-    let run = elements(&shape[depth..]);
-    let mut places = Vec::new();
-    for row in indices.as_ints()?.chunks(depth) {
-        let at: Option<Vec<usize>> = row
-            .iter()
-            .zip(shape)
-            .map(|(&i, &n)| wrapped(i, n))
-            .collect();
-        let first = place(&at?, &shape[..depth]) * run;
-        places.extend(first..first + run);
-        if places.len() > MAX_PICKED {
-            return None;
-        }
-    }
-    Some((Some(places), [lead, &shape[depth..]].concat()))
-}
-
-/// ScatterElements to constant places: the old elements and the new ones behind each other, then one of them for each
-/// place.
-fn scattered(p: &mut Draft<'_>, node: &NodeView<'_>, cx: &Context<'_>) -> Option<ValueId> {
-    let (x, shape) = (node.input(0)?, cx.shape(node, 0)?);
-    let (indices, updates) = (cx.constant(node, 1)?, cx.shape(node, 2)?);
-    let len = elements(&shape);
-    if node.text("reduction", "none").ok()? != "none"
-        || indices.shape != updates
-        || len == 0
-        || len + elements(&updates) > MAX_PICKED
-    {
-        return None;
-    }
-    let mut places: Vec<usize> = (0..len).collect();
-    for (i, place) in gathered(node, &shape, indices)?.into_iter().enumerate() {
-        places[place] = len + i;
-    }
-    let old = p.reshape(x, &[len]);
-    let new = p.reshape(node.input(2)?, &[elements(&updates)]);
-    let both = p.with("Concat", &[old, new], vec![Attribute::int("axis", 0)]);
-    Some(p.pick(both, len + elements(&updates), &places, &shape))
 }
