@@ -164,6 +164,11 @@ pub enum InputProblem {
     /// An element type that is not supported.
     #[error("element type {0} is not supported")]
     Type(i32),
+    /// A float of another size, under a quantization of its own.
+    #[error(
+        "it is not float32; quantize the float model with `zkonnx quantize`, which makes float32 of it"
+    )]
+    NotFloat32,
     /// No shape.
     #[error("it has no shape")]
     NoShape,

@@ -12,9 +12,9 @@ use super::outside::outside;
 use super::real::{Base, Params, QuantizedConstant, Real, Value};
 use super::registry::{self, Entry};
 use super::{Imported, NodeReport, Status, windows};
-use crate::error::{ImportError, NodeError, NodeProblem, TensorProblem};
+use crate::error::{ImportError, InputProblem, NodeError, NodeProblem, TensorProblem};
 use crate::graph::constant::{Constant, MAX_COMPUTED_ELEMENTS};
-use crate::graph::{Graph, InputType, Node, NodeView, ValueId};
+use crate::graph::{Graph, Input, InputType, Node, NodeView, ValueId};
 use zkonnx_circuits::program::{Builder, Fact, Operator, Quantization, TensorId};
 
 /// The results of a node, and how it is reported.
@@ -124,6 +124,7 @@ impl<'a> Importer<'a> {
                 InputType::Float => {
                     Value::Real(Arc::new(Real::new(Base::Input(i), input.shape.clone())))
                 }
+                InputType::Other(_) => Value::Broken,
                 InputType::Int(dtype) => {
                     let fact = Fact::any(dtype, input.shape.clone());
                     let name = self.graph.name(input.value);
@@ -411,9 +412,16 @@ impl<'a> Importer<'a> {
             .graph
             .inputs
             .iter()
-            .any(|i| i.dtype != InputType::Float);
+            .any(|i| matches!(i.dtype, InputType::Int(_)));
         if !quantized && !integer_inputs {
             return Err(ImportError::FloatModel);
+        }
+        let other = |input: &&Input| matches!(input.dtype, InputType::Other(_));
+        if let Some(input) = self.graph.inputs.iter().find(other) {
+            return Err(ImportError::Input {
+                name: self.graph.name(input.value).to_owned(),
+                source: InputProblem::NotFloat32,
+            });
         }
         let outputs = self.outputs();
         let float_tail = self.float_tail(&outputs);

@@ -57,6 +57,8 @@ pub(crate) struct Type {
 pub(crate) enum InputType {
     Float,
     Int(DataType),
+    /// A float of another size.
+    Other(Element),
 }
 
 /// A graph input that is not a constant.
@@ -73,6 +75,7 @@ impl Input {
             element: match self.dtype {
                 InputType::Float => Element::Float,
                 InputType::Int(dtype) => Element::Int(dtype),
+                InputType::Other(element) => element,
             },
             shape: self.shape.clone(),
         }
@@ -188,6 +191,12 @@ impl Graph {
 
     pub(crate) fn set_type(&mut self, id: ValueId, ty: Type) {
         self.values[id.0 as usize].ty = Some(ty);
+    }
+
+    /// Forgets the types of all values that are no constants.
+    pub(crate) fn forget_types(&mut self) {
+        let variables = self.values.iter_mut().filter(|v| v.constant.is_none());
+        variables.for_each(|value| value.ty = None);
     }
 
     /// Shape of a value, if it is known.

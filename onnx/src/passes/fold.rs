@@ -10,8 +10,9 @@ use crate::graph::constant::Constant;
 use crate::graph::{Graph, Node, NodeView, Type, ValueId};
 use crate::{registry, windows};
 
-/// Gives the inputs of a graph their types.
+/// Gives the inputs of a graph their types, and no other value but constants one.
 pub(super) fn inputs(graph: &mut Graph) {
+    graph.forget_types();
     let inputs: Vec<(ValueId, Type)> = graph.inputs.iter().map(|i| (i.value, i.ty())).collect();
     for (value, ty) in inputs {
         graph.set_type(value, ty);

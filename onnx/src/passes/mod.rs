@@ -2,6 +2,7 @@
 
 mod control;
 mod fold;
+mod narrow;
 mod picked;
 mod resolve;
 mod restore;
@@ -17,6 +18,21 @@ pub(crate) fn prepare(bytes: &[u8], bindings: &Bindings) -> Result<Graph, Import
     resolve::resolve(&mut graph, &library, OPSETS.0)?;
     graph.verify("resolve");
     Ok(graph)
+}
+
+/// The same for a float model, whose floats are made float32. Answers the types that they had.
+pub(crate) fn prepare_float(
+    bytes: &[u8],
+    bindings: &Bindings,
+) -> Result<(Graph, Vec<String>), ImportError> {
+    let mut graph = prepare(bytes, bindings)?;
+    // What depends on constants alone has been computed in their own types.
+    let had = narrow::narrow(&mut graph);
+    if !had.is_empty() {
+        refresh(&mut graph, 0)?;
+        graph.verify("narrow");
+    }
+    Ok((graph, had))
 }
 
 pub(crate) use restore::restore;

@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use tract_onnx::pb::tensor_shape_proto::dimension;
 use tract_onnx::pb::{ModelProto, ValueInfoProto, type_proto};
 
-use super::tensor::{FLOAT, integer_type};
+use super::tensor::{FLOAT, element_type};
 use crate::error::{ImportError, InputProblem};
 use crate::graph::InputType;
+use crate::graph::constant::Element;
 use zkonnx_circuits::program::{MAX_ELEMENTS, MAX_RANK, elements};
 
 /// What the open dimensions of a model's inputs are bound to. A proof is about fixed shapes.
@@ -67,7 +68,11 @@ impl<'b> Binder<'b> {
         };
         let dtype = match tensor.elem_type {
             FLOAT => InputType::Float,
-            code => InputType::Int(integer_type(code).ok_or(InputProblem::Type(code))?),
+            code => match element_type(code) {
+                Some(Element::Int(dtype)) => InputType::Int(dtype),
+                Some(element @ (Element::Double | Element::Half(_))) => InputType::Other(element),
+                _ => return Err(InputProblem::Type(code)),
+            },
         };
         let dims = &tensor.shape.as_ref().ok_or(InputProblem::NoShape)?.dim;
         if dims.len() > MAX_RANK {

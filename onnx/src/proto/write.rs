@@ -3,7 +3,9 @@
 use tract_onnx::pb::tensor_shape_proto::dimension;
 use tract_onnx::pb::{NodeProto, TensorProto, ValueInfoProto, type_proto};
 
+use super::tensor::{FLOAT, element_type};
 use super::{attribute, tensor};
+use crate::graph::constant::Element;
 use crate::graph::{Graph, Node, STANDARD, ValueId};
 
 /// A node as a file stores it.
@@ -31,7 +33,7 @@ pub(crate) fn constant(graph: &Graph, value: ValueId) -> Option<TensorProto> {
 
 /// A graph input whose open dimensions have been bound. A batch of one stays open.
 pub(crate) fn fixed(info: &ValueInfoProto, shape: &[usize]) -> ValueInfoProto {
-    let mut info = info.clone();
+    let mut info = narrow(info);
     let value = info.r#type.as_mut().and_then(|t| t.value.as_mut());
     if let Some(type_proto::Value::TensorType(tensor)) = value
         && let Some(dims) = tensor.shape.as_mut()
@@ -42,6 +44,18 @@ pub(crate) fn fixed(info: &ValueInfoProto, shape: &[usize]) -> ValueInfoProto {
                 dim.value = Some(dimension::Value::DimValue(extent as i64));
             }
         }
+    }
+    info
+}
+
+/// An input or output whose floats have become float32.
+pub(crate) fn narrow(info: &ValueInfoProto) -> ValueInfoProto {
+    let mut info = info.clone();
+    let value = info.r#type.as_mut().and_then(|t| t.value.as_mut());
+    if let Some(type_proto::Value::TensorType(tensor)) = value
+        && let Some(Element::Double | Element::Half(_)) = element_type(tensor.elem_type)
+    {
+        tensor.elem_type = FLOAT;
     }
     info
 }

@@ -155,7 +155,7 @@ fn assemble(
         name: old.name.clone(),
         doc_string: old.doc_string.clone(),
         input,
-        output: old.output.clone(),
+        output: old.output.iter().map(write::narrow).collect(),
         node: nodes,
         initializer: initializers,
         ..Default::default()

@@ -31,7 +31,7 @@ use super::{Imported, TailNode, registry};
 use crate::error::{ImportError, NodeError};
 use crate::graph::constant::Constant;
 use crate::graph::{Graph, InputType, Node};
-use crate::passes::{prepare, refresh, restore};
+use crate::passes::{prepare, prepare_float, refresh, restore};
 use crate::proto::{Bindings, decode};
 use crate::run::{RunError, Values, computes};
 use layers::Layers;
@@ -147,7 +147,8 @@ pub struct Quantized {
     /// Whether the outputs are compared with the float model as it is, or else, because that is not evaluated here, with
     /// the equal one that was quantized.
     pub against_original: bool,
-    /// The operators of dynamic quantization that the file had, and that are gone: their scales depended on the data.
+    /// What the file had and what is gone: operators of dynamic quantization, whose scales depended on the data, and
+    /// types of floats that are float32 now.
     pub restored: Vec<String>,
 }
 
@@ -295,15 +296,16 @@ impl From<RunError> for QuantizeError {
 
 /// The float model that a file holds or stands for, and the operators of dynamic quantization that are gone from it.
 fn float_graph(bytes: &[u8], bindings: &Bindings) -> Result<(Graph, Vec<String>), QuantizeError> {
-    let mut graph = prepare(bytes, bindings).map_err(QuantizeError::Model)?;
-    let restored = restore(&mut graph).map_err(|(node, source)| QuantizeError::Evaluate {
+    let (mut graph, mut restored) = prepare_float(bytes, bindings).map_err(QuantizeError::Model)?;
+    let gone = restore(&mut graph).map_err(|(node, source)| QuantizeError::Evaluate {
         node: graph.node_name(&node),
         op: node.op,
         source: Box::new(source),
     })?;
-    if !restored.is_empty() {
+    if !gone.is_empty() {
         refresh(&mut graph, 0).map_err(QuantizeError::Model)?;
     }
+    restored.extend(gone);
     // Only what is left: weights that were stored as integers are floats by now.
     match graph.nodes.iter().find(|node| is_quantized(node)) {
         Some(node) => Err(QuantizeError::AlreadyQuantized(graph.node_name(node))),
@@ -313,7 +315,7 @@ fn float_graph(bytes: &[u8], bindings: &Bindings) -> Result<(Graph, Vec<String>)
 
 /// The inputs of a float model.
 pub fn model_inputs(bytes: &[u8], bindings: &Bindings) -> Result<Vec<ModelInput>, QuantizeError> {
-    let graph = prepare(bytes, bindings).map_err(QuantizeError::Model)?;
+    let (graph, _) = prepare_float(bytes, bindings).map_err(QuantizeError::Model)?;
     Ok(inputs_of(&graph))
 }
 
@@ -322,8 +324,8 @@ fn inputs_of(graph: &Graph) -> Vec<ModelInput> {
         name: graph.name(i.value).to_owned(),
         shape: i.shape.clone(),
         integers: match i.dtype {
-            InputType::Float => None,
             InputType::Int(dtype) => Some(dtype),
+            InputType::Float | InputType::Other(_) => None,
         },
     };
     graph.inputs.iter().map(input).collect()

@@ -11,6 +11,7 @@ mod kernels;
 mod lookup;
 mod open;
 mod outputs;
+mod picked;
 mod restored;
 mod tail;
 mod vocabulary;

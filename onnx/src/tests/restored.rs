@@ -131,6 +131,38 @@ fn accepts_dynamic_quantization_as_the_float_model_behind_it() {
     }
 }
 
+/// `y = x · w` in a float type of another size, with a constant that is computed in it.
+#[test]
+fn accepts_floats_of_other_sizes_as_float32() {
+    let expected = quantized(&float_model(0, 0.25)).imported.program.id();
+    let halves: Vec<i64> = WEIGHTS.iter().map(|w| *w * 2).collect();
+    for (dtype, name) in [
+        (DataType::Double, "float64"),
+        (DataType::Float16, "float16"),
+    ] {
+        let mut model = Model::new(17)
+            .input("x", dtype, &[1, 2])
+            .ints("w2", DataType::Int8, &[2, 3], &halves)
+            .floats("eighth", &[], &[0.125])
+            .node_with("Cast", &["w2"], "w2f", vec![int("to", 1)])
+            .node("Mul", &["w2f", "eighth"], "wf")
+            .node_with("Cast", &["wf"], "w", vec![int("to", dtype as i64)])
+            .node("MatMul", &["x", "w"], "y")
+            .output("y");
+        let info = super::build::value_info("y", dtype, &[1, 3]);
+        model.graph().output[0] = info;
+        let got = quantized(&model);
+        assert_eq!(got.restored, [name]);
+        assert_eq!(got.imported.program.id(), expected, "{name}");
+        // Under a quantization of its own it is none of ours.
+        let fixed = Model::new(21)
+            .input("x", dtype, &[1, 2])
+            .scale("x", 0.02, 3);
+        let fixed = fixed.quantize("x", "x", "y").output("y");
+        assert!(super::super::import(&fixed.bytes()).is_err());
+    }
+}
+
 #[test]
 fn rejects_static_quantization_and_what_cannot_be_restored() {
     let fixed = Model::quantized_input(17, &[1, 2])

@@ -260,7 +260,7 @@ fn answer(
     text.push_str(&nodes_text(&quantized.imported.tail));
     if !quantized.restored.is_empty() {
         text.push_str(&format!(
-            "the file was quantized by scales that depend on the data ({}); it was restored to the float model that it \
+            "the file is of {}; it was restored to the float32 model that it \
              stands for, and that is what errors are measured against\n",
             quantized.restored.join(", ")
         ));
