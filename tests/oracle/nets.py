@@ -77,6 +77,9 @@ def _array(value, rng):
         drawn = rng.normal(0, 1 / np.sqrt(value.taps), value.shape) + value.shift
         return drawn.astype(np.float32)
     array = np.asarray(value)
+    # An array of int32 is meant as such, as lengths of sequences are.
+    if array.dtype == np.int32:
+        return array
     return array.astype(np.int64 if array.dtype.kind in "iu" else array.dtype if array.dtype.kind == "b" else np.float32)
 
 
@@ -288,6 +291,26 @@ def sequences():
         shapes = {"w": Drawn((1, 3 * gates, 4)), "r": Drawn((1, 3 * gates, 3)), "b": Drawn((1, 6 * gates))}
         extra = ", linear_before_reset = 1" if op == "GRU" else ""
         yield net(op, "sequence", f"y, h = {op} <hidden_size = 3{extra}> (x, w, r, b)", [5, 1, 4], outputs=("y", "h"), **shapes)
+        both = {"w": Drawn((2, 3 * gates, 4)), "r": Drawn((2, 3 * gates, 3)), "b": Drawn((2, 6 * gates))}
+        # ONNX Runtime's RNN has no default for a second direction.
+        named = ', activations = ["Tanh", "Tanh"]' if op == "RNN" else ""
+        call = f'y, h = {op} <hidden_size = 3, direction = "bidirectional"{extra}{named}>'
+        yield net(f"{op} in both directions", "sequence", f"{call} (x, w, r, b)", [5, 1, 4], outputs=("y", "h"), **both)
+        yield net(
+            f"{op}, both, constant state", "sequence", f"{call} (x, w, r, b, n, s)", [5, 1, 4],
+            outputs=("y", "h"), n=np.array([5], np.int32), s=Drawn((2, 1, 3)), **both,
+        )  # fmt: skip
+        yield net(
+            f"{op}, computed state", "sequence", f"y, h = {op} <hidden_size = 3> (x, w, r, b, , s)",
+            {"x": [5, 1, 4], "s": [1, 1, 3]}, outputs=("y", "h"), low=-1.0, **shapes,
+        )  # fmt: skip
+        functions = {"RNN": ["Relu"], "GRU": ["Sigmoid", "Tanh"], "LSTM": ["Sigmoid", "Tanh", "Softsign"]}[op]
+        spelled = ", ".join(f'"{name}"' for name in functions)
+        yield net(
+            f"{op} backwards, named functions", "sequence",
+            f'y, h = {op} <hidden_size = 3, direction = "reverse", activations = [{spelled}]> (x, w, r)',
+            [5, 1, 4], outputs=("y", "h"), w=Drawn((1, 3 * gates, 4)), r=Drawn((1, 3 * gates, 3)),
+        )  # fmt: skip
 
 
 def nets():

@@ -256,6 +256,18 @@ impl<'a> NodeView<'a> {
         }
     }
 
+    /// A list of texts, if it is there.
+    pub(crate) fn maybe_texts(
+        &self,
+        name: &'static str,
+    ) -> Result<Option<&'a [Vec<u8>]>, NodeError> {
+        match self.attribute(name)? {
+            None => Ok(None),
+            Some(AttributeValue::Texts(v)) => Ok(Some(v)),
+            Some(_) => Err(other_type(name)),
+        }
+    }
+
     /// A text attribute.
     pub fn text(&self, name: &'static str, default: &'static str) -> Result<&'a str, NodeError> {
         let bytes = match self.attribute(name)? {

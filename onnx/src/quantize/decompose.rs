@@ -29,7 +29,7 @@ impl Context<'_> {
         self.graph.constant(node.input(input)?).map(|c| c.as_ref())
     }
 
-    fn ints(&self, node: &NodeView<'_>, input: usize) -> Option<Vec<i64>> {
+    pub(super) fn ints(&self, node: &NodeView<'_>, input: usize) -> Option<Vec<i64>> {
         Some(self.constant(node, input)?.as_ints()?.to_vec())
     }
 }

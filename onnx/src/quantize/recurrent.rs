@@ -4,6 +4,7 @@
 //! that is zero leaves its terms out.
 
 use super::decompose::Context;
+use crate::graph::constant::Constant;
 use crate::graph::{Attribute, Draft, NodeView, ValueId};
 
 /// Most steps of a sequence.
@@ -19,6 +20,8 @@ struct Cell<'w> {
     of_input: &'w [f32],
     of_state: &'w [f32],
     bias: Vec<f32>,
+    /// The operators of the gates, of what is new, and of what is shown, as far as the cell has them.
+    functions: Vec<&'static str>,
 }
 
 impl Cell<'_> {
@@ -97,23 +100,24 @@ fn step(
     match op {
         "RNN" => {
             let gates = cell.gates(p, 0..h, Some(x), state, cell.bias_of(0..h, true, true));
-            (p.op("Tanh", &[gates]), None)
+            (p.op(cell.functions[0], &[gates]), None)
         }
         "LSTM" => {
             let bias = cell.bias_of(0..4 * h, true, true);
             let gates = cell.gates(p, 0..4 * h, Some(x), state, bias);
-            let [input, output, forget] = [0, 1, 2].map(|g| cell.gate(p, gates, g, "Sigmoid"));
-            let candidate = cell.gate(p, gates, 3, "Tanh");
+            let [input, output, forget] =
+                [0, 1, 2].map(|g| cell.gate(p, gates, g, cell.functions[0]));
+            let candidate = cell.gate(p, gates, 3, cell.functions[1]);
             let kept = product(p, forget, memory);
             let new = p.op("Mul", &[input, candidate]);
             let memory = sum(p, new, kept);
-            let shown = p.op("Tanh", &[memory]);
+            let shown = p.op(cell.functions[2], &[memory]);
             (p.op("Mul", &[output, shown]), Some(memory))
         }
         _ => {
             let bias = cell.bias_of(0..2 * h, true, true);
             let gates = cell.gates(p, 0..2 * h, Some(x), state, bias);
-            let [update, reset] = [0, 1].map(|g| cell.gate(p, gates, g, "Sigmoid"));
+            let [update, reset] = [0, 1].map(|g| cell.gate(p, gates, g, cell.functions[0]));
             let rows = 2 * h..3 * h;
             let inside = if before_reset {
                 let of_input = cell.bias_of(rows.clone(), true, false);
@@ -127,7 +131,7 @@ fn step(
                 let bias = cell.bias_of(rows.clone(), true, true);
                 cell.gates(p, rows, Some(x), scaled, bias)
             };
-            let candidate = p.op("Tanh", &[inside]);
+            let candidate = p.op(cell.functions[1], &[inside]);
             // (1 − z) · candidate + z · state
             let one = p.scalar(1.0);
             let rest = p.op("Sub", &[one, update]);
@@ -136,6 +140,39 @@ fn step(
             (sum(p, new, kept), None)
         }
     }
+}
+
+/// The functions of a cell, of which those of a second direction follow; `None` where one is not proved.
+fn functions(node: &NodeView<'_>, directions: usize) -> Option<Vec<Vec<&'static str>>> {
+    const PROVED: [&str; 5] = ["Sigmoid", "Tanh", "Relu", "Softsign", "Softplus"];
+    let default: &[&str] = match node.op() {
+        "RNN" => &["Tanh"],
+        "GRU" => &["Sigmoid", "Tanh"],
+        _ => &["Sigmoid", "Tanh", "Tanh"],
+    };
+    // None of these has a parameter, so that what is given for them says nothing.
+    node.maybe_floats("activation_alpha").ok()?;
+    node.maybe_floats("activation_beta").ok()?;
+    let Some(given) = node.maybe_texts("activations").ok()? else {
+        let own = default
+            .iter()
+            .filter_map(|f| PROVED.into_iter().find(|p| p == f));
+        return Some(vec![own.collect(); directions]);
+    };
+    let known = |name: &Vec<u8>| {
+        let mut proved = PROVED.into_iter();
+        proved.find(|f| f.as_bytes().eq_ignore_ascii_case(name))
+    };
+    let all: Vec<&'static str> = given.iter().map(known).collect::<Option<_>>()?;
+    let each = default.len();
+    (all.len() == each * directions).then(|| all.chunks(each).map(<[_]>::to_vec).collect())
+}
+
+/// What one direction gives: its states in order of time, and the last state and memory.
+struct Passed {
+    states: Vec<ValueId>,
+    state: Option<ValueId>,
+    memory: Option<ValueId>,
 }
 
 /// The outputs of the node, those that nobody reads left out.
@@ -149,80 +186,151 @@ pub(super) fn unrolled(
         "GRU" => 3,
         _ => 4,
     };
-    let &[steps, batch, input] = cx.shape(node, 0)?.as_slice() else {
-        return None;
-    };
-    let backwards = match node.text("direction", "forward").ok()? {
-        "forward" => false,
-        "reverse" => true,
+    let batch_first = node.flag("layout", false).ok()?;
+    let (steps, batch, input) = match (cx.shape(node, 0)?.as_slice(), batch_first) {
+        (&[steps, batch, input], false) | (&[batch, steps, input], true) => (steps, batch, input),
         _ => return None,
     };
-    let hidden = usize::try_from(node.int("hidden_size", 0).ok()?).ok()?;
-    let before_reset = node.flag("linear_before_reset", false).ok()?;
-    let extra = [4, 7].iter().any(|&i| node.input(i).is_some());
+    let backwards: &[bool] = match node.text("direction", "forward").ok()? {
+        "forward" => &[false],
+        "reverse" => &[true],
+        "bidirectional" => &[false, true],
+        _ => return None,
+    };
+    let directions = backwards.len();
     let floats = |input| cx.constant(node, input)?.as_floats();
+    let (of_input, of_state) = (floats(1)?, floats(2)?);
+    let rows = cx.shape(node, 1)?.get(1).copied()?;
+    let hidden = match node.maybe_int("hidden_size").ok()? {
+        Some(hidden) => usize::try_from(hidden).ok()?,
+        None => rows / gates,
+    };
+    let before_reset = node.flag("linear_before_reset", false).ok()?;
+    // All sequences have their full length, and what was an attribute of the first opsets says nothing.
+    node.int("output_sequence", 0).ok()?;
+    let lengths = match node.input(4) {
+        None => true,
+        Some(_) => cx.ints(node, 4)?.iter().all(|n| *n == steps as i64),
+    };
     let fits = (1..=MAX_STEPS).contains(&steps) && (1..=MAX_HIDDEN).contains(&hidden);
-    if extra || node.int("layout", 0).ok()? != 0 || !fits {
+    if node.input(7).is_some() || node.flag("input_forget", false).ok()? || !lengths || !fits {
         return None;
     }
-    let cell = Cell {
-        input,
-        hidden,
-        of_input: floats(1)?,
-        of_state: floats(2)?,
-        bias: match node.input(3) {
-            Some(_) => floats(3)?.to_vec(),
-            None => vec![0.0; 2 * gates * hidden],
-        },
+    let bias = match node.input(3) {
+        Some(_) => floats(3)?.to_vec(),
+        None => vec![0.0; 2 * directions * rows],
     };
-    let rows = gates * hidden;
-    if cell.of_input.len() != rows * input
-        || cell.of_state.len() != rows * hidden
-        || cell.bias.len() != 2 * rows
+    if rows != gates * hidden
+        || of_input.len() != directions * rows * input
+        || of_state.len() != directions * rows * hidden
+        || bias.len() != 2 * directions * rows
     {
         return None;
     }
-    // Clipping and other functions have attributes; whoever has not asked for one does not know what it does.
+    let functions = functions(node, directions)?;
+    // Clipping has an attribute; whoever has not asked for one does not know what it does.
     node.check_attributes().ok()?;
-    let start = |p: &mut Draft<'_>, input| {
-        let zero = || {
-            cx.constant(node, input)?
-                .as_floats()?
-                .iter()
-                .all(|v| *v == 0.0)
-                .then_some(())
-        };
-        let given = node.input(input).filter(|_| zero().is_none());
-        given.map(|given| p.reshape(given, &[batch, hidden]))
+    let mut x = node.input(0)?;
+    if batch_first {
+        x = p.with("Transpose", &[x], vec![Attribute::ints("perm", &[1, 0, 2])]);
+    }
+    let start = |p: &mut Draft<'_>, input: usize, direction: usize| {
+        let value = node.input(input)?;
+        let known = cx.constant(node, input).and_then(Constant::as_floats);
+        if known.is_some_and(|values| values.iter().all(|v| *v == 0.0)) {
+            return None;
+        }
+        let place = p.ints(&[direction as i64]);
+        let axis = vec![Attribute::int("axis", i64::from(batch_first))];
+        let own = p.with("Gather", &[value, place], axis);
+        Some(p.reshape(own, &[batch, hidden]))
     };
-    let (mut state, mut memory) = (start(p, 5), start(p, 6));
-    let mut states = Vec::with_capacity(steps);
-    for t in 0..steps {
-        let t = if backwards { steps - 1 - t } else { t };
-        let numbers = [t as i64, t as i64 + 1, 0].map(|v| p.ints(&[v]));
-        let x = [node.input(0)?, numbers[0], numbers[1], numbers[2]];
-        let x = p.op("Slice", &x);
-        let x = p.reshape(x, &[batch, input]);
-        let (new, kept) = step(p, &cell, node.op(), before_reset, x, (state, memory));
-        states.push(new);
-        (state, memory) = (Some(new), kept);
+    let mut passed = Vec::with_capacity(directions);
+    for (d, functions) in functions.into_iter().enumerate() {
+        let cell = Cell {
+            input,
+            hidden,
+            of_input: &of_input[d * rows * input..][..rows * input],
+            of_state: &of_state[d * rows * hidden..][..rows * hidden],
+            bias: bias[2 * d * rows..][..2 * rows].to_vec(),
+            functions,
+        };
+        let (mut state, mut memory) = (start(p, 5, d), start(p, 6, d));
+        let mut states = Vec::with_capacity(steps);
+        for t in 0..steps {
+            let t = if backwards[d] { steps - 1 - t } else { t };
+            let numbers = [t as i64, t as i64 + 1, 0].map(|v| p.ints(&[v]));
+            let x = p.op("Slice", &[x, numbers[0], numbers[1], numbers[2]]);
+            let x = p.reshape(x, &[batch, input]);
+            let (new, kept) = step(p, &cell, node.op(), before_reset, x, (state, memory));
+            states.push(new);
+            (state, memory) = (Some(new), kept);
+        }
+        if backwards[d] {
+            states.reverse();
+        }
+        passed.push(Passed {
+            states,
+            state,
+            memory,
+        });
     }
-    if backwards {
-        states.reverse();
-    }
+    results(p, node, &passed, (steps, batch, hidden), batch_first)
+}
+
+/// The outputs of the node: all states `[steps, directions, batch, hidden]`, then the last ones `[directions, batch,
+/// hidden]`, or with the batch first.
+fn results(
+    p: &mut Draft<'_>,
+    node: &NodeView<'_>,
+    passed: &[Passed],
+    (steps, batch, hidden): (usize, usize, usize),
+    batch_first: bool,
+) -> Option<Vec<Option<ValueId>>> {
     let wanted = |i: usize| node.node().output(i).is_some();
+    let joined = |p: &mut Draft<'_>, parts: Vec<ValueId>, axis: i64| match parts.as_slice() {
+        &[only] => only,
+        parts => p.with("Concat", parts, vec![Attribute::int("axis", axis)]),
+    };
     let mut results = vec![None; 3];
     if wanted(0) {
-        let states = states.into_iter();
-        let rows: Vec<ValueId> = states
-            .map(|state| p.reshape(state, &[1, 1, batch, hidden]))
-            .collect();
-        results[0] = Some(p.with("Concat", &rows, vec![Attribute::int("axis", 0)]));
-    }
-    for (i, last) in [(1, state), (2, memory)] {
-        if wanted(i) {
-            results[i] = Some(p.reshape(last?, &[1, batch, hidden]));
+        let mut rows = Vec::with_capacity(steps);
+        for t in 0..steps {
+            let states = passed.iter();
+            let states = states
+                .map(|one| p.reshape(one.states[t], &[1, 1, batch, hidden]))
+                .collect();
+            rows.push(joined(p, states, 1));
         }
+        let all = p.with("Concat", &rows, vec![Attribute::int("axis", 0)]);
+        results[0] = Some(match batch_first {
+            false => all,
+            true => p.with(
+                "Transpose",
+                &[all],
+                vec![Attribute::ints("perm", &[2, 0, 1, 3])],
+            ),
+        });
+    }
+    for i in [1, 2] {
+        if !wanted(i) {
+            continue;
+        }
+        let last = |one: &Passed| if i == 1 { one.state } else { one.memory };
+        let last: Vec<ValueId> = passed.iter().map(last).collect::<Option<_>>()?;
+        let rows = last.into_iter();
+        let rows = rows
+            .map(|state| p.reshape(state, &[1, batch, hidden]))
+            .collect();
+        let all = joined(p, rows, 0);
+        results[i] = Some(match batch_first {
+            false => all,
+            true => p.with(
+                "Transpose",
+                &[all],
+                vec![Attribute::ints("perm", &[1, 0, 2])],
+            ),
+        });
     }
     Some(results)
 }
