@@ -257,8 +257,8 @@ pub enum NodeError {
     },
     /// Scales that depend on the data.
     #[error(
-        "its scale depends on the data, so every input would need a circuit of its own; quantize statically \
-         (quantize_static with calibration data)"
+        "its scale depends on the data, so every input would need a circuit of its own; `zkonnx quantize` restores the \
+         float model and gives it fixed scales"
     )]
     Dynamic,
     /// An attribute with a value that is not supported.

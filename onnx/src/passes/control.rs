@@ -8,7 +8,7 @@ use zkonnx_circuits::program::{DataType, MAX_NODES};
 
 /// What the walk has before it.
 pub(super) enum Task {
-    Node(Node),
+    Node(Box<Node>),
     /// A loop whose passes so far are behind it.
     Pass(Box<Loop>),
 }
@@ -16,7 +16,7 @@ pub(super) enum Task {
 /// What becomes of a task.
 pub(super) enum Inlined {
     /// A node that holds no graph, or one that constants do not decide; why, if it is refused.
-    Node(Node),
+    Node(Box<Node>),
     /// These stand for it.
     Tasks(Vec<Task>),
 }
@@ -29,7 +29,7 @@ pub(super) fn inlined(
 ) -> Result<Inlined, ImportError> {
     let (node, result) = match task {
         Task::Pass(state) => {
-            let node = state.node.clone();
+            let node = Box::new(state.node.clone());
             (node, pass(graph, library, *state))
         }
         Task::Node(node) if node.is("If") => {
@@ -52,7 +52,7 @@ pub(super) fn inlined(
         Ok(None) => Ok(Inlined::Node(node)),
         Err(Refused::Node(fault)) => {
             let fault = Some(fault);
-            Ok(Inlined::Node(Node { fault, ..node }))
+            Ok(Inlined::Node(Box::new(Node { fault, ..*node })))
         }
         Err(Refused::Model(error)) => Err(error),
     }
@@ -79,7 +79,8 @@ impl From<ImportError> for Refused {
 type Tasks = Result<Option<Vec<Task>>, Refused>;
 
 fn tasks(nodes: Vec<Node>) -> Vec<Task> {
-    nodes.into_iter().map(Task::Node).collect()
+    let nodes = nodes.into_iter().map(Box::new);
+    nodes.map(Task::Node).collect()
 }
 
 /// An inner graph of a node.

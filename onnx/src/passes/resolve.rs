@@ -22,7 +22,8 @@ pub(super) fn resolve(graph: &mut Graph, library: &Library, opset: i64) -> Resul
     fold::inputs(graph);
     graph.opset = graph.opset.max(opset);
     let nodes = std::mem::take(&mut graph.nodes);
-    let mut waiting: VecDeque<Task> = nodes.into_iter().map(Task::Node).collect();
+    let nodes = nodes.into_iter().map(Box::new);
+    let mut waiting: VecDeque<Task> = nodes.map(Task::Node).collect();
     let mut seen = 0usize;
     while let Some(task) = waiting.pop_front() {
         seen += 1;
@@ -30,7 +31,7 @@ pub(super) fn resolve(graph: &mut Graph, library: &Library, opset: i64) -> Resul
             let (what, max) = ("nodes", MAX_NODES);
             return Err(ImportError::TooMany { what, max });
         }
-        let mut node = match control::inlined(graph, library, task)? {
+        let mut node = *match control::inlined(graph, library, task)? {
             Inlined::Node(node) => node,
             Inlined::Tasks(tasks) => {
                 tasks.into_iter().rev().for_each(|t| waiting.push_front(t));
@@ -45,7 +46,7 @@ pub(super) fn resolve(graph: &mut Graph, library: &Library, opset: i64) -> Resul
             match upgraded(Draft::new(graph, &name), &node, opset) {
                 Ok(made) => {
                     let nodes = made.apply(graph).into_iter().rev();
-                    nodes.for_each(|node| waiting.push_front(Task::Node(node)));
+                    nodes.for_each(|node| waiting.push_front(Task::Node(Box::new(node))));
                     continue;
                 }
                 Err(fault) => node.fault = Some(fault),
@@ -55,7 +56,7 @@ pub(super) fn resolve(graph: &mut Graph, library: &Library, opset: i64) -> Resul
             && let Some(made) = picked(graph, &node)
         {
             let nodes = made.apply(graph).into_iter().rev();
-            nodes.for_each(|node| waiting.push_front(Task::Node(node)));
+            nodes.for_each(|node| waiting.push_front(Task::Node(Box::new(node))));
             continue;
         }
         if fold::folded(graph, &node) {

@@ -14,10 +14,11 @@ use crate::eval::{Inputs, evaluate};
 use crate::graph::constant::Constant;
 use crate::graph::{Draft, Graph, MICROSOFT, Made, Node, NodeView, STANDARD, ValueId};
 use crate::proto::tensor::FLOAT;
+use crate::run::RunError;
 use zkonnx_circuits::program::MAX_ELEMENTS;
 
 /// Takes dynamic quantization out of a resolved graph. Answers the operators that are gone, each once.
-pub(crate) fn restore(graph: &mut Graph) -> Result<Vec<String>, (Node, NodeError)> {
+pub(crate) fn restore(graph: &mut Graph) -> Result<Vec<String>, RunError> {
     let mut gone = Vec::new();
     // Values that were integers and are reals now.
     let mut real: HashSet<ValueId> = HashSet::new();
@@ -26,7 +27,13 @@ pub(crate) fn restore(graph: &mut Graph) -> Result<Vec<String>, (Node, NodeError
         let node = graph.nodes[i].clone();
         let made = match restored(graph, &node, &real) {
             Ok(made) => made,
-            Err(error) => return Err((node, error)),
+            Err(source) => {
+                return Err(RunError {
+                    node: graph.node_name(&node),
+                    op: node.op,
+                    source,
+                });
+            }
         };
         let Some(made) = made else {
             i += 1;

@@ -81,8 +81,11 @@ pub(super) fn read(
 #[derive(Debug)]
 pub(crate) struct Body {
     proto: GraphProto,
-    constants: Vec<(String, Arc<Constant>)>,
+    constants: Constants,
 }
+
+/// Constants by name.
+type Constants = Vec<(String, Arc<Constant>)>;
 
 impl Body {
     /// Decodes an attribute that holds a graph.
@@ -129,7 +132,7 @@ impl Library {
 }
 
 /// The constants of a graph, and how many elements they have.
-fn constants(proto: &GraphProto) -> Result<(Vec<(String, Arc<Constant>)>, usize), ImportError> {
+fn constants(proto: &GraphProto) -> Result<(Constants, usize), ImportError> {
     if let Some(sparse) = proto.sparse_initializer.first() {
         let values = sparse.values.as_ref();
         return Err(ImportError::Tensor {

@@ -297,11 +297,7 @@ impl From<RunError> for QuantizeError {
 /// The float model that a file holds or stands for, and the operators of dynamic quantization that are gone from it.
 fn float_graph(bytes: &[u8], bindings: &Bindings) -> Result<(Graph, Vec<String>), QuantizeError> {
     let (mut graph, mut restored) = prepare_float(bytes, bindings).map_err(QuantizeError::Model)?;
-    let gone = restore(&mut graph).map_err(|(node, source)| QuantizeError::Evaluate {
-        node: graph.node_name(&node),
-        op: node.op,
-        source: Box::new(source),
-    })?;
+    let gone = restore(&mut graph)?;
     if !gone.is_empty() {
         refresh(&mut graph, 0).map_err(QuantizeError::Model)?;
     }

@@ -20,7 +20,8 @@ last bit; *float functions* are where no entry of the table is near a tie; *pair
 apart, *exact sum* as many steps as the roundings of a float sum amount to. `zkonnx check` says which rule closed each group of a model, and how exact it is there.
 
 In QDQ form a float operator stands between DequantizeLinear and QuantizeLinear, and its types are those of the \
-integers around it. A scale has to be constant: DynamicQuantizeLinear is refused, as are models that it is in.
+integers around it. A scale has to be constant: DynamicQuantizeLinear is refused, and `zkonnx quantize` restores the \
+models that it is in.
 ";
 
 pub(super) fn ops(args: &OpsArgs) -> Result<Answer, Error> {
