@@ -280,6 +280,7 @@ pub fn obstacle(bytes: &[u8], bindings: &Bindings) -> Option<QuantizeError> {
 fn structure(bytes: &[u8], bindings: &Bindings) -> Result<(), QuantizeError> {
     let (mut graph, _) = float_graph(bytes, bindings)?;
     rewrite::rewrite(&mut graph).map_err(QuantizeError::Model)?;
+    whole(&graph)?;
     Layers::new(&graph)?;
     Ok(())
 }
@@ -302,10 +303,25 @@ fn float_graph(bytes: &[u8], bindings: &Bindings) -> Result<(Graph, Vec<String>)
         refresh(&mut graph, 0).map_err(QuantizeError::Model)?;
     }
     restored.extend(gone);
+    whole(&graph)?;
     // Only what is left: weights that were stored as integers are floats by now.
     match graph.nodes.iter().find(|node| is_quantized(node)) {
         Some(node) => Err(QuantizeError::AlreadyQuantized(graph.node_name(node))),
         None => Ok((graph, restored)),
+    }
+}
+
+/// Fails if a pass could not make of a node what it should be.
+fn whole(graph: &Graph) -> Result<(), QuantizeError> {
+    let mut nodes = graph.nodes.iter();
+    let fault = nodes.find_map(|node| Some((node, node.fault.clone()?)));
+    match fault {
+        None => Ok(()),
+        Some((node, source)) => Err(QuantizeError::Evaluate {
+            node: graph.node_name(node),
+            op: node.op.clone(),
+            source: Box::new(source),
+        }),
     }
 }
 
@@ -363,6 +379,7 @@ pub fn quantize_and_measure(
     let first = samples.first().ok_or(QuantizeError::NoSample)?;
     let original = graph.clone();
     rewrite::rewrite(&mut graph).map_err(QuantizeError::Model)?;
+    whole(&graph)?;
 
     let layers = Layers::new(&graph)?;
     let ranges = ranges::find(&graph, &layers, &samples, options.method)?;
