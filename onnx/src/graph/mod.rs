@@ -106,6 +106,8 @@ pub(crate) struct Graph {
     pub(crate) opset: i64,
     /// How many elements of constants may still be computed.
     pub(crate) spare: usize,
+    /// Bytes of the nodes of functions, branches and loops that have been copied into the graph.
+    pub(crate) inlined: usize,
 }
 
 impl Graph {
@@ -246,6 +248,7 @@ impl Graph {
             folded: Vec::new(),
             opset: self.opset,
             spare: self.spare,
+            inlined: self.inlined,
         };
         let read = part.reads();
         for (id, value) in part.values().zip(&mut part.values) {

@@ -170,7 +170,11 @@ impl Loop {
         let condition = node.input(1);
         let limit = match known(node.input(0)) {
             None => None,
-            Some(Some(limit)) => limit.as_int(),
+            Some(Some(limit)) => Some(limit.as_int().ok_or(NodeError::Input {
+                input: 0,
+                what: "the trip count",
+                reason: "it is not one integer",
+            })?),
             Some(None) => return Ok(None),
         };
         if condition.is_some_and(|condition| truth(graph, condition).is_none()) {

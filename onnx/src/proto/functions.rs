@@ -45,6 +45,8 @@ pub(super) struct Function {
     nodes: Vec<NodeProto>,
     pub(super) opsets: Opsets,
     defaults: Vec<AttributeProto>,
+    /// Bytes of its nodes.
+    pub(super) size: usize,
 }
 
 /// Functions by domain and name.
@@ -60,6 +62,7 @@ pub(super) fn list(bytes: &[u8]) -> Result<Functions, ImportError> {
             return Err(ImportError::Overload(id.1));
         }
         let function = Function {
+            size: proto.node.iter().map(Message::encoded_len).sum(),
             inputs: proto.input,
             outputs: proto.output,
             nodes: proto.node,

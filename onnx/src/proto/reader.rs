@@ -16,6 +16,8 @@ use crate::graph::constant::{Constant, MAX_COMPUTED_ELEMENTS};
 use crate::graph::{Graph, Input, Node, STANDARD, ValueId};
 use zkonnx_circuits::program::{MAX_NODES, MAX_PORTS};
 
+/// Largest number of bytes of the nodes of functions, branches and loops that are copied into a graph.
+const MAX_INLINED_BYTES: usize = 1 << 25;
 /// Deepest nesting of calls.
 const MAX_DEPTH: usize = 32;
 
@@ -82,6 +84,8 @@ pub(super) fn read(
 pub(crate) struct Body {
     proto: GraphProto,
     constants: Constants,
+    /// Bytes of its nodes.
+    size: usize,
 }
 
 /// Constants by name.
@@ -94,7 +98,12 @@ impl Body {
         let attribute = attribute.map_err(|e| ImportError::NotOnnx(e.to_string()))?;
         let proto = attribute.g.ok_or(ImportError::NoGraph)?;
         let (constants, _) = constants(&proto)?;
-        Ok(Self { proto, constants })
+        let size = proto.node.iter().map(Message::encoded_len).sum();
+        Ok(Self {
+            proto,
+            constants,
+            size,
+        })
     }
 }
 
@@ -124,11 +133,22 @@ impl Library {
         for (input, value) in inputs.iter().zip(given) {
             names.insert(input.name.clone(), Some(*value));
         }
+        charge(graph, body.size)?;
         let mut reader = Reader::new(graph, self);
         reader.enter(&body.constants, &mut names, &prefix)?;
         let results = reader.body(&body.proto, &mut names, &prefix, &opsets)?;
         Ok((reader.nodes, results))
     }
+}
+
+/// Bounds what a short file may have copied into the graph: nodes may hold constants.
+fn charge(graph: &mut Graph, bytes: usize) -> Result<(), ImportError> {
+    graph.inlined = graph.inlined.saturating_add(bytes);
+    cap(
+        "bytes in copies of functions and loops",
+        MAX_INLINED_BYTES,
+        graph.inlined,
+    )
 }
 
 /// The constants of a graph, and how many elements they have.
@@ -304,6 +324,7 @@ impl<'r> Reader<'r> {
                 return Err(ImportError::Duplicate(format!("{prefix}{name}")));
             }
         }
+        charge(self.graph, function.size)?;
         let nodes = function.nodes(&proto.attribute);
         cap("nodes", MAX_NODES, self.seen + nodes.len())?;
         let order = sort(&nodes, |name| names.contains_key(name))?;

@@ -286,6 +286,46 @@ fn rejects_loops_without_an_end_and_those_that_the_data_ends() {
     assert_eq!(named.map(|problem| &problem.reason), Some(&data));
 }
 
+/// A short file must not become a large graph: each pass of the loop would copy a megabyte.
+#[test]
+fn rejects_copies_of_large_nodes() {
+    let large = AttributeProto {
+        name: "note".into(),
+        r#type: AttributeType::String as i32,
+        s: vec![b'a'; 1 << 20],
+        ..Default::default()
+    };
+    let noted = |input| with(node("Relu", &[input], &["c"]), large.clone());
+    let mut model = doubling(100, i64::MAX);
+    let turn = model
+        .graph()
+        .node
+        .iter_mut()
+        .find(|node| node.op_type == "Loop");
+    let inner = turn.unwrap().attribute[0].g.as_mut().unwrap();
+    inner.node = vec![
+        node("Identity", &["before"], &["on"]),
+        node("Identity", &["v"], &["w"]),
+        node("Identity", &["i"], &["j"]),
+        noted("v"),
+    ];
+    let bytes = model.output("y").output("v").bytes();
+    let error = import(&bytes).err();
+    assert!(
+        matches!(error, Some(ImportError::TooMany { .. })),
+        "{error:?}"
+    );
+    let act = vec![noted("a"), node("Relu", &["a"], &["b"])];
+    let mut model = calling(vec![function("act", &["a"], &["b"], act)]);
+    for i in 0..64 {
+        let (from, to) = (format!("t{i}"), format!("t{}", i + 1));
+        let from = if i == 0 { "xf" } else { &from };
+        model = model.node("own::act", &[from], &to);
+    }
+    let bytes = model.quantize("t64", "x", "yq").output("yq").bytes();
+    assert!(matches!(import(&bytes), Err(ImportError::TooMany { .. })));
+}
+
 #[test]
 fn accepts_a_scan_over_rows() {
     let inner = graph(
