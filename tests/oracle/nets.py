@@ -287,6 +287,16 @@ def sequences():
         "s = MatMul(a, t)\nr = Div(s, d)\np = Softmax <axis = -1> (r)\ny = MatMul(p, c)", tokens, d=2.449, **heads,
     )  # fmt: skip
     yield net("Seasonal linear", "sequence", "m = AveragePool <kernel_shape = [3], pads = [1, 1], count_include_pad = 1> (x)\nr = Sub(x, m)\na = MatMul(m, u)\nb = MatMul(r, w)\ny = Add(a, b)", LINE, u=matrix(12, 4), w=matrix(12, 4))  # fmt: skip
+    for equation, shapes in [
+        ("bij,jk->bik", ([1, 4, 6], (6, 5))), ("bij,kj->kbi", ([1, 4, 6], (5, 6))), ("bij->jb", ([1, 4, 6],)),
+        ("bij,bik->bjk", ([1, 4, 6], [1, 4, 3])), ("bhid,bhjd->bhij", ([1, 2, 3, 4], [1, 2, 5, 4])),
+        ("bij,bj->i", ([1, 4, 6], [1, 6])), ("i,j->ij", ([5], [4])),
+    ]:  # fmt: skip
+        names = [name for name, _ in zip(("x", "w"), shapes)]
+        inputs = {name: list(shape) for name, shape in zip(names, shapes) if isinstance(shape, list)}
+        drawn = {name: Drawn(shape) for name, shape in zip(names, shapes) if isinstance(shape, tuple)}
+        call = f'y = Einsum <equation = "{equation}"> ({", ".join(names)})'
+        yield net(f"Einsum {equation}", "sequence", call, inputs, **drawn)
     for op, gates in [("RNN", 1), ("GRU", 3), ("LSTM", 4)]:
         shapes = {"w": Drawn((1, 3 * gates, 4)), "r": Drawn((1, 3 * gates, 3)), "b": Drawn((1, 6 * gates))}
         extra = ", linear_before_reset = 1" if op == "GRU" else ""

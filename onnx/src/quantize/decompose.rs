@@ -3,6 +3,7 @@
 //! Each function here is an identity of real functions, as the ONNX text defines them; the quantized model then holds
 //! the parts, and any tool can check it.
 
+use super::einsum::einsum;
 use super::recurrent;
 use crate::error::ImportError;
 use crate::graph::constant::Constant;
@@ -92,6 +93,7 @@ fn results(
         "LRN" => local_response(p, node, cx),
         "InstanceNormalization" | "GroupNormalization" => group_normalization(p, node, cx),
         "LayerNormalization" => layer_normalization(p, node, cx),
+        "Einsum" => einsum(p, node, cx),
         "RNN" | "GRU" | "LSTM" => return recurrent::unrolled(p, node, cx),
         _ => None,
     };

@@ -10,6 +10,7 @@
 //! step here is to import it, so that a model is either provable or refused with the nodes that stand in the way.
 
 mod decompose;
+mod einsum;
 mod emit;
 mod fuse;
 mod integral;
