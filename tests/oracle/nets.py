@@ -125,6 +125,12 @@ def arithmetic():
     yield net("Mod constant", "arithmetic", "y = Mod <fmod = 1> (x, c)", c=2.0)
     yield net("Sub matrix", "arithmetic", "y = Sub(x, c)", WIDE, c=Drawn((3, 4)))
     yield net("Mul matrix", "arithmetic", "y = Mul(x, c)", WIDE, c=Drawn((3, 4)))
+    yield net("Sub of a larger constant", "arithmetic", "y = Sub(c, x)", c=Drawn((3, 8)))
+    yield net("Mul by a larger constant", "arithmetic", "y = Mul(x, c)", WIDE, c=Drawn((2, 3, 4)))
+    yield net(
+        "Gemm with a computed addend", "arithmetic", "y = Gemm <beta = 0.5, alpha = -1.0> (x, w, z)",
+        {"x": ROW, "z": [1, 4]}, w=matrix(8, 4),
+    )  # fmt: skip
     two = {"x": ROW, "z": ROW}
     for op in ["Add", "Sub", "Mul", "Div", "Min", "Max"]:
         low = 0.5 if op == "Div" else -3.0

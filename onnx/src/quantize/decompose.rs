@@ -9,8 +9,11 @@ use crate::error::ImportError;
 use crate::graph::constant::Constant;
 use crate::graph::{Attribute, Draft, Graph, Made, Node, NodeView, STANDARD, ValueId};
 use crate::passes::refresh;
+use zkonnx_circuits::ops::broadcast;
 use zkonnx_circuits::program::{MAX_NODES, elements};
 
+/// Most elements of an activation that is expanded to a constant's shape.
+const MAX_EXPANDED: usize = 1 << 20;
 /// Widest window along channels.
 const MAX_WINDOW: i64 = 1 << 12;
 /// Most factors of a product along axes.
@@ -94,6 +97,8 @@ fn results(
         "InstanceNormalization" | "GroupNormalization" => group_normalization(p, node, cx),
         "LayerNormalization" => layer_normalization(p, node, cx),
         "Einsum" => einsum(p, node, cx),
+        "Gemm" => computed_addend(p, node, cx),
+        "Add" | "Sub" | "Mul" | "Div" | "Pow" | "Min" | "Max" => expanded(p, node, cx),
         "RNN" | "GRU" | "LSTM" => return recurrent::unrolled(p, node, cx),
         _ => None,
     };
@@ -190,6 +195,45 @@ fn product(
             .collect();
     }
     factors.pop()
+}
+
+/// A Gemm whose addend is computed: a product, and a sum.
+fn computed_addend(p: &mut Draft<'_>, node: &NodeView<'_>, cx: &Context<'_>) -> Option<ValueId> {
+    let addend = node.input(2).filter(|_| cx.constant(node, 2).is_none())?;
+    let beta = node.float("beta", 1.0).ok()?;
+    let mut attributes = node.node().attributes.clone();
+    attributes.retain(|a| a.name != "beta");
+    let product = p.with("Gemm", &[node.input(0)?, node.input(1)?], attributes);
+    let scaled = match beta {
+        1.0 => addend,
+        _ => {
+            let factor = p.scalar(beta);
+            p.op("Mul", &[addend, factor])
+        }
+    };
+    Some(p.op("Add", &[product, scaled]))
+}
+
+/// An operation with a constant of a larger shape than the activation's: the activation is expanded first.
+fn expanded(p: &mut Draft<'_>, node: &NodeView<'_>, cx: &Context<'_>) -> Option<ValueId> {
+    let [a, b] = [node.input(0)?, node.input(1)?];
+    let known = [0, 1].map(|i| cx.constant(node, i).is_some());
+    let place = match (node.inputs(), known) {
+        (2, [false, true]) => 0,
+        (2, [true, false]) => 1,
+        _ => return None,
+    };
+    let (own, other) = (cx.shape(node, place)?, cx.shape(node, 1 - place)?);
+    let shape = broadcast(&own, &other)?;
+    if shape == own || elements(&shape) > MAX_EXPANDED {
+        return None;
+    }
+    node.check_attributes().ok()?;
+    let extents: Vec<i64> = shape.iter().map(|&d| d as i64).collect();
+    let extents = p.ints(&extents);
+    let mut operands = [a, b];
+    operands[place] = p.op("Expand", &[operands[place], extents]);
+    Some(p.op(node.op(), &operands))
 }
 
 fn sum(p: &mut Draft<'_>, node: &NodeView<'_>) -> Option<ValueId> {
