@@ -361,3 +361,47 @@ fn accepts_a_scan_over_rows() {
         (&vec![3, 2], &vec![1, 2, 4, 6, 9, 12])
     );
 }
+
+/// Every byte of models that hold graphs and functions, changed in several ways: an answer, and no panic of the verifier
+/// between passes.
+#[test]
+fn survives_every_byte() {
+    let act = with(
+        node("LeakyRelu", &["a"], &["b"]),
+        reference("alpha", "slope"),
+    );
+    let functions = vec![function("act", &["a"], &["b"], vec![act])];
+    let called = calling(functions).node_with("own::act", &["xf"], "y", vec![float("slope", 0.25)]);
+    let inner = graph(&["s", "r"], &["t"], vec![node("Add", &["s", "r"], &["t"])]);
+    let mut scan = with(
+        node("Scan", &["zero", "rows"], &["sum"]),
+        body("body", inner),
+    );
+    scan.attribute.push(int("num_scan_inputs", 1));
+    let mut scanned = Model::new(17)
+        .input("x", DataType::Float, &[1, 2])
+        .floats("zero", &[2], &[0.0, 0.0])
+        .node("Concat", &["x", "x"], "rows");
+    scanned.graph().node[0].attribute.push(int("axis", 0));
+    scanned.graph().node.push(scan);
+    let models = [
+        doubling(3, 100)
+            .output("v")
+            .output("passes")
+            .output("y")
+            .bytes(),
+        branching(1).quantize("y", "x", "yq").output("yq").bytes(),
+        called.quantize("y", "x", "yq").output("yq").bytes(),
+        scanned.output("sum").bytes(),
+    ];
+    for bytes in models {
+        for i in 0..bytes.len() {
+            for change in [0x01, 0x08, 0x80, 0xff] {
+                let mut changed = bytes.clone();
+                changed[i] ^= change;
+                let _ = import(&changed);
+                let _ = super::super::quantize::obstacle(&changed, &Default::default());
+            }
+        }
+    }
+}
