@@ -38,7 +38,16 @@ pub(super) fn rewrite(graph: &mut Graph) -> Result<(), ImportError> {
 fn opset_of(graph: &Graph) -> i64 {
     let nodes = graph.nodes.iter().filter(|node| node.domain == STANDARD);
     let latest = nodes.map(|node| node.opset).max().unwrap_or(0);
-    latest.max(graph.opset).max(13)
+    let own = latest.max(graph.opset);
+    // The one mode of Resize that opset 13 dropped.
+    let dropped = |node: &Node| {
+        let mode = NodeView::new(graph, node).text("coordinate_transformation_mode", "");
+        node.is("Resize") && mode == Ok("tf_half_pixel_for_nn")
+    };
+    match graph.nodes.iter().any(dropped) {
+        true => own,
+        false => own.max(13),
+    }
 }
 
 /// `a / b` of two activations as `a · (1 / b)`.

@@ -183,6 +183,21 @@ fn accepts_a_softmax_of_all_axes_from_one_on() {
     same(next(model(9).node("Softmax", &["xs"], "p")), next(flat));
 }
 
+/// What opset 13 dropped stays in the opset that has it.
+#[test]
+fn accepts_a_mode_that_later_opsets_lack() {
+    let modes = vec![
+        text("mode", "nearest"),
+        text("coordinate_transformation_mode", "tf_half_pixel_for_nn"),
+        text("nearest_mode", "floor"),
+    ];
+    let model = model(11)
+        .floats("roi", &[0], &[])
+        .floats("scales", &[4], &[1.0, 1.0, 1.0, 1.5])
+        .node_with("Resize", &["xs", "roi", "scales"], "y", modes);
+    assert!(program(model).is_ok());
+}
+
 #[test]
 fn accepts_images_that_grow_and_shrink() {
     let resized = |opset, scales: &[f32], nearest: &str, x: &str, y: &str, before: Model| {
