@@ -261,6 +261,18 @@ pub enum NodeError {
          float model and gives it fixed scales"
     )]
     Dynamic,
+    /// Integers whose scale depends on the data, for another use than to stand for reals.
+    #[error(
+        "it needs integers of a dynamic quantization as such, which fixed scales do not give; quantize the float model that \
+         the file was made of"
+    )]
+    IntegersNeeded,
+    /// A branch or a loop that constants do not decide.
+    #[error(
+        "the data decide what its inner graph computes, or how often it runs, and a circuit is the same for all data; cut \
+         the model before this node"
+    )]
+    DataDependent,
     /// An attribute with a value that is not supported.
     #[error("attribute `{name}`: {reason}")]
     Attribute {

@@ -495,6 +495,7 @@ fn unknown(op: &str) -> NodeError {
             reason: "mean and variance of the input have no integer rule of their own; `zkonnx quantize` expresses the \
                      operator of the float model by others that are proved",
         },
+        "If" | "Loop" | "Scan" => NodeError::DataDependent,
         _ => NodeError::Unknown,
     }
 }

@@ -36,6 +36,8 @@ from trees import trees
 
 REFUSED = Path(__file__).parent / "nets_refused.txt"
 TIMEOUT_SECONDS = 600
+# At least so many nets have each form: a tool that stops converting would else go unnoticed.
+FORMS = {"dynamic": 38, "7": 29, "8": 29, "9": 35}
 
 
 @dataclass
@@ -158,7 +160,12 @@ def main():
     chosen = [n for n in [*nets(), *trees()] if arguments.only in n.name or arguments.only in n.kind]
     if arguments.form != "float":
         chosen = [other for other in (formed(net, arguments.form) for net in chosen) if other]
+        least = FORMS[arguments.form] if not arguments.only else 1
+        if len(chosen) < least:
+            sys.exit(f"{len(chosen)} nets have the form {arguments.form}, {least} are expected")
     chosen = chosen[:: arguments.every]
+    if not chosen:
+        sys.exit("no net is chosen")
     known, kinds, bad = _refused(), {}, []
     show = (lambda *_, **__: None) if arguments.brief else print
     show(f"{'net':32}{'kind':15}{'error':>8}{'elements':>10}{'differ':>8}{'bytes':>8}  outside the proof, or failure")

@@ -214,6 +214,25 @@ fn rejects_options_that_would_change_nothing() {
     )
     .expect(2)
     .one_line("--max-memory does not apply");
+    // A dimension of a model is nothing to what has none that is open, and has one extent.
+    let dim = ["--dim", "batch=2"];
+    for answer in [
+        zkonnx!("run", &keys, "--input", &input, dim[0], dim[1]),
+        zkonnx!("check", keys.join("program"), dim[0], dim[1]),
+        zkonnx!("inspect", keys.join("vk"), dim[0], dim[1]),
+        zkonnx!(
+            "verify",
+            &receipt,
+            "--vk",
+            keys.join("vk"),
+            dim[0],
+            dim[1]
+        ),
+        zkonnx!("check", &name, dim[0], dim[1], dim[0], "batch=3"),
+    ] {
+        answer.expect(2).one_line("--dim does not apply");
+    }
+    zkonnx!("ops", dim[0], dim[1]).expect(2);
     for command in ["check", "mock", "setup"] {
         let place = folder.join("other");
         let answer = match command {

@@ -58,8 +58,13 @@ impl<'a> Operands<'a> {
     }
 }
 
-/// Types of the results of a node, if they follow.
-pub(crate) fn types(node: &NodeView<'_>, operands: &Operands<'_>) -> Option<Vec<Type>> {
+/// Types of the results of a node, if they follow. Where they are found by computing, as many elements are taken from
+/// `spare` as operands have; no type follows where fewer are left.
+pub(crate) fn types(
+    node: &NodeView<'_>,
+    operands: &Operands<'_>,
+    spare: &mut usize,
+) -> Option<Vec<Type>> {
     let types = match find(node.domain(), node.op()) {
         Some(rule) => match rule.results {
             TypeRule::First => vec![operands.get(0)?.ty.clone()],
@@ -71,7 +76,7 @@ pub(crate) fn types(node: &NodeView<'_>, operands: &Operands<'_>) -> Option<Vec<
                 element: Element::Int(DataType::Bool),
                 shape: operands.broadcast(0..operands.0.len())?,
             }],
-            TypeRule::Zeros(open) => of_zeros(node, operands, open)?,
+            TypeRule::Zeros(open) => of_zeros(node, operands, open, spare)?,
             TypeRule::Own(own) => vec![own(node, operands)?],
         },
         None => kernel(node, operands)?,
@@ -81,13 +86,23 @@ pub(crate) fn types(node: &NodeView<'_>, operands: &Operands<'_>) -> Option<Vec<
 }
 
 /// Types of what an operator makes of zeros.
-fn of_zeros(node: &NodeView<'_>, operands: &Operands<'_>, open: usize) -> Option<Vec<Type>> {
+fn of_zeros(
+    node: &NodeView<'_>,
+    operands: &Operands<'_>,
+    open: usize,
+    spare: &mut usize,
+) -> Option<Vec<Type>> {
     let known = |(i, operand): (usize, &Option<Operand<'_>>)| {
         i < open || operand.is_none_or(|operand| operand.constant.is_some())
     };
     if !operands.0.iter().enumerate().all(known) {
         return None;
     }
+    let count = operands.0.iter().flatten();
+    let count = count.fold(0usize, |n, operand| {
+        n.saturating_add(elements(&operand.ty.shape))
+    });
+    *spare = spare.checked_sub(count)?;
     let zeros = |operand: &Option<Operand<'_>>| match operand {
         Some(operand) if operand.constant.is_none() => Some(zeros(operand.ty)),
         _ => None,

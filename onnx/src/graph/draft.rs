@@ -1,7 +1,7 @@
 //! Values and nodes that replace a node of a graph.
 
 use super::constant::Constant;
-use super::{Attribute, Graph, Node, STANDARD, ValueId};
+use super::{Attribute, Graph, Node, STANDARD, ValueId, base};
 use zkonnx_circuits::program::DataType;
 
 /// New values and nodes, named after what they stand for.
@@ -34,10 +34,11 @@ impl Made {
 }
 
 impl<'g> Draft<'g> {
-    pub(crate) fn new(graph: &'g Graph, base: &str) -> Self {
+    /// For what replaces the maker of a value of this name.
+    pub(crate) fn new(graph: &'g Graph, name: &str) -> Self {
         Self {
             graph,
-            base: base.to_owned(),
+            base: base(name).to_owned(),
             made: Made::default(),
         }
     }
@@ -85,6 +86,15 @@ impl<'g> Draft<'g> {
             attributes,
             ..Node::default()
         });
+        output
+    }
+
+    /// The operator of a node, in its opset and with its attributes, on other inputs.
+    pub(crate) fn again(&mut self, node: &Node, inputs: Vec<Option<ValueId>>) -> ValueId {
+        let output = self.node(&node.op, inputs, node.attributes.clone());
+        if let Some(made) = self.made.nodes.last_mut() {
+            made.opset = node.opset;
+        }
         output
     }
 

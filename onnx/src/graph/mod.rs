@@ -30,6 +30,29 @@ pub(crate) fn is_known_domain(domain: &str) -> bool {
     [STANDARD, MICROSOFT, LEARNING].contains(&domain)
 }
 
+/// Whether ONNX Runtime has operators of its own in a domain. Their meaning is that operator's, whatever functions a
+/// model brings.
+pub(crate) fn has_operators(domain: &str) -> bool {
+    let within = |family: &str| {
+        let rest = domain.strip_prefix(family);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    };
+    [STANDARD, MICROSOFT, "com.ms", "org.pytorch"]
+        .into_iter()
+        .any(within)
+}
+
+/// Most bytes of a name that goes into names of other values.
+const MAX_BASE: usize = 256;
+
+/// The beginning of a name that many others are made of: a file with one long name must not ask for much memory.
+pub(crate) fn base(name: &str) -> &str {
+    &name[..name.floor_char_boundary(MAX_BASE)]
+}
+
+/// Most elements that are looked at to find the types of a graph's values.
+const MAX_TYPED_ELEMENTS: usize = 1 << 28;
+
 /// First and last supported opset of the standard domain.
 pub(crate) const OPSETS: (i64, i64) = (10, 26);
 
@@ -106,6 +129,8 @@ pub(crate) struct Graph {
     pub(crate) opset: i64,
     /// How many elements of constants may still be computed.
     pub(crate) spare: usize,
+    /// How many elements may still be looked at to find types.
+    pub(crate) untyped: usize,
     /// Bytes of the nodes of functions, branches and loops that have been copied into the graph.
     pub(crate) inlined: usize,
 }
@@ -197,6 +222,7 @@ impl Graph {
 
     /// Forgets the types of all values that are no constants.
     pub(crate) fn forget_types(&mut self) {
+        self.untyped = MAX_TYPED_ELEMENTS;
         let variables = self.values.iter_mut().filter(|v| v.constant.is_none());
         variables.for_each(|value| value.ty = None);
     }
@@ -248,6 +274,7 @@ impl Graph {
             folded: Vec::new(),
             opset: self.opset,
             spare: self.spare,
+            untyped: self.untyped,
             inlined: self.inlined,
         };
         let read = part.reads();

@@ -178,6 +178,21 @@ impl<'a> NodeView<'a> {
         self.input(index).map(|value| self.graph.name(value))
     }
 
+    /// Shape of an input, if it is there and its shape is known.
+    pub(crate) fn shape(&self, input: usize) -> Option<Vec<usize>> {
+        self.graph.shape(self.input(input)?).map(<[usize]>::to_vec)
+    }
+
+    /// An input that is a constant.
+    pub(crate) fn constant(&self, input: usize) -> Option<&'a Constant> {
+        self.graph.constant(self.input(input)?).map(Arc::as_ref)
+    }
+
+    /// The elements of an input that is a constant of integers.
+    pub(crate) fn constant_ints(&self, input: usize) -> Option<Vec<i64>> {
+        Some(self.constant(input)?.as_ints()?.to_vec())
+    }
+
     /// Number of inputs, those left out included.
     pub fn inputs(&self) -> usize {
         self.node.inputs.len()

@@ -2,7 +2,7 @@
 
 use crate::error::{ImportError, NodeError};
 use crate::graph::constant::Constant;
-use crate::graph::{Attribute, AttributeValue, Graph, Node, NodeView, STANDARD, ValueId};
+use crate::graph::{Attribute, AttributeValue, Graph, Node, NodeView, STANDARD, ValueId, base};
 use crate::proto::{Body, Library};
 use zkonnx_circuits::program::{DataType, MAX_NODES};
 
@@ -209,7 +209,7 @@ fn pass(graph: &mut Graph, library: &Library, mut state: Loop) -> Tasks {
     if !goes_on || state.limit.is_some_and(|limit| state.passes >= limit) {
         return Ok(Some(tasks(ended(graph, &state)?)));
     }
-    let name = graph.node_name(&state.node);
+    let name = base(&graph.node_name(&state.node)).to_owned();
     let number = Constant::ints(DataType::I64, vec![], vec![state.passes]);
     let number = graph.add_constant(&format!("{name}/pass"), number);
     let on = Constant::ints(DataType::Bool, vec![], vec![1]);
@@ -262,7 +262,7 @@ fn stacked(
     output: ValueId,
     axis: i64,
 ) -> Vec<Node> {
-    let name = graph.name(output).to_owned();
+    let name = base(graph.name(output)).to_owned();
     let mut nodes = Vec::with_capacity(values.len() + 1);
     let mut rows = Vec::with_capacity(values.len());
     for value in values {
@@ -329,7 +329,8 @@ fn scan(graph: &mut Graph, library: &Library, node: &Node) -> Tasks {
     if steps == 0 || steps > MAX_NODES {
         return Ok(None);
     }
-    let (name, opset, body) = (graph.node_name(node), node.opset, body(node, "body")?);
+    let (opset, body) = (node.opset, body(node, "body")?);
+    let name = base(&graph.node_name(node)).to_owned();
     let mut carried = inputs[..states].to_vec();
     let mut collected = vec![Vec::new(); kinds];
     let mut nodes = Vec::new();

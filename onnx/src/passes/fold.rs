@@ -21,11 +21,16 @@ pub(super) fn inputs(graph: &mut Graph) {
 
 /// Makes the results of a node constants, if they are known. Answers whether they are.
 pub(super) fn folded(graph: &mut Graph, node: &Node) -> bool {
+    // After a constant that was too large nothing is folded, or a short file would have many of them computed in vain.
+    if graph.spare == 0 {
+        return false;
+    }
     let Some(results) = results(graph, node) else {
         return false;
     };
     let count: usize = results.iter().map(Constant::len).sum();
     let Some(left) = graph.spare.checked_sub(count) else {
+        graph.spare = 0;
         return false;
     };
     graph.spare = left;
@@ -39,9 +44,11 @@ pub(super) fn folded(graph: &mut Graph, node: &Node) -> bool {
 
 /// Gives the results of a node their types, as far as they follow.
 pub(super) fn type_results(graph: &mut Graph, node: &Node) {
-    for (value, ty) in types(graph, node) {
+    let mut untyped = graph.untyped;
+    for (value, ty) in types(graph, node, &mut untyped) {
         graph.set_type(value, ty);
     }
+    graph.untyped = untyped;
 }
 
 /// The results of a node if they are known at import. What fails is left to whoever reports on nodes.
@@ -69,7 +76,7 @@ fn results(graph: &Graph, node: &Node) -> Option<Vec<Constant>> {
 }
 
 /// Types of what a node makes, as far as they follow.
-fn types(graph: &Graph, node: &Node) -> Vec<(ValueId, Type)> {
+fn types(graph: &Graph, node: &Node, untyped: &mut usize) -> Vec<(ValueId, Type)> {
     let operand = |input: &Option<ValueId>| match input {
         None => Some(None),
         Some(value) => Some(Some(Operand {
@@ -78,7 +85,8 @@ fn types(graph: &Graph, node: &Node) -> Vec<(ValueId, Type)> {
         })),
     };
     let operands: Option<Vec<Option<Operand<'_>>>> = node.inputs.iter().map(operand).collect();
-    let types = operands.and_then(|all| eval::types(&NodeView::new(graph, node), &Operands(all)));
+    let view = NodeView::new(graph, node);
+    let types = operands.and_then(|all| eval::types(&view, &Operands(all), untyped));
     let outputs = node.outputs.iter().zip(types.unwrap_or_default());
     outputs
         .filter_map(|(output, ty)| Some(((*output)?, ty)))

@@ -28,8 +28,10 @@ pub(crate) fn narrow(graph: &mut Graph) -> Vec<String> {
             input.dtype = InputType::Float;
         }
     }
+    // Doubles that were folded away are not part of the model.
     let constants: Vec<_> = graph
-        .values()
+        .reads()
+        .into_iter()
         .filter_map(|value| Some((value, narrowed(graph.constant(value)?)?)))
         .collect();
     for (value, constant) in constants {

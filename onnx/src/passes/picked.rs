@@ -9,25 +9,6 @@ use zkonnx_circuits::program::elements;
 /// Most elements of a tensor that is taken apart.
 const MAX_PICKED: usize = 1 << 20;
 
-/// What is known of a node's inputs.
-struct Context<'c> {
-    graph: &'c Graph,
-}
-
-impl Context<'_> {
-    fn shape(&self, node: &NodeView<'_>, input: usize) -> Option<Vec<usize>> {
-        self.graph.shape(node.input(input)?).map(<[usize]>::to_vec)
-    }
-
-    fn constant(&self, node: &NodeView<'_>, input: usize) -> Option<&Constant> {
-        self.graph.constant(node.input(input)?).map(|c| c.as_ref())
-    }
-
-    fn ints(&self, node: &NodeView<'_>, input: usize) -> Option<Vec<i64>> {
-        Some(self.constant(node, input)?.as_ints()?.to_vec())
-    }
-}
-
 /// What stands for a node that moves elements by constant places.
 pub(super) fn picked(graph: &Graph, node: &Node) -> Option<Made> {
     let ops = [
@@ -42,12 +23,11 @@ pub(super) fn picked(graph: &Graph, node: &Node) -> Option<Made> {
         return None;
     }
     let view = NodeView::new(graph, node);
-    let cx = Context { graph };
     let mut draft = Draft::new(graph, graph.name(node.output(0)?));
     let result = match view.op() {
-        "ScatterElements" => scattered(&mut draft, &view, &cx)?,
-        "Pad" => cropped(&mut draft, &view, &cx)?,
-        _ => moved(&mut draft, &view, &cx)?,
+        "ScatterElements" => scattered(&mut draft, &view)?,
+        "Pad" => cropped(&mut draft, &view)?,
+        _ => moved(&mut draft, &view)?,
     };
     // An attribute that nobody asked for may say something else.
     view.check_attributes().ok()?;
@@ -55,15 +35,15 @@ pub(super) fn picked(graph: &Graph, node: &Node) -> Option<Made> {
 }
 
 /// `Pad` by negative numbers: what is cut off is left out, and the rest is padded.
-fn cropped(p: &mut Draft<'_>, node: &NodeView<'_>, cx: &Context<'_>) -> Option<ValueId> {
+fn cropped(p: &mut Draft<'_>, node: &NodeView<'_>) -> Option<ValueId> {
     if node.opset < 11 {
         return None;
     }
-    let (x, shape) = (node.input(0)?, cx.shape(node, 0)?);
-    let (pads, rank) = (cx.ints(node, 1)?, shape.len());
+    let (x, shape) = (node.input(0)?, node.shape(0)?);
+    let (pads, rank) = (node.constant_ints(1)?, shape.len());
     let axes = match node.input(3) {
         None => (0..rank as i64).collect(),
-        Some(_) => cx.ints(node, 3)?,
+        Some(_) => node.constant_ints(3)?,
     };
     let constant = node.text("mode", "constant").ok()? == "constant";
     if !constant || pads.len() != 2 * axes.len() || pads.iter().all(|pad| *pad >= 0) {
@@ -84,8 +64,7 @@ fn cropped(p: &mut Draft<'_>, node: &NodeView<'_>, cx: &Context<'_>) -> Option<V
     let mut inputs = node.node().inputs.clone();
     inputs[0] = Some(rest);
     inputs[1] = Some(pads);
-    let attributes = node.node().attributes.clone();
-    Some(p.node("Pad", inputs, attributes))
+    Some(p.again(node.node(), inputs))
 }
 
 /// The index of an element as one number along each axis.
@@ -112,29 +91,29 @@ fn wrapped(index: i64, extent: usize) -> Option<usize> {
 }
 
 /// Operators that move elements by constant places.
-fn moved(p: &mut Draft<'_>, node: &NodeView<'_>, cx: &Context<'_>) -> Option<ValueId> {
-    let (x, shape) = (node.input(0)?, cx.shape(node, 0)?);
+fn moved(p: &mut Draft<'_>, node: &NodeView<'_>) -> Option<ValueId> {
+    let (x, shape) = (node.input(0)?, node.shape(0)?);
     let len = elements(&shape);
     if len == 0 || len > MAX_PICKED {
         return None;
     }
     let (places, to): (Option<Vec<usize>>, Vec<usize>) = match node.op() {
-        "Trilu" => (triangle(node, cx, &shape), shape.clone()),
-        "ReverseSequence" => (reversed(node, cx, &shape), shape.clone()),
+        "Trilu" => (triangle(node, &shape), shape.clone()),
+        "ReverseSequence" => (reversed(node, &shape), shape.clone()),
         "GatherElements" => {
-            let indices = cx.constant(node, 1)?;
+            let indices = node.constant(1)?;
             (gathered(node, &shape, indices), indices.shape.clone())
         }
-        _ => gathered_runs(node, cx, &shape)?,
+        _ => gathered_runs(node, &shape)?,
     };
     let places = places.filter(|places| !places.is_empty() && places.len() <= MAX_PICKED)?;
     Some(p.pick(x, len, &places, &to))
 }
 
-fn triangle(node: &NodeView<'_>, cx: &Context<'_>, shape: &[usize]) -> Option<Vec<usize>> {
+fn triangle(node: &NodeView<'_>, shape: &[usize]) -> Option<Vec<usize>> {
     let upper = node.flag("upper", true).ok()?;
     let k = match node.input(1) {
-        Some(_) => cx.constant(node, 1)?.as_int()?,
+        Some(_) => node.constant(1)?.as_int()?,
         None => 0,
     };
     let rank = shape.len().checked_sub(2)?;
@@ -147,11 +126,11 @@ fn triangle(node: &NodeView<'_>, cx: &Context<'_>, shape: &[usize]) -> Option<Ve
     Some((0..len).map(|i| if kept(i) { i } else { len }).collect())
 }
 
-fn reversed(node: &NodeView<'_>, cx: &Context<'_>, shape: &[usize]) -> Option<Vec<usize>> {
+fn reversed(node: &NodeView<'_>, shape: &[usize]) -> Option<Vec<usize>> {
     let time = node.axis("time_axis", node.int("time_axis", 0).ok()?, shape.len());
     let batch = node.axis("batch_axis", node.int("batch_axis", 1).ok()?, shape.len());
     let (time, batch) = (time.ok()?, batch.ok()?);
-    let lengths = cx.ints(node, 1)?;
+    let lengths = node.constant_ints(1)?;
     let from = |i: usize| {
         let mut at = coordinates(i, shape);
         let length = usize::try_from(*lengths.get(at[batch])?).ok()?;
@@ -183,12 +162,8 @@ fn gathered(node: &NodeView<'_>, shape: &[usize], indices: &Constant) -> Option<
 }
 
 /// GatherND without batch axes: each row of indices names a run of elements.
-fn gathered_runs(
-    node: &NodeView<'_>,
-    cx: &Context<'_>,
-    shape: &[usize],
-) -> Option<(Option<Vec<usize>>, Vec<usize>)> {
-    let indices = cx.constant(node, 1)?;
+fn gathered_runs(node: &NodeView<'_>, shape: &[usize]) -> Option<(Option<Vec<usize>>, Vec<usize>)> {
+    let indices = node.constant(1)?;
     let (lead, depth) = (indices.shape.split_last()?.1, *indices.shape.last()?);
     if node.int("batch_dims", 0).ok()? != 0 || depth == 0 || depth > shape.len() {
         return None;
@@ -212,9 +187,9 @@ fn gathered_runs(
 
 /// ScatterElements to constant places: the old elements and the new ones behind each other, then one of them for each
 /// place.
-fn scattered(p: &mut Draft<'_>, node: &NodeView<'_>, cx: &Context<'_>) -> Option<ValueId> {
-    let (x, shape) = (node.input(0)?, cx.shape(node, 0)?);
-    let (indices, updates) = (cx.constant(node, 1)?, cx.shape(node, 2)?);
+fn scattered(p: &mut Draft<'_>, node: &NodeView<'_>) -> Option<ValueId> {
+    let (x, shape) = (node.input(0)?, node.shape(0)?);
+    let (indices, updates) = (node.constant(1)?, node.shape(2)?);
     let len = elements(&shape);
     if node.text("reduction", "none").ok()? != "none"
         || indices.shape != updates

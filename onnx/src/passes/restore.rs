@@ -17,7 +17,28 @@ use crate::proto::tensor::FLOAT;
 use crate::run::RunError;
 use zkonnx_circuits::program::MAX_ELEMENTS;
 
+/// Operators that move elements, which have the same results on reals as on the integers that stood for them, and with
+/// them the largest ones.
+const MOVEMENT: [&str; 12] = [
+    "Identity",
+    "Reshape",
+    "Flatten",
+    "Squeeze",
+    "Unsqueeze",
+    "Transpose",
+    "Slice",
+    "Split",
+    "Gather",
+    "Expand",
+    "Tile",
+    "MaxPool",
+];
+
 /// Takes dynamic quantization out of a resolved graph. Answers the operators that are gone, each once.
+///
+/// # Errors
+///
+/// A node whose form is not one that quantizers write, or that needs the integers themselves.
 pub(crate) fn restore(graph: &mut Graph) -> Result<Vec<String>, RunError> {
     let mut gone = Vec::new();
     // Values that were integers and are reals now.
@@ -35,6 +56,10 @@ pub(crate) fn restore(graph: &mut Graph) -> Result<Vec<String>, RunError> {
                 });
             }
         };
+        let moved = made.is_none() && node.input(0).is_some_and(|x| real.contains(&x));
+        let kept = |i: usize| moved && !node.is_any(&["Shape", "Size"]) || makes_integers(&node, i);
+        let kept = (0..node.outputs.len()).filter(|i| kept(*i));
+        real.extend(kept.filter_map(|i| node.output(i)));
         let Some(made) = made else {
             i += 1;
             continue;
@@ -42,13 +67,27 @@ pub(crate) fn restore(graph: &mut Graph) -> Result<Vec<String>, RunError> {
         if !gone.contains(&node.op) && !node.is_any(&["Cast", "DequantizeLinear"]) {
             gone.push(node.op.clone());
         }
-        real.extend(node.made());
         let nodes = made.apply(graph);
         let count = nodes.len();
         graph.nodes.splice(i..=i, nodes);
         i += count;
     }
-    Ok(gone)
+    match graph.outputs.iter().find(|output| real.contains(output)) {
+        Some(output) => Err(RunError {
+            node: graph.name(*output).to_owned(),
+            op: "DynamicQuantizeLinear".to_owned(),
+            source: NodeError::IntegersNeeded,
+        }),
+        None => Ok(gone),
+    }
+}
+
+/// Whether an output of a node was integers that stood for reals. The second one of DynamicQuantizeLinear is their scale.
+fn makes_integers(node: &Node, output: usize) -> bool {
+    match node.is("DynamicQuantizeLinear") {
+        true => output != 1,
+        false => node.is_any(&["MatMulInteger", "ConvInteger"]),
+    }
 }
 
 /// What stands for a node, if it is one of dynamic quantization.
@@ -83,7 +122,17 @@ fn restored(
             Some(results) => results,
             None => return Ok(None),
         },
-        _ => return Ok(None),
+        // Shapes are those of the integers too.
+        (STANDARD, "Shape" | "Size") => return Ok(None),
+        (domain, op) => {
+            let moves = domain == STANDARD && MOVEMENT.contains(&op);
+            let read = |value: &Option<ValueId>| value.is_some_and(|value| real.contains(&value));
+            let mut others = node.inputs.iter().skip(usize::from(moves));
+            return match others.any(read) || node.captures.iter().any(|(_, v)| real.contains(v)) {
+                true => Err(NodeError::IntegersNeeded),
+                false => Ok(None),
+            };
+        }
     };
     Ok(Some(restorer.draft.finish(&results, &node.outputs)))
 }

@@ -119,18 +119,12 @@ impl Upgrade<'_, '_> {
     }
 
     fn rank(&self, input: usize) -> Result<usize, NodeError> {
-        let graph = self.draft.graph();
-        let shape = self.view.input(input).and_then(|v| graph.shape(v));
-        shape.map(<[usize]>::len).ok_or(NodeError::Input {
+        let shape = self.view.shape(input);
+        shape.map(|shape| shape.len()).ok_or(NodeError::Input {
             input,
             what: "the operand",
             reason: "its shape is not known, which this opset needs",
         })
-    }
-
-    fn shape(&self, input: usize) -> Option<Vec<usize>> {
-        let value = self.view.input(input)?;
-        self.draft.graph().shape(value).map(<[usize]>::to_vec)
     }
 
     /// The second operand, whose first axis stood at `axis` of the first operand: with axes of one after it.
@@ -157,6 +151,7 @@ impl Upgrade<'_, '_> {
     /// Slopes of PRelu: one, or one for each channel.
     fn slopes(&mut self) -> Result<(), NodeError> {
         if self
+            .view
             .shape(1)
             .is_some_and(|shape| shape.len() == 1 && shape[0] > 1)
         {
@@ -168,7 +163,7 @@ impl Upgrade<'_, '_> {
 
     /// Appends axes of one to an input.
     fn widen(&mut self, input: usize, count: usize) {
-        let (Some(value), Some(shape)) = (self.view.input(input), self.shape(input)) else {
+        let (Some(value), Some(shape)) = (self.view.input(input), self.view.shape(input)) else {
             return;
         };
         if count > 0 {
@@ -293,7 +288,7 @@ impl Upgrade<'_, '_> {
         let rank = self.rank(0)?;
         let axis = self.view.axis("axis", axis, rank)?;
         self.drop("axis");
-        let (x, shape) = match (self.view.input(0), self.shape(0)) {
+        let (x, shape) = match (self.view.input(0), self.view.shape(0)) {
             (Some(x), Some(shape)) => (x, shape),
             _ => return Ok(None),
         };

@@ -45,7 +45,7 @@ pub(super) struct Function {
     nodes: Vec<NodeProto>,
     pub(super) opsets: Opsets,
     defaults: Vec<AttributeProto>,
-    /// Bytes of its nodes.
+    /// Bytes of its nodes, and of the names of its results.
     pub(super) size: usize,
 }
 
@@ -61,8 +61,10 @@ pub(super) fn list(bytes: &[u8]) -> Result<Functions, ImportError> {
         if !proto.overload.is_empty() {
             return Err(ImportError::Overload(id.1));
         }
+        let nodes: usize = proto.node.iter().map(Message::encoded_len).sum();
+        let names: usize = proto.output.iter().map(String::len).sum();
         let function = Function {
-            size: proto.node.iter().map(Message::encoded_len).sum(),
+            size: nodes.saturating_add(names),
             inputs: proto.input,
             outputs: proto.output,
             nodes: proto.node,

@@ -13,7 +13,7 @@ use super::order::{captures, node_name, sort};
 use super::{MAX_CONSTANT_ELEMENTS, Opsets, attribute, cap, domain_name, tensor};
 use crate::error::{ImportError, TensorProblem};
 use crate::graph::constant::{Constant, MAX_COMPUTED_ELEMENTS};
-use crate::graph::{Graph, Input, Node, STANDARD, ValueId};
+use crate::graph::{Graph, Input, Node, STANDARD, ValueId, base, has_operators};
 use zkonnx_circuits::program::{MAX_NODES, MAX_PORTS};
 
 /// Largest number of bytes of the nodes of functions, branches and loops that are copied into a graph.
@@ -84,7 +84,7 @@ pub(super) fn read(
 pub(crate) struct Body {
     proto: GraphProto,
     constants: Constants,
-    /// Bytes of its nodes.
+    /// Bytes of its nodes, and of the names of its constants.
     size: usize,
 }
 
@@ -98,7 +98,9 @@ impl Body {
         let attribute = attribute.map_err(|e| ImportError::NotOnnx(e.to_string()))?;
         let proto = attribute.g.ok_or(ImportError::NoGraph)?;
         let (constants, _) = constants(&proto)?;
-        let size = proto.node.iter().map(Message::encoded_len).sum();
+        let nodes: usize = proto.node.iter().map(Message::encoded_len).sum();
+        let names: usize = constants.iter().map(|(name, _)| name.len()).sum();
+        let size = nodes.saturating_add(names);
         Ok(Self {
             proto,
             constants,
@@ -117,7 +119,7 @@ impl Library {
         body: &Body,
         given: &[ValueId],
     ) -> Result<(Vec<Node>, Vec<ValueId>), ImportError> {
-        let prefix = format!("{}/", graph.node_name(node));
+        let prefix = format!("{}/", base(&graph.node_name(node)));
         let mut opsets = self.opsets.clone();
         opsets.insert(node.domain.clone(), node.opset);
         let captures = node.captures.iter();
@@ -293,8 +295,9 @@ impl<'r> Reader<'r> {
             fault: None,
         };
         let called = (domain.to_owned(), proto.op_type.clone());
-        // A function that calls itself stays a node that nobody knows.
-        match self.library.functions.get(&called) {
+        let function = self.library.functions.get(&called);
+        // ONNX Runtime's operators are what their names say. A function that calls itself stays a node that nobody knows.
+        match function.filter(|_| !has_operators(domain)) {
             Some(function) if !self.open.contains(&called) => {
                 self.open.push(called);
                 self.call(function, proto, &node, place)?;
@@ -317,7 +320,9 @@ impl<'r> Reader<'r> {
             self.nodes.push(call.clone());
             return Ok(());
         }
-        let prefix = format!("{}{}/", place.prefix, node_name(proto));
+        let name = node_name(proto);
+        let prefix = format!("{}{}", place.prefix, base(&name));
+        let prefix = format!("{}/", base(&prefix));
         let mut names = Names::new();
         for (i, name) in function.inputs.iter().enumerate() {
             if names.insert(name.clone(), call.input(i)).is_some() {

@@ -312,10 +312,15 @@ fn float_graph(bytes: &[u8], bindings: &Bindings) -> Result<(Graph, Vec<String>)
     }
 }
 
-/// Fails if a pass could not make of a node what it should be.
+/// Fails if a pass could not make of a node what it should be, or left it an inner graph: that has the names and the opset
+/// of the file, which are others in the file that is written.
 fn whole(graph: &Graph) -> Result<(), QuantizeError> {
+    let inner = |node: &Node| {
+        let inner = node.is_any(&["If", "Loop", "Scan"]) || !node.captures.is_empty();
+        inner.then_some(NodeError::DataDependent)
+    };
     let mut nodes = graph.nodes.iter();
-    let fault = nodes.find_map(|node| Some((node, node.fault.clone()?)));
+    let fault = nodes.find_map(|node| Some((node, node.fault.clone().or(inner(node))?)));
     match fault {
         None => Ok(()),
         Some((node, source)) => Err(QuantizeError::Evaluate {

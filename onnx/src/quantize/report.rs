@@ -171,11 +171,16 @@ pub(super) fn layers(
             Ok(sums.collect())
         })
         .collect::<Result<_, QuantizeError>>()?;
-    let errors = pairs.iter().enumerate().map(|(layer, (value, _, op))| {
-        let sums = measured.iter().map(|sample| sample[layer]);
-        let sums = sums.fold(Sums::default(), Sums::join);
-        sums.error(float.name(*value), op)
-    });
+    let errors = pairs
+        .iter()
+        .enumerate()
+        .filter_map(|(layer, (value, _, op))| {
+            let sums = measured.iter().map(|sample| sample[layer]);
+            let sums = sums.fold(Sums::default(), Sums::join);
+            // What was compared with nothing has no error, which is not an error of zero.
+            let compared = sums.count > 0;
+            compared.then(|| sums.error(float.name(*value), op))
+        });
     Ok(errors.collect())
 }
 

@@ -118,6 +118,17 @@ impl Model {
         self
     }
 
+    pub(super) fn doubles(mut self, name: &str, dims: &[i64], data: &[f64]) -> Self {
+        self.graph().initializer.push(TensorProto {
+            name: name.into(),
+            dims: dims.to_vec(),
+            data_type: DataType::Double as i32,
+            double_data: data.to_vec(),
+            ..Default::default()
+        });
+        self
+    }
+
     pub(super) fn ints(mut self, name: &str, dtype: DataType, dims: &[i64], data: &[i64]) -> Self {
         let wide = dtype == DataType::Int64;
         self.graph().initializer.push(TensorProto {

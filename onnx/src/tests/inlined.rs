@@ -164,6 +164,68 @@ fn accepts_defaults_of_a_function_s_attributes() {
     assert_eq!(model(vec![float("slope", 0.25)]), leaky(0.25));
 }
 
+/// ONNX Runtime takes its own operator where a model has a function of that name.
+#[test]
+fn accepts_operators_whatever_functions_a_model_brings() {
+    let plain = |op: &str| id(Model::quantized_input(17, &[1, 2]).node(op, &["xf"], "y"));
+    let model = |op: &str| {
+        let (domain, name) = op.split_once("::").unwrap_or(("", op));
+        let mut own = function(name, &["a"], &["b"], vec![node("Neg", &["a"], &["b"])]);
+        own.domain = Some(domain.into());
+        calling(vec![own]).node(op, &["xf"], "y")
+    };
+    for op in ["Relu", "com.microsoft::QuickGelu"] {
+        assert_eq!(id(model(op)), plain(op), "{op}");
+        assert_ne!(plain(op), plain("Neg"), "{op}");
+    }
+    assert_eq!(id(model("own::Relu")), plain("Neg"));
+    for op in ["Other", "com.microsoft::Other", "ai.onnx.training::Other"] {
+        let bytes = model(op).quantize("y", "x", "yq").output("yq").bytes();
+        let Err(ImportError::Unsupported(problems)) = import(&bytes) else {
+            panic!("{op}")
+        };
+        assert_eq!(problems[0].reason, NodeError::Unknown, "{op}");
+    }
+}
+
+/// Names of what is made from a node begin with that node's, of which a long one is cut.
+#[test]
+fn accepts_long_names_of_nodes_that_stand_for_many() {
+    let long = "n".repeat(1 << 20);
+    let names = |mut model: Model, outputs: &[&str]| {
+        if let Some(last) = model.graph().node.last_mut() {
+            last.name.clone_from(&long);
+        }
+        let model = outputs.iter().fold(model, |m, output| m.output(output));
+        let graph = crate::passes::prepare(&model.bytes(), &Default::default());
+        let graph = graph.unwrap_or_else(|e| panic!("{e}"));
+        let names = graph.values().map(|v| graph.name(v).len());
+        names.sum::<usize>()
+    };
+    let inner = graph(
+        &["i", "before", "v"],
+        &["before", "w", "w"],
+        vec![node("Add", &["v", "xf"], &["w"])],
+    );
+    let turn = with(
+        node("Loop", &["limit", "on", "xf"], &["last", "all"]),
+        body("body", inner),
+    );
+    let mut model = Model::quantized_input(17, &[1, 2])
+        .ints("limit", DataType::Int64, &[], &[1000])
+        .ints("on", DataType::Bool, &[], &[1]);
+    model.graph().node.push(turn);
+    assert!(names(model, &["last", "all"]) < 1 << 21);
+    let steps = |i: usize| node("Neg", &[&format!("t{i}")], &[&format!("t{}", i + 1)]);
+    let deep = function("deep", &["t0"], &["t1000"], (0..1000).map(steps).collect());
+    let model = calling(vec![deep]).node("own::deep", &["xf"], "y");
+    assert!(names(model, &["y"]) < 1 << 21);
+    let scores = with(node("Hardmax", &["xf"], &["y"]), int("axis", 1));
+    let mut model = Model::quantized_input(17, &[1, 2]);
+    model.graph().node.push(scores);
+    assert!(names(model, &["y"]) < 1 << 21);
+}
+
 #[test]
 fn rejects_functions_without_an_end() {
     let own = function(

@@ -4,6 +4,7 @@ use tract_onnx::pb::tensor_proto::DataType;
 
 use super::super::quantize::{Feed, Options, QuantizeError, Quantized, quantize};
 use super::build::{Model, float, int};
+use crate::error::NodeError;
 
 const WEIGHTS: [i64; 6] = [5, -3, 2, 7, -8, 1];
 
@@ -129,6 +130,73 @@ fn accepts_dynamic_quantization_as_the_float_model_behind_it() {
             "{op}: {error:?}"
         );
     }
+}
+
+/// Integers that are moved before they are multiplied stand for reals that are moved; what is real already may be cast.
+#[test]
+fn accepts_moved_integers_and_casts_of_reals() {
+    let mut model = empty()
+        .node("DynamicQuantizeLinear", &["x"], "xq")
+        .ints("shape", DataType::Int64, &[2], &[1, 2])
+        .ints("w", DataType::Int8, &[2, 3], &WEIGHTS)
+        .floats("s", &[], &[0.25])
+        .ints("z", DataType::Int8, &[], &[1])
+        .node("Transpose", &["xq"], "turned")
+        .node("Reshape", &["turned", "shape"], "moved")
+        .node("MatMulInteger", &["moved", "w", "xz", "z"], "sum")
+        .node_with("Cast", &["sum"], "real", vec![int("to", 1)])
+        .node("Mul", &["xs", "s"], "scales")
+        .node("Mul", &["real", "scales"], "scaled")
+        .node_with("Cast", &["scaled"], "wide", vec![int("to", 11)])
+        .node_with("Cast", &["wide"], "y", vec![int("to", 1)]);
+    model.graph().node[0]
+        .output
+        .extend(["xs".to_owned(), "xz".to_owned()]);
+    let got = quantized(&model.output("y"));
+    assert!(got.imported.tail.is_empty());
+    let reference = &quantized(&float_model(1, 0.25)).outputs[0].error;
+    let error = &got.outputs[0].error;
+    assert!(
+        error.relative_rms < 2.0 * reference.relative_rms + 0.01,
+        "{error:?}"
+    );
+}
+
+/// Integers that are computed with as such mean nothing to the float model.
+#[test]
+fn rejects_other_uses_of_integers_whose_scale_depends_on_the_data() {
+    let model = |op: &str, output: &str| {
+        let mut model = empty().node("DynamicQuantizeLinear", &["x"], "xq");
+        model.graph().node[0]
+            .output
+            .extend(["xs".to_owned(), "xz".to_owned()]);
+        let model = model.ints("seven", DataType::Uint8, &[], &[7]);
+        model.node(op, &["xq", "seven"], "y").output(output)
+    };
+    for (op, output) in [("Equal", "y"), ("Add", "y"), ("Equal", "xq")] {
+        let samples = vec![vec![Feed::Floats(vec![0.5, 1.0])]];
+        let bytes = model(op, output).bytes();
+        let refused = quantize(&bytes, &samples, &Options::default()).err();
+        let Some(QuantizeError::Evaluate { source, .. }) = refused else {
+            panic!("{op}: {refused:?}")
+        };
+        assert_eq!(*source, NodeError::IntegersNeeded, "{op}");
+    }
+}
+
+/// A constant of float64 that is cast before it is used is none of the model's types.
+#[test]
+fn accepts_constants_of_other_sizes_that_are_folded_away() {
+    let weights: Vec<f64> = WEIGHTS.iter().map(|w| *w as f64 * 0.25).collect();
+    let model = empty()
+        .doubles("wide", &[2, 3], &weights)
+        .node_with("Cast", &["wide"], "w", vec![int("to", 1)])
+        .node("MatMul", &["x", "w"], "y")
+        .output("y");
+    let got = quantized(&model);
+    assert!(got.restored.is_empty(), "{:?}", got.restored);
+    let expected = quantized(&float_model(0, 0.25)).imported.program.id();
+    assert_eq!(got.imported.program.id(), expected);
 }
 
 /// `y = x · w` in a float type of another size, with a constant that is computed in it.

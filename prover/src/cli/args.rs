@@ -8,6 +8,7 @@ use zkonnx_onnx::Bindings;
 use zkonnx_verifier::InputVisibility;
 
 use crate::artifact::parse_hex32;
+use crate::error::Error;
 use crate::input::Meaning;
 
 const ABOUT: &str = "Prove that a quantized ONNX model gave this output, and check such proofs";
@@ -47,19 +48,41 @@ pub(crate) struct Cli {
     /// Folder for derived parameters [default: $ZKONNX_CACHE, or zkonnx in the user's cache folder]
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) cache: Option<PathBuf>,
-    /// Extent of an open dimension of the model, by its name, or by INPUT:AXIS; may be repeated
-    #[arg(long = "dim", global = true, value_name = "NAME=N", value_parser = dim)]
-    pub(crate) dims: Vec<(String, usize)>,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
 
-impl Cli {
-    /// What open dimensions are bound to.
-    pub(super) fn bindings(&self) -> Bindings {
-        Bindings {
-            dims: self.dims.iter().cloned().collect(),
-            ..Bindings::default()
+/// What the open dimensions of a model are bound to.
+#[derive(Debug, Args)]
+pub(crate) struct DimArgs {
+    /// Extent of an open dimension of the model, by its name, or by INPUT:AXIS; may be repeated
+    #[arg(long = "dim", value_name = "NAME=N", value_parser = dim)]
+    dims: Vec<(String, usize)>,
+}
+
+impl DimArgs {
+    /// As an import takes them.
+    pub(super) fn bindings(&self) -> Result<Bindings, Error> {
+        let mut bindings = Bindings::default();
+        for (name, extent) in &self.dims {
+            if bindings.dims.insert(name.clone(), *extent).is_some() {
+                return Err(Error::NotApplicable {
+                    option: "--dim",
+                    why: format!("it is given twice for `{name}`; give it once"),
+                });
+            }
+        }
+        Ok(bindings)
+    }
+
+    /// Refuses the option where there is no model whose dimensions are open.
+    pub(super) fn absent(&self, why: &str) -> Result<(), Error> {
+        match self.dims.is_empty() {
+            true => Ok(()),
+            false => Err(Error::NotApplicable {
+                option: "--dim",
+                why: why.to_owned(),
+            }),
         }
     }
 }
@@ -291,6 +314,8 @@ fn parse_size(text: &str) -> Result<u64, String> {
 pub(crate) struct CheckArgs {
     /// An ONNX model or a program
     pub(crate) model: PathBuf,
+    #[command(flatten)]
+    pub(crate) dims: DimArgs,
     /// Draw the circuit as a page for a browser: what stands where, what is idle, where the time goes
     #[arg(long, value_name = "FILE")]
     pub(crate) html: Option<PathBuf>,
@@ -304,6 +329,8 @@ pub(crate) struct CheckArgs {
 pub(crate) struct RunArgs {
     /// An ONNX model, a program, or a folder made by setup
     pub(crate) model: PathBuf,
+    #[command(flatten)]
+    pub(crate) dims: DimArgs,
     #[command(flatten)]
     pub(crate) input: InputArgs,
     /// Write every quantized tensor of all samples, by its ONNX name, as a .npz archive
@@ -331,6 +358,8 @@ pub(crate) enum EngineArg {
 pub(crate) struct ProveArgs {
     /// An ONNX model, a program, or a folder made by setup, whose keys are then used
     pub(crate) model: PathBuf,
+    #[command(flatten)]
+    pub(crate) dims: DimArgs,
     #[command(flatten)]
     pub(crate) input: InputArgs,
     /// Where to write the receipt
@@ -364,6 +393,8 @@ pub(crate) struct OpsArgs {
 pub(crate) struct SetupArgs {
     /// An ONNX model or a program
     pub(crate) model: PathBuf,
+    #[command(flatten)]
+    pub(crate) dims: DimArgs,
     /// Folder to write the keys to
     #[arg(long, short, value_name = "DIR")]
     pub(crate) output: PathBuf,
@@ -385,6 +416,8 @@ pub(crate) struct VerifyArgs {
     #[arg(long, value_name = "MODEL")]
     pub(crate) model: Vec<PathBuf>,
     #[command(flatten)]
+    pub(crate) dims: DimArgs,
+    #[command(flatten)]
     pub(crate) plan: PlanArgs,
     /// Reject unless every receipt is under the verifying key with this id
     #[arg(long, value_name = "HEX", value_parser = parse_hex32)]
@@ -402,6 +435,8 @@ pub(crate) struct MockArgs {
     /// An ONNX model or a program
     pub(crate) model: PathBuf,
     #[command(flatten)]
+    pub(crate) dims: DimArgs,
+    #[command(flatten)]
     pub(crate) input: InputArgs,
     /// Check this claim instead of the one that the execution gives
     #[arg(long, value_name = "FILE", conflicts_with = "context")]
@@ -418,6 +453,8 @@ pub(crate) struct MockArgs {
 pub(crate) struct InspectArgs {
     /// A file, or a folder made by setup
     pub(crate) artifact: PathBuf,
+    #[command(flatten)]
+    pub(crate) dims: DimArgs,
 }
 
 #[derive(Debug, Args)]

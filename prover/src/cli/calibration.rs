@@ -7,6 +7,7 @@ use zkonnx_onnx::quantize::{Feed, ModelInput};
 use zkonnx_onnx::{Bindings, OpenInput};
 
 use super::Session;
+use super::args::DimArgs;
 use super::values::note_warning;
 use crate::error::Error;
 use crate::input::{InputError, Inputs, SampleError, read_inputs};
@@ -70,9 +71,9 @@ impl Samples {
 pub(super) fn bound_by_samples(
     paths: &[PathBuf],
     open: &[OpenInput],
-    session: &Session,
+    dims: &DimArgs,
 ) -> Result<Bindings, Error> {
-    let mut bindings = session.bindings.clone();
+    let mut bindings = dims.bindings()?;
     let (Some(path), false) = (paths.first(), open.is_empty()) else {
         return Ok(bindings);
     };

@@ -23,7 +23,7 @@ use crate::{files, places};
 pub(super) fn check(args: &CheckArgs, session: &Session) -> Result<Answer, Error> {
     places::check(args.html.as_slice(), &[&args.model])?;
     session.progress.step("importing");
-    let model = match load_model_to_plan(&args.model, session) {
+    let model = match load_model_to_plan(&args.model, &args.dims) {
         Ok(model) => model,
         Err(error) => {
             return match &error {

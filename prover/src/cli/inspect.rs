@@ -6,13 +6,12 @@ use serde_json::{Value, json};
 use zkonnx_verifier::interface::Source;
 use zkonnx_verifier::{Claim, Params, PortSpec, Receipt, VerifyingKey, cost};
 
-use super::Session;
 use super::answer::Answer;
 use super::args::InspectArgs;
 use super::assumed;
 use super::style::bytes;
 use super::values::{
-    claim_json, claim_text, nodes_json, nodes_text, quantization_json, tail_json, tail_text,
+    FIXED, claim_json, claim_text, nodes_json, nodes_text, quantization_json, tail_json, tail_text,
     type_name,
 };
 use crate::artifact::{Kind, MAX_MODEL_BYTES, hex};
@@ -21,13 +20,17 @@ use crate::keys::{self, Manifest, ManifestPort, visibility_name};
 use crate::model::Model;
 use crate::{files, model};
 
-pub(super) fn inspect(args: &InspectArgs, session: &Session) -> Result<Answer, Error> {
+pub(super) fn inspect(args: &InspectArgs) -> Result<Answer, Error> {
     let path = args.artifact.as_path();
     if path.is_dir() {
+        args.dims.absent(FIXED)?;
         return folder(path);
     }
     let read = files::read(path, MAX_MODEL_BYTES, "an artifact")?;
     let kind = Kind::of(&read);
+    if kind != Kind::Model {
+        args.dims.absent(FIXED)?;
+    }
     let malformed = |source| Error::Decode {
         path: path.into(),
         what: "artifact",
@@ -41,7 +44,7 @@ pub(super) fn inspect(args: &InspectArgs, session: &Session) -> Result<Answer, E
         }
         Kind::VerifyingKey => verifying_key(&VerifyingKey::decode(&read).map_err(malformed)?),
         Kind::Program => program(&model::program(path, &read)?),
-        Kind::Model => onnx(&Model::import(path, &read, &session.bindings)?),
+        Kind::Model => onnx(&Model::import(path, &read, &args.dims.bindings()?)?),
         Kind::Params => {
             let params = Params::decode(&read)?;
             let text = format!(

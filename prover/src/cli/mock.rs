@@ -22,7 +22,7 @@ use crate::error::{Error, Exit};
 const LISTED: usize = 20;
 
 pub(super) fn mock(args: &MockArgs, session: &Session) -> Result<Answer, Error> {
-    let model = load_model_to_plan(&args.model, session)?;
+    let model = load_model_to_plan(&args.model, &args.dims)?;
     let samples = load_samples(&model.program, &args.input, session)?;
     if args.claim.is_some() && samples.len() > 1 {
         return Err(Error::TooManySamples {

@@ -36,7 +36,6 @@ use crate::progress::Progress;
 use answer::{Answer, Warning};
 use args::{Cli, Command};
 use style::Style;
-use zkonnx_onnx::Bindings;
 
 /// Whether the answer is JSON, for a panic, which has nothing else to ask.
 static JSON: AtomicBool = AtomicBool::new(false);
@@ -47,8 +46,6 @@ pub(crate) struct Session {
     cache: Cache,
     progress: Progress,
     style: Style,
-    /// Extents of open dimensions.
-    bindings: Bindings,
     warnings: RefCell<Vec<Warning>>,
 }
 
@@ -75,7 +72,6 @@ pub fn main() -> ExitCode {
             Progress::stderr()
         },
         style: Style::of_stdout(cli.json),
-        bindings: cli.bindings(),
         warnings: RefCell::default(),
     };
     let answer = execute(&cli.command, &session);
@@ -116,7 +112,7 @@ fn execute(command: &Command, session: &Session) -> Result<Answer, Error> {
         Command::Setup(args) => setup::setup(args, session),
         Command::Verify(args) => verify::verify(args, session),
         Command::Mock(args) => mock::mock(args, session),
-        Command::Inspect(args) => inspect::inspect(args, session),
+        Command::Inspect(args) => inspect::inspect(args),
         Command::Quantize(args) => quantize::quantize(args, session),
         Command::Demo(args) => demo::demo(args, session),
         Command::Ops(args) => ops::ops(args),
@@ -139,7 +135,6 @@ pub fn answer(arguments: &[String]) -> (Exit, Value) {
         cache: cli.cache.clone().map_or_else(Cache::of_user, Cache::at),
         progress: Progress::hidden(),
         style: Style::of_stdout(true),
-        bindings: cli.bindings(),
         warnings: RefCell::default(),
     };
     let (exit, body) = match execute(&cli.command, &session) {

@@ -31,7 +31,7 @@ pub(super) fn prove(args: &ProveArgs, session: &Session) -> Result<Answer, Error
     places::check(std::slice::from_ref(&args.output), &inputs)?;
     applicable(args)?;
     session.progress.step("importing");
-    let model = load_model(&args.model, session)?;
+    let model = load_model(&args.model, &args.dims)?;
     // Before minutes of work for what then does not fit.
     let samples = load_samples(&model.program, &args.input, session)?;
     let contexts = contexts(&args.context, samples.len())?;

@@ -13,6 +13,7 @@ use zkonnx_onnx::{TailNode, open_inputs};
 
 use super::Session;
 use super::answer::Answer;
+use super::args::DimArgs;
 use super::calibration::{Split, bound_by_samples, read_samples};
 use super::style::{bytes, plain, table};
 use super::values::{nodes_json, nodes_text, real_json};
@@ -24,6 +25,8 @@ use crate::{files, places};
 pub(crate) struct QuantizeArgs {
     /// A float ONNX model
     pub(crate) model: PathBuf,
+    #[command(flatten)]
+    pub(crate) dims: DimArgs,
     /// Samples to find ranges with, along a leading axis: .npz, .npy, JSON or an ONNX tensor
     #[arg(long, required = true, value_name = "SAMPLES")]
     pub(crate) calibrate: Vec<PathBuf>,
@@ -134,7 +137,7 @@ pub(super) fn quantize(args: &QuantizeArgs, session: &Session) -> Result<Answer,
         source: Box::new(source),
     };
     let open = open_inputs(&model).map_err(|source| failed(QuantizeError::Model(source)))?;
-    let bindings = bound_by_samples(&args.calibrate, &open, session)?;
+    let bindings = bound_by_samples(&args.calibrate, &open, &args.dims)?;
     let inputs = model_inputs(&model, &bindings).map_err(failed)?;
     let calibrate = read_samples(&args.calibrate, &inputs, session)?;
     let split = if args.validate.is_empty() {

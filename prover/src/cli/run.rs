@@ -28,7 +28,7 @@ const SAMPLES_SHOWN: usize = 10;
 
 pub(super) fn run(args: &RunArgs, session: &Session) -> Result<Answer, Error> {
     places::check(&outputs(args), &inputs(args))?;
-    let model = load_model(&args.model, session)?;
+    let model = load_model(&args.model, &args.dims)?;
     let program = &model.program;
     let samples = load_samples(program, &args.input, session)?;
     let contexts = contexts(&args.context, samples.len())?;

@@ -16,7 +16,7 @@ use crate::places;
 pub(super) fn setup(args: &SetupArgs, session: &Session) -> Result<Answer, Error> {
     places::check_folder(&args.output, &KEY_FILES, &[&args.model])?;
     session.progress.step("importing");
-    let model = load_model_to_plan(&args.model, session)?;
+    let model = load_model_to_plan(&args.model, &args.dims)?;
     let visibility = args.visibility.visibility();
     let mut keys = Keys::generate(
         model.program.clone(),

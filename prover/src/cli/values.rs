@@ -9,7 +9,7 @@ use zkonnx_verifier::{Claim, ClaimInput, TensorData};
 
 use super::Session;
 use super::answer::Warning;
-use super::args::{ContextArgs, InputArgs};
+use super::args::{ContextArgs, DimArgs, InputArgs};
 use super::style::plain;
 use crate::artifact::hex;
 use crate::error::Error;
@@ -21,9 +21,13 @@ use crate::real::Scale;
 /// Values that a line of text shows of a tensor.
 const SHOWN: usize = 12;
 
+/// Why `--dim` says nothing of a program.
+pub(super) const FIXED: &str = "the shapes of a program are fixed; give the ONNX model";
+
 /// A model from a file, or the program of a folder of keys.
-pub(super) fn load_model(path: &Path, session: &Session) -> Result<Model, Error> {
+pub(super) fn load_model(path: &Path, dims: &DimArgs) -> Result<Model, Error> {
     if path.is_dir() {
+        dims.absent(FIXED)?;
         let (manifest, program) = keys::load_program(path)?;
         return Ok(Model {
             program: program.into(),
@@ -31,16 +35,24 @@ pub(super) fn load_model(path: &Path, session: &Session) -> Result<Model, Error>
             stored_tail: manifest.not_proved(),
         });
     }
-    Model::load(path, &session.bindings)
+    load_file(path, dims)
 }
 
 /// A model from a file, for commands that plan its circuit: that of a folder of keys is planned already.
-pub(super) fn load_model_to_plan(path: &Path, session: &Session) -> Result<Model, Error> {
+pub(super) fn load_model_to_plan(path: &Path, dims: &DimArgs) -> Result<Model, Error> {
     if path.is_dir() {
         keys::load_program(path)?;
         return Err(Error::PlannedAlready { path: path.into() });
     }
-    Model::load(path, &session.bindings)
+    load_file(path, dims)
+}
+
+fn load_file(path: &Path, dims: &DimArgs) -> Result<Model, Error> {
+    let model = Model::load(path, &dims.bindings()?)?;
+    if model.import.is_none() {
+        dims.absent(FIXED)?;
+    }
+    Ok(model)
 }
 
 /// The samples of all input files, or the one that was chosen. Says what is used otherwise than it may be meant.

@@ -85,6 +85,10 @@ pub(super) fn verify(args: &VerifyArgs, session: &Session) -> Result<Answer, Err
                 .into(),
         });
     }
+    if args.model.is_empty() {
+        args.dims
+            .absent("it binds dimensions of a --model, and every key was given")?;
+    }
     let read: Vec<Result<Receipt, Error>> = args
         .receipts
         .iter()
@@ -199,7 +203,7 @@ fn derived(
     receipts: &[Option<&Receipt>],
     session: &Session,
 ) -> Result<Vec<Candidate>, Error> {
-    let model = load_model(path, session)?;
+    let model = load_model(path, &args.dims)?;
     let visibilities = [InputVisibility::Public, InputVisibility::Private];
     let wanted = visibilities.into_iter().filter(|visibility| {
         let mut receipts = receipts.iter().flatten();
