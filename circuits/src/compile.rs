@@ -10,7 +10,7 @@ use zkonnx_verifier::{
 
 use crate::chips::Shape;
 use crate::circuit::{Advice, Assembly, ModelCircuit, Witness, WitnessError};
-use crate::lower::{Assumption, Collector, LowerError, Lowering, Wire, Wires};
+use crate::lower::{Assumption, Collector, Explicit, LowerError, Lowering, Wire, Wires};
 use crate::plan::cost::Cost;
 use crate::plan::{Layout, PlanError, PlanOptions, PublicElement, place_shape, plan};
 use crate::program::{ExecuteError, Fact, Port, Program, Range, Tensor, Trace};
@@ -39,7 +39,10 @@ pub enum CompileError {
         source: PlanError,
     },
     /// An input is of a type that the circuit cannot range-check.
-    #[error("input `{name}`: the circuit proves inputs of at most 8 bits, not values {lo} to {hi}")]
+    #[error(
+        "input `{name}`: the circuit proves inputs of at most 256 values, or of 2^16 to 2^32 in whole bytes, not of \
+         values {lo} to {hi}"
+    )]
     InputType {
         /// Name of the input.
         name: String,
@@ -311,14 +314,12 @@ impl Equations {
         };
         for port in program.inputs() {
             let fact = program.fact(port.tensor);
-            if fact.range.span() > 0xff {
-                return Err(CompileError::InputType {
-                    name: port.name.clone(),
-                    lo: fact.range.lo,
-                    hi: fact.range.hi,
-                });
-            }
-            let made = collector.inputs(NO_NODE, fact.len(), fact.range);
+            let digits = digits(fact.range).ok_or_else(|| CompileError::InputType {
+                name: port.name.clone(),
+                lo: fact.range.lo,
+                hi: fact.range.hi,
+            })?;
+            let made = input(&mut collector, fact, digits);
             wires.push(made.map_err(|source| in_port(port, source))?);
         }
         for (i, node) in program.nodes().iter().enumerate() {
@@ -368,6 +369,51 @@ impl Equations {
                 .collect::<Result<_, _>>()?,
             lowering,
         })
+    }
+}
+
+/// How many bytes make a value of an input; `None` for a range that bytes do not fill.
+fn digits(range: Range) -> Option<usize> {
+    match range.span() {
+        0..=0xff => Some(1),
+        0xffff => Some(2),
+        0xff_ffff => Some(3),
+        0xffff_ffff => Some(4),
+        _ => None,
+    }
+}
+
+/// The elements of an input: a cell each, or the sum of a few bytes, which has every value of the range once.
+fn input(collector: &mut Collector, fact: &Fact, digits: usize) -> Result<Wires, LowerError> {
+    if digits == 1 {
+        return collector.inputs(NO_NODE, fact.len(), fact.range);
+    }
+    let len = fact.len();
+    let cells = collector.inputs(NO_NODE, len * digits, Range::new(0, 0xff))?;
+    let form = |i: usize| {
+        let terms = (0..digits).map(|digit| (digit * len + i, 1 << (8 * digit)));
+        (terms.collect(), fact.range.lo)
+    };
+    let forms = Arc::new(Explicit {
+        grid: vec![len],
+        forms: (0..len).map(form).collect(),
+    });
+    collector.node(NO_NODE).linear("input", &cells, forms)
+}
+
+/// The values of the cells that [`input`] makes.
+fn bytes(fact: &Fact, x: &Tensor) -> Vec<i64> {
+    let lo = fact.range.lo;
+    match digits(fact.range) {
+        Some(2..) => {
+            let digits = 0..digits(fact.range).unwrap_or(1);
+            let byte = |digit: usize| {
+                let values = x.data.iter();
+                values.map(move |v| v.saturating_sub(lo) >> (8 * digit) & 0xff)
+            };
+            digits.flat_map(byte).collect()
+        }
+        _ => x.data.clone(),
     }
 }
 
@@ -423,7 +469,9 @@ impl Compiled {
     /// Executes the program and derives the witness and the claim.
     pub fn infer(&self, inputs: &[Tensor], context: [u8; 32]) -> Result<Inference, InferenceError> {
         let trace = self.program.execute(inputs)?;
-        let flat: Vec<i64> = inputs.iter().flat_map(|t| t.data.iter().copied()).collect();
+        let facts = self.program.inputs().iter();
+        let facts = facts.map(|port| self.program.fact(port.tensor));
+        let flat: Vec<i64> = facts.zip(inputs).flat_map(|(f, x)| bytes(f, x)).collect();
         let witness = Witness::solve(&self.lowering, &self.assembly.layout, &flat)?;
         let claim = claim(
             &self.program,
@@ -529,8 +577,7 @@ mod tests {
         let of = |dtype| (dtype, Range::of(dtype));
         for (dtype, range) in [
             of(DataType::I64),
-            of(DataType::I32),
-            of(DataType::U16),
+            (DataType::I32, Range::new(0, 65536)),
             (DataType::I64, Range::new(0, 256)),
             (DataType::I64, Range::new(-(1 << 62), 0)),
         ] {
@@ -549,6 +596,22 @@ mod tests {
             let x = Tensor::new(DataType::I64, vec![2], vec![lo, hi]);
             let inference = compiled.infer(&[x], [0; 32]).unwrap();
             assert_eq!(inference.trace.outputs()[0].data, [lo, hi]);
+        }
+    }
+
+    #[test]
+    fn accepts_wider_inputs_as_their_bytes() {
+        for dtype in [DataType::U16, DataType::I16, DataType::I32] {
+            let Range { lo, hi } = Range::of(dtype);
+            let compiled = compiled(dtype, Range::new(lo, hi)).unwrap();
+            for data in [[lo, hi], [hi - 256, lo + 257], [0, 1]] {
+                let x = Tensor::new(dtype, vec![2], data.to_vec());
+                let inference = compiled.infer(&[x], [7; 32]).unwrap();
+                assert_eq!(inference.trace.outputs()[0].data, data);
+            }
+            let sum = Arc::new(WeightedSum::new(vec![1], 0).unwrap());
+            let score = crate::testing::mutate_operator(sum, &[Fact::any(dtype, vec![2])], 3);
+            assert!(score.survivors.is_empty(), "{:?}", score.survivors);
         }
     }
 

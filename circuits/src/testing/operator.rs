@@ -210,7 +210,7 @@ pub fn check_operator(op: &dyn Operator, facts: &[Fact], decode: DecodeOperator,
 }
 
 /// Compiles a program of this operator alone and lies about an inference of it in all ways that the mutation harness
-/// knows. In a sound circuit no mutant survives. Inputs have at most 8 bits and are drawn from `seed`.
+/// knows. In a sound circuit no mutant survives. Inputs are drawn from `seed`.
 ///
 /// # Panics
 ///
