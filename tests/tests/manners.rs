@@ -220,14 +220,7 @@ fn rejects_options_that_would_change_nothing() {
         zkonnx!("run", &keys, "--input", &input, dim[0], dim[1]),
         zkonnx!("check", keys.join("program"), dim[0], dim[1]),
         zkonnx!("inspect", keys.join("vk"), dim[0], dim[1]),
-        zkonnx!(
-            "verify",
-            &receipt,
-            "--vk",
-            keys.join("vk"),
-            dim[0],
-            dim[1]
-        ),
+        zkonnx!("verify", &receipt, "--vk", keys.join("vk"), dim[0], dim[1]),
         zkonnx!("check", &name, dim[0], dim[1], dim[0], "batch=3"),
     ] {
         answer.expect(2).one_line("--dim does not apply");

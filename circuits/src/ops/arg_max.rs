@@ -1,11 +1,11 @@
 //! `arg_max`: where the largest element along an axis stands.
 //!
 //! `y = min { i : x[i] = max_j x[j] }` along `axis`, which keeps extent one; the largest such `i` if `last` is set.
-//! The result is int64. Inputs have at most 16 bits.
+//! The result is int64.
 //!
 //! # Circuit
 //!
-//! For each line `x_0 … x_{N−1}` along the axis:
+//! For each line `x_0 … x_{N−1}` along the axis, of types of at most 16 bits:
 //!
 //! | cell  | equation                              | block                     |
 //! | ----- | ------------------------------------- | ------------------------- |
@@ -19,10 +19,22 @@
 //! distinct and fall with `i`, so their maximum names the first such place. With `last` the keys are `i + 1`, and
 //! `y = t − 1`. **Needs** the maximum `m` to be attained: then some key is positive and `y` lies in `0..N`.
 
+//!
+//! Sums of trees and other wide integers are no cells. Of these, each pair is compared:
+//!
+//! | cell      | equation                                                     | block              |
+//! | --------- | ------------------------------------------------------------ | ------------------ |
+//! | `b_{i,j}` | for `i < j`, 1 if `x_i − x_j ≥ 0` (`> 0` with `last`), else 0 | step of two pieces |
+//! | `w_i`     | 1 if `Σ_{j>i} b_{i,j} + Σ_{j<i} (1 − b_{j,i}) > N − 2`, else 0 | step of two pieces |
+//! | `y`       | `Σ i · w_i`                                                  | linear form        |
+//!
+//! **Guarantees** the same: "not below, and before where equal" orders the places totally, so exactly one of them
+//! precedes the `N − 1` others.
+
 use std::sync::Arc;
 
 use super::{accepted, only, reach};
-use crate::lower::{LinearForms, LowerError, Lowering, StepRule, Wire, Wires};
+use crate::lower::{Explicit, LinearForms, LowerError, Lowering, StepRule, Wire, Wires};
 use crate::program::{
     DataType, DecodeError, Decoder, Encoder, Fact, OpError, OpId, Operator, Range, Tensor, elements,
 };
@@ -95,6 +107,11 @@ pub(super) fn resized(shape: &[usize], axis: usize, extent: usize) -> Vec<usize>
     let of = |(d, &n): (usize, &usize)| if d == axis { extent } else { n };
     shape.iter().enumerate().map(of).collect()
 }
+
+/// Longest line of wide integers, each of which is compared with each.
+const MAX_WIDE_EXTENT: usize = 64;
+/// Widest range of wide integers, whose differences have to fit.
+const MAX_WIDE_SPAN: u64 = 1 << 60;
 
 /// Fails for types whose values are too wide for the comparisons of the circuit.
 pub(super) fn check_narrow(op: &'static str, dtype: DataType) -> Result<(), OpError> {
@@ -176,8 +193,10 @@ impl Operator for ArgMax {
 
     fn facts(&self, inputs: &[&Fact]) -> Result<Vec<Fact>, OpError> {
         let x = only(NAME, inputs)?;
-        check_narrow(NAME, x.dtype)?;
         let lines = self.line(&x.shape)?;
+        if lines.extent > MAX_WIDE_EXTENT || x.range.span() > MAX_WIDE_SPAN {
+            check_narrow(NAME, x.dtype)?;
+        }
         Ok(vec![Fact {
             dtype: DataType::I64,
             shape: resized(&x.shape, self.axis, 1),
@@ -229,6 +248,9 @@ impl Operator for ArgMax {
             .places()
             .map(|line| line.iter().map(|&i| inputs[0][i]).collect())
             .collect();
+        if check_narrow(NAME, facts[0].dtype).is_err() {
+            return Ok(vec![compared(cx, &wires, self.last)?]);
+        }
         let leaders = leaders(cx, NAME, &wires, self.last)?;
         Ok(vec![places_of(
             cx,
@@ -238,6 +260,62 @@ impl Operator for ArgMax {
             self.last,
         )?])
     }
+}
+
+/// The place of the largest element of each line of two or more, by comparing all pairs.
+fn compared(cx: &mut Lowering, lines: &[Wires], last: bool) -> Result<Wires, LowerError> {
+    let n = lines.first().map_or(0, Vec::len);
+    let pairs: Vec<(usize, usize)> = (0..n)
+        .flat_map(|i| (i + 1..n).map(move |j| (i, j)))
+        .collect();
+    let both = |line: &Wires| {
+        let wires = pairs.iter().flat_map(|&(i, j)| [line[i], line[j]]);
+        wires.collect::<Wires>()
+    };
+    let both: Wires = lines.iter().flat_map(both).collect();
+    let forms = Differences {
+        len: both.len() / 2,
+        sign: 1,
+        constant: 0,
+    };
+    let differences = cx.linear(NAME, &both, Arc::new(forms))?;
+    let least = i64::from(last);
+    let ahead = positive(cx, &differences, |d| d >= least)?;
+    let per_line = pairs.len();
+    let mut wins = Vec::with_capacity(lines.len() * n);
+    for line in 0..lines.len() {
+        for i in 0..n {
+            let of = pairs.iter().enumerate();
+            let terms = of.filter_map(|(at, &(a, b))| {
+                let sign = if a == i { 1 } else { -1 };
+                (a == i || b == i).then_some((line * per_line + at, sign))
+            });
+            wins.push((terms.collect(), i as i64));
+        }
+    }
+    let wins = Explicit {
+        grid: vec![lines.len(), n],
+        forms: wins,
+    };
+    let wins = cx.linear(NAME, &ahead, Arc::new(wins))?;
+    let first = positive(cx, &wins, |wins| wins > n as i64 - 2)?;
+    let place = |line: usize| ((1..n).map(|i| (line * n + i, i as i64)).collect(), 0);
+    let places = Explicit {
+        grid: vec![lines.len()],
+        forms: (0..lines.len()).map(place).collect(),
+    };
+    cx.linear(NAME, &first, Arc::new(places))
+}
+
+/// A cell for each element, 1 where a condition holds that larger elements meet too.
+fn positive(
+    cx: &mut Lowering,
+    of: &[Wire],
+    holds: impl Fn(i64) -> bool,
+) -> Result<Wires, LowerError> {
+    let domain = reach(cx, NAME, of)?;
+    let rule = StepRule::monotone(domain, None, |v| i64::from(holds(v)));
+    cx.steps(of, vec![Arc::new(rule)], |_| 0)
 }
 
 /// `x[2i] − sign · x[2i + 1] + constant`.
@@ -332,6 +410,35 @@ mod tests {
         }
     }
 
+    fn wide(shape: &[usize], hi: i64) -> Fact {
+        Fact {
+            dtype: DataType::I64,
+            shape: shape.to_vec(),
+            range: Range::new(hi - 255, hi),
+        }
+    }
+
+    #[test]
+    fn accepts_wide_integers_and_their_ties() {
+        for last in [false, true] {
+            for (axis, shape) in [(0, &[2][..]), (1, &[2, 5, 2]), (1, &[1, 9]), (0, &[1])] {
+                for range in [Range::new(0, 1), Range::new(-(1 << 58), 1 << 58)] {
+                    let fact = Fact {
+                        range,
+                        ..wide(shape, 0)
+                    };
+                    let op = ArgMax::new(axis, last);
+                    testing::check_operator(&op, &[fact], ArgMax::decode, 12);
+                }
+            }
+            for n in [2, 4] {
+                let op = Arc::new(ArgMax::new(1, last));
+                let score = testing::mutate_operator(op, &[wide(&[1, n], 1 << 40)], 3);
+                assert!(score.survivors.is_empty(), "{:?}", score.survivors.first());
+            }
+        }
+    }
+
     #[test]
     fn rejects_every_lie_about_sixteen_bits() {
         let fact = Fact {
@@ -377,7 +484,8 @@ mod tests {
             op.facts(&[&Fact::any(DataType::I8, vec![1, 5000])])
                 .is_err()
         );
-        assert!(op.facts(&[&Fact::any(DataType::I32, vec![1, 5])]).is_err());
+        assert!(op.facts(&[&Fact::any(DataType::I64, vec![1, 5])]).is_err());
+        assert!(op.facts(&[&wide(&[1, 65], 0)]).is_err());
         assert!(op.facts(&[]).is_err());
     }
 }

@@ -91,6 +91,14 @@ fn arithmetic() -> Vec<Case> {
     ]
 }
 
+fn trees() -> TreeEnsemble {
+    let branch = |feature, cut| TreeNode::Branch { feature, cut };
+    let leaf = |values: &[(usize, i64)]| TreeNode::Leaf(values.to_vec());
+    let inner = [branch(0, 0), leaf(&[(0, 5)]), leaf(&[(0, -5), (1, 70_000)])];
+    let tree = [&[branch(1, 1), leaf(&[(1, 1)])], inner.as_slice()].concat();
+    TreeEnsemble::new(2, vec![3, -4], vec![tree, vec![leaf(&[])]]).unwrap()
+}
+
 fn choices() -> Vec<Case> {
     let truths = Fact::any(DataType::Bool, vec![3]);
     vec![
@@ -103,6 +111,7 @@ fn choices() -> Vec<Case> {
         (Arc::new(ArgMax::new(1, false)), vec![few(&[2, 4])]),
         (Arc::new(TopK::new(1, 2)), vec![few(&[1, 4])]),
         (Arc::new(OneHot::new(1, 3).unwrap()), vec![few(&[2])]),
+        (Arc::new(trees()), vec![few(&[1, 2])]),
     ]
 }
 

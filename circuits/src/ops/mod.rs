@@ -26,6 +26,7 @@ mod table;
 #[cfg(test)]
 pub(crate) mod testing;
 mod top_k;
+mod tree_ensemble;
 mod weighted_sum;
 mod wide;
 mod window;
@@ -51,6 +52,7 @@ pub use select::Select;
 pub use softmax::{Logarithm, Piece, Softmax};
 pub use table::Table;
 pub use top_k::TopK;
+pub use tree_ensemble::{MAX_TREE_DEPTH, MAX_TREE_NODES, TreeEnsemble, TreeNode};
 pub use weighted_sum::{WeightedSum, broadcast, broadcast_places};
 pub use window::Window;
 pub use window_sum::WindowSum;
@@ -88,6 +90,7 @@ pub fn registry() -> Registry {
     registry.register(softmax::ID, Softmax::decode);
     registry.register(table::ID, Table::decode);
     registry.register(top_k::ID, TopK::decode);
+    registry.register(tree_ensemble::ID, TreeEnsemble::decode);
     registry.register(weighted_sum::ID, WeightedSum::decode);
     registry.register(window_sum::ID, WindowSum::decode);
     movement::register(&mut registry);
