@@ -26,9 +26,15 @@ fn text(name: &str) -> String {
     name.to_owned()
 }
 
-/// A float image, an integer and a float that is never quantized; proved integers with and without scales; a tail.
+/// A float image, an integer and a float that is never quantized; integers of a float node; proved integers with and
+/// without scales; a tail.
 fn parts() -> InterfaceParts {
-    let integers = |dtype: DataType, range, head| InputIntegers { dtype, range, head };
+    let integers = |dtype: DataType, range, head| InputIntegers {
+        dtype,
+        range,
+        head,
+        source: None,
+    };
     let input = |name: &str, shape: &[u32], integers| InterfaceInput {
         name: text(name),
         shape: shape.to_vec(),
@@ -73,6 +79,16 @@ fn parts() -> InterfaceParts {
         outputs: 1,
         ..node.clone()
     };
+    let first = FloatNode {
+        attributes: vec![],
+        inputs: vec![Some(Source::Input(2)), Some(Source::Constant(0))],
+        captures: vec![],
+        ..node.clone()
+    };
+    let derived = InputIntegers {
+        source: Some(Source::Node(2, 1)),
+        ..integers(DataType::U16, (0, 9), None)
+    };
     let output = |name: &str, source| ModelOutput {
         name: text(name),
         source,
@@ -86,6 +102,7 @@ fn parts() -> InterfaceParts {
             ),
             input("n", &[], Some(integers(DataType::I8, (-128, 127), None))),
             input("w", &[3], None),
+            input("w of a node", &[2], Some(derived)),
         ],
         outputs: vec![
             InterfaceOutput {
@@ -110,7 +127,7 @@ fn parts() -> InterfaceParts {
             constant(ElementType::Binary64, &[1], &[0; 8]),
             constant(ElementType::Binary16, &[2], &[0; 4]),
         ],
-        nodes: vec![node, last],
+        nodes: vec![node, last, first],
     }
 }
 
@@ -164,10 +181,13 @@ fn changes() -> Vec<Change> {
         ("number of inputs", |p| {
             p.inputs.push(InterfaceInput {
                 name: text("more"),
-                ..p.inputs[1].clone()
+                ..p.inputs[3].clone()
             });
         }),
         ("an input outside", |p| p.inputs[1].integers = None),
+        ("where an input comes from", |p| {
+            p.inputs[3].integers.as_mut().unwrap().source = Some(Source::Node(2, 0));
+        }),
         ("type of an input", |p| {
             *integers(p) = InputIntegers {
                 dtype: DataType::U16,
@@ -364,11 +384,39 @@ fn rejects_parts_that_do_not_fit_by_name() {
         with(|p| p.model_outputs[3].source = Source::Input(1)),
         source("named output", 3)
     );
+    // Integers of a float node read neither what a proof gives nor what is not there, and stand last.
+    let derived = |p: &mut InterfaceParts, of| {
+        p.inputs[3].integers.as_mut().unwrap().source = Some(of);
+    };
+    assert_eq!(
+        with(|p| p.nodes[2].inputs[0] = Some(Source::Node(1, 0))),
+        source("input", 3)
+    );
+    let more = with(|p| {
+        p.inputs.push(InterfaceInput {
+            name: text("more"),
+            ..p.inputs[2].clone()
+        });
+    });
+    assert_eq!(more, source("input", 4));
+    for wrong in [
+        Source::Output(0),
+        Source::Node(0, 1),
+        Source::Node(3, 0),
+        Source::Input(1),
+        Source::Input(3),
+        Source::Constant(4),
+    ] {
+        let mut changed = parts();
+        derived(&mut changed, wrong);
+        assert_eq!(Interface::new(changed).unwrap_err(), source("input", 3));
+    }
     for missing in [
         (|p| p.model_outputs[0].source = Source::Output(2)) as fn(&mut InterfaceParts),
         |p| p.model_outputs[0].source = Source::Constant(4),
         |p| p.model_outputs[0].source = Source::Input(3),
-        |p| p.model_outputs[0].source = Source::Node(2, 0),
+        |p| p.model_outputs[0].source = Source::Input(4),
+        |p| p.model_outputs[0].source = Source::Node(3, 0),
     ] {
         assert_eq!(with(missing), source("named output", 0));
     }
@@ -400,6 +448,7 @@ fn accepts_a_claim_by_name_and_in_reals() {
     let inputs = vec![
         ClaimInput::Public(tensor(DataType::U8, &[1, 2], &[3, 0])),
         ClaimInput::Private,
+        ClaimInput::Public(tensor(DataType::U16, &[2], &[9, 0])),
     ];
     let claim = |id, inputs: &[ClaimInput], outputs: &[TensorData]| {
         Claim::new(id, inputs.to_vec(), outputs.to_vec(), [0; 32]).unwrap()
@@ -456,7 +505,12 @@ fn accepts_a_claim_by_name_and_in_reals() {
             ClaimInput::Private,
         ],
     ] {
-        let wrong = claim(id, &wrong, &outputs);
+        let rest = inputs[2..].iter().filter(|_| wrong.len() > 1);
+        let wrong = claim(
+            id,
+            &[wrong.as_slice(), &rest.cloned().collect::<Vec<_>>()].concat(),
+            &outputs,
+        );
         assert_eq!(
             refused(&wrong, &body),
             OpenError::Tensors { what: "inputs" }

@@ -17,6 +17,8 @@ use super::{Encoder, Fact, Node, OpError, Operator, Port, Program, ProgramError,
 pub struct Outside {
     /// Inputs of the model that are none of the program, by their place among all inputs, growing.
     pub inputs: Vec<(usize, InterfaceInput)>,
+    /// What the last inputs of the program are computed from: those that are none of the model.
+    pub derived: Vec<Source>,
     /// The outputs of the model; `None` if they are those of the program.
     pub outputs: Option<Vec<ModelOutput>>,
     /// Constants that float nodes read.
@@ -215,8 +217,10 @@ impl Builder {
 
     /// What is stated of the program and of what surrounds it.
     fn interface(&self, outputs: &[Port], outside: Outside) -> Result<Interface, ProgramError> {
-        let input = |port: &Port| {
+        let own = self.inputs.len().saturating_sub(outside.derived.len());
+        let input = |(place, port): (usize, &Port)| {
             let fact = self.fact(port.tensor);
+            let derived = place.checked_sub(own);
             let head = port.quantization.clone().map(|quantization| Head {
                 quantization,
                 rounding: Rounding::HalfToEven,
@@ -228,10 +232,11 @@ impl Builder {
                     dtype: fact.dtype,
                     range: (fact.range.lo, fact.range.hi),
                     head,
+                    source: derived.and_then(|i| outside.derived.get(i)).copied(),
                 }),
             }
         };
-        let mut inputs: Vec<InterfaceInput> = self.inputs.iter().map(input).collect();
+        let mut inputs: Vec<InterfaceInput> = self.inputs.iter().enumerate().map(input).collect();
         for (at, input) in outside.inputs {
             inputs.insert(at.min(inputs.len()), input);
         }

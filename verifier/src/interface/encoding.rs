@@ -195,7 +195,7 @@ fn put_input(out: &mut Vec<u8>, input: &InterfaceInput) {
         out.push(0);
         return;
     };
-    out.push(1);
+    out.push(if integers.source.is_none() { 1 } else { 2 });
     out.push(integers.dtype.code());
     put_i64(out, integers.range.0);
     put_i64(out, integers.range.1);
@@ -208,6 +208,9 @@ fn put_input(out: &mut Vec<u8>, input: &InterfaceInput) {
             put_quantization(out, Some(&head.quantization));
         }
     }
+    if let Some(source) = &integers.source {
+        put_source(out, Some(source));
+    }
 }
 
 fn read_input(reader: &mut Reader<'_>) -> Result<InterfaceInput, InterfaceError> {
@@ -215,7 +218,7 @@ fn read_input(reader: &mut Reader<'_>) -> Result<InterfaceInput, InterfaceError>
     let shape = shape(reader)?;
     let integers = match reader.u8()? {
         0 => None,
-        1 => {
+        kind @ (1 | 2) => {
             let dtype = dtype(reader)?;
             let range = (read_i64(reader)?, read_i64(reader)?);
             let rounding = match reader.u8()? {
@@ -230,7 +233,16 @@ fn read_input(reader: &mut Reader<'_>) -> Result<InterfaceInput, InterfaceError>
                     rounding,
                 }),
             };
-            Some(InputIntegers { dtype, range, head })
+            let source = match kind {
+                1 => None,
+                _ => Some(read_source(reader)?.ok_or(unknown("source", 0))?),
+            };
+            Some(InputIntegers {
+                dtype,
+                range,
+                head,
+                source,
+            })
         }
         code => return Err(unknown("kind of input", code)),
     };

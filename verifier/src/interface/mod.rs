@@ -65,14 +65,17 @@ pub struct InputIntegers {
     pub dtype: DataType,
     /// Smallest and largest value.
     pub range: (i64, i64),
-    /// How they are made from the model's reals; `None` if the model takes integers.
+    /// How they are made from reals; `None` if they are integers before.
     pub head: Option<Head>,
+    /// What they are made from; `None` for the input of the model itself. Else the model computes it from its inputs,
+    /// outside of the proof, and the integers are an input of the program alone.
+    pub source: Option<Source>,
 }
 
-/// An input of the model.
+/// An input of the model, or of the program alone.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct InterfaceInput {
-    /// Its name.
+    /// Its name. An input of the program alone has one that no input of the model has.
     pub name: String,
     /// Its shape.
     pub shape: Vec<u32>,
@@ -204,7 +207,7 @@ pub struct FloatNode {
 /// The parts of an interface.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct InterfaceParts {
-    /// The inputs of the model, in its order.
+    /// The inputs of the model, in its order, then those of the program alone.
     pub inputs: Vec<InterfaceInput>,
     /// The outputs of the program, in the order of a claim.
     pub outputs: Vec<InterfaceOutput>,
@@ -306,6 +309,7 @@ fn check(parts: &InterfaceParts) -> Result<(), InterfaceError> {
     for (index, node) in parts.nodes.iter().enumerate() {
         check_node(parts, index, node)?;
     }
+    check_sources(parts)?;
     for (index, output) in parts.model_outputs.iter().enumerate() {
         let what = "named output";
         check_name(what, index, &output.name)?;
@@ -365,6 +369,50 @@ fn fits(quantization: &Quantization, dtype: DataType, shape: &[u32]) -> bool {
         && zero_point.len() == scale_bits.len()
         && scale_bits.iter().all(normal)
         && zero_point.iter().all(|&zero| dtype.contains(zero))
+}
+
+/// Whether an input is one of the program alone.
+fn is_derived(input: &InterfaceInput) -> bool {
+    let integers = input.integers.as_ref();
+    integers.is_some_and(|integers| integers.source.is_some())
+}
+
+/// Inputs of the program alone stand behind those of the model, and are computed without any output of the program.
+fn check_sources(parts: &InterfaceParts) -> Result<(), InterfaceError> {
+    let what = "input";
+    let of_model = parts.inputs.iter().take_while(|input| !is_derived(input));
+    let mut others = parts.inputs.iter().enumerate().skip(of_model.count());
+    if let Some((index, _)) = others.clone().find(|(_, input)| !is_derived(input)) {
+        return Err(InterfaceError::Source { what, index });
+    }
+    // For each node, whether it depends on an output of the program.
+    let mut after: Vec<bool> = Vec::with_capacity(parts.nodes.len());
+    let is_after = |after: &[bool], source: &Source| match *source {
+        Source::Output(_) => true,
+        Source::Node(node, _) => {
+            let node = usize::try_from(node).ok();
+            node.and_then(|node| after.get(node))
+                .copied()
+                .unwrap_or(true)
+        }
+        Source::Input(_) | Source::Constant(_) => false,
+    };
+    for node in &parts.nodes {
+        let captures = node.captures.iter().map(|(_, source)| source);
+        let mut sources = node.inputs.iter().flatten().chain(captures);
+        let depends = sources.any(|source| is_after(&after, source));
+        after.push(depends);
+    }
+    let wrong = others.find(|(_, input)| {
+        let source = input.integers.as_ref().and_then(|i| i.source.as_ref());
+        source.is_some_and(|source| {
+            !exists(parts, source, parts.nodes.len()) || is_after(&after, source)
+        })
+    });
+    match wrong {
+        Some((index, _)) => Err(InterfaceError::Source { what, index }),
+        None => Ok(()),
+    }
 }
 
 fn check_constant(index: usize, constant: &FloatConstant) -> Result<(), InterfaceError> {
@@ -432,7 +480,7 @@ fn exists(parts: &InterfaceParts, source: &Source, node: usize) -> bool {
         Source::Constant(i) => at(i) < parts.constants.len(),
         Source::Input(i) => parts.inputs.get(at(i)).is_some_and(|input| {
             let integers = input.integers.as_ref();
-            integers.is_none_or(|integers| integers.head.is_some())
+            integers.is_none_or(|integers| integers.head.is_some() && integers.source.is_none())
         }),
         Source::Node(i, output) => {
             at(i) < node
