@@ -20,6 +20,8 @@ pub enum Relation {
     Pairs,
     /// The integer rule of Softmax.
     Softmax,
+    /// Integers of floats that are known to some units of their last place.
+    Head,
     /// A rule of an operator that another crate defines.
     Foreign,
     /// Computed at import.
@@ -35,6 +37,7 @@ impl fmt::Display for Relation {
             Self::Sum => "exact sum",
             Self::Pairs => "pairs",
             Self::Softmax => "Softmax",
+            Self::Head => "float head",
             Self::Foreign => "a rule of its own",
             Self::AtImport => "computed at import",
         })
@@ -100,6 +103,9 @@ pub enum Exactness {
     },
     /// The integer rule of Softmax, off by one near ties.
     Softmax,
+    /// Integers of floats that the model computes outside of the proof, with functions or sums whose last bits no text
+    /// fixes.
+    Head,
     /// A rule of an operator that another crate defines.
     Foreign {
         /// What that crate calls the rule.
@@ -119,7 +125,7 @@ impl Exactness {
     /// How far a result may be from that of ONNX Runtime, in steps of its quantization; `None` if nothing is known.
     pub fn distance(&self) -> Option<u32> {
         match self {
-            Self::Foreign { .. } => None,
+            Self::Foreign { .. } | Self::Head => None,
             Self::Functions { apart, .. }
             | Self::Sum { apart }
             | Self::RoundedConstant { apart } => Some(*apart),
@@ -136,6 +142,7 @@ impl Exactness {
             Self::Sum { .. } | Self::RoundedConstant { .. } => Relation::Sum,
             Self::Pairs { .. } => Relation::Pairs,
             Self::Softmax => Relation::Softmax,
+            Self::Head => Relation::Head,
             Self::Foreign { .. } => Relation::Foreign,
         }
     }
@@ -198,6 +205,10 @@ impl fmt::Display for Exactness {
             ),
             Self::Softmax => f.write_str(
                 "integer rule of SEMANTICS.md, \"Softmax\"; one apart from ONNX Runtime near ties",
+            ),
+            Self::Head => f.write_str(
+                "floats computed outside the proof, as SEMANTICS.md, \"Constants and floats\", has them; their integers \
+                 may differ where that is near a tie",
             ),
             Self::Foreign { rule } => write!(f, "rule `{rule}` of the operator's own crate"),
         }

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use super::derive::Derived;
 use super::eval::{self, Inputs};
 use super::exactness::Exactness;
 use super::extension::{Extension, Registry};
@@ -55,10 +56,16 @@ pub(crate) struct Importer<'a> {
     /// Program inputs made from float inputs of the graph, with their quantization.
     pub(crate) quantized_inputs: HashMap<usize, (Params, TensorId)>,
     report: Vec<NodeReport>,
+    /// For each node that was reported, its place in the report.
+    reported: HashMap<usize, usize>,
     pub(super) problems: Vec<NodeProblem>,
     /// Integer tensors by the values that they are.
     tensors: Vec<(ValueId, TensorId)>,
+    /// Nodes outside of the proof, by place: after the integers, and before them.
     pub(super) tail: Vec<usize>,
+    pub(super) head: Vec<usize>,
+    /// Inputs of the program that the model computes, in order.
+    pub(super) derived: Vec<Derived>,
     /// Elements of all constants made by nodes.
     folded: usize,
     /// For each node, whether its results reach a QuantizeLinear.
@@ -78,9 +85,12 @@ pub(crate) fn import(graph: &Graph, registry: &Registry) -> Result<Imported, Imp
         values: HashMap::new(),
         quantized_inputs: HashMap::new(),
         report: Vec::new(),
+        reported: HashMap::new(),
         problems: Vec::new(),
         tensors: Vec::new(),
         tail: Vec::new(),
+        head: Vec::new(),
+        derived: Vec::new(),
         folded: 0,
         feeds: reaches(graph, |node| node.op == "QuantizeLinear"),
         feeds_kernel: reaches(graph, is_kernel),
@@ -125,6 +135,7 @@ impl<'a> Importer<'a> {
                     Value::Real(Arc::new(Real::new(Base::Input(i), input.shape.clone())))
                 }
                 InputType::Other(_) => Value::Broken,
+                dtype if self.is_cast_input(input.value, dtype) => Value::Head,
                 InputType::Int(dtype) => {
                     let fact = Fact::any(dtype, input.shape.clone());
                     let name = self.graph.name(input.value);
@@ -181,10 +192,13 @@ impl<'a> Importer<'a> {
         );
         match status {
             Ok(status) => {
-                if status == Status::Outside {
-                    self.tail.push(index);
+                match status {
+                    Status::Outside => self.tail.push(index),
+                    Status::Head => self.head.push(index),
+                    _ => {}
                 }
                 let operators = self.builder.names_from(before);
+                self.reported.insert(index, self.report.len());
                 self.report.push(NodeReport {
                     node: name,
                     op,
@@ -241,6 +255,27 @@ impl<'a> Importer<'a> {
                 Ok(outside_done())
             };
         }
+        let before = Self::reads_before(&inputs) && feeds;
+        if before && node.node().is("QuantizeLinear") {
+            let plain = match self.maybe(node, 0) {
+                Some(Value::Real(real)) => self.quantizes_inputs(&real),
+                _ => false,
+            };
+            if !plain {
+                let done = self.quantized_head(node).map_err(Some)?;
+                node.check_attributes().map_err(Some)?;
+                return Ok(done);
+            }
+        }
+        if inputs.iter().any(|value| matches!(value, Value::Head)) {
+            return match (before, feeds) {
+                (true, _) => self.head_node(node).map_err(Some),
+                (false, false) => Ok(outside_done()),
+                (false, true) => Err(Some(NodeError::Island {
+                    reason: "it combines floats of the model's input with integers",
+                })),
+            };
+        }
         if let Some(extension) = self.registry.find(domain, node.op()) {
             return self.import_extension(&extension, node, untouched);
         }
@@ -256,14 +291,21 @@ impl<'a> Importer<'a> {
         if real && !feeds && !proved && !renamed && node.op() != "QuantizeLinear" {
             return Ok(outside_done());
         }
-        let entry = entry.ok_or_else(|| Some(unknown(node.op())))?;
+        let Some(entry) = entry else {
+            return match before.then(|| self.head_node(node)) {
+                Some(Err(NodeError::Unknown)) | None => Err(Some(unknown(node.op()))),
+                Some(done) => done.map_err(Some),
+            };
+        };
         let Entry {
             import, optional, ..
         } = entry;
         window(entry, node)?;
         let done = match import(self, node) {
             Err(_) if *optional && real && !feeds => return Ok(outside_done()),
-            done => done.map_err(Some)?,
+            Err(reason) if before => return self.head_node(node).map_err(|_| Some(reason)),
+            Err(reason) => return Err(Some(reason)),
+            Ok(done) => done,
         };
         node.check_attributes().map_err(Some)?;
         // Floats picked by a computed place are proved only once they are quantized.
@@ -405,7 +447,30 @@ impl<'a> Importer<'a> {
         Ok(self.builder.push1(&node.name(), Arc::new(op), inputs)?)
     }
 
+    /// Reports the nodes that inputs of the program are computed by as those of the float head.
+    fn report_head(&mut self) {
+        let mut before: HashSet<ValueId> = HashSet::new();
+        for derived in &self.derived {
+            self.ancestors(derived.value, |value, _| {
+                before.insert(value);
+            });
+        }
+        for (index, node) in self.graph.nodes.iter().enumerate() {
+            if !node.made().any(|value| before.contains(&value)) {
+                continue;
+            }
+            if let Some(&place) = self.reported.get(&index) {
+                self.report[place].status = Status::Head;
+            }
+            if !self.head.contains(&index) {
+                self.head.push(index);
+            }
+        }
+        self.head.sort_unstable();
+    }
+
     fn finish(mut self) -> Result<Imported, ImportError> {
+        self.report_head();
         let folded = self.graph.folded.iter().map(|folded| &folded.node);
         let quantized = self.graph.nodes.iter().chain(folded).any(is_quantized);
         let integer_inputs = self
@@ -439,7 +504,8 @@ impl<'a> Importer<'a> {
         self.builder
             .sort_inputs(|port| order.get(port.name.as_str()).copied().unwrap_or(usize::MAX));
         let quantized = |index: usize| self.quantized_inputs.contains_key(&index);
-        let outside = outside(self.graph, &self.values, &outputs, quantized)?;
+        let derived: Vec<ValueId> = self.derived.iter().map(|derived| derived.value).collect();
+        let outside = outside(self.graph, &self.values, &outputs, &derived, quantized)?;
         let (program, places) = self.builder.finish_with(outputs.ports, outside)?;
         let mut tensors: Vec<(String, TensorId)> = self
             .tensors
@@ -447,11 +513,10 @@ impl<'a> Importer<'a> {
             .filter_map(|(value, id)| Some((graph.name(value).to_owned(), places.place(id)?)))
             .collect();
         tensors.dedup();
-        let tail = self
-            .tail
-            .iter()
-            .map(|&i| tail_node(graph, &graph.nodes[i]))
-            .collect();
+        let node = |(i, before): (&usize, bool)| tail_node(graph, &graph.nodes[*i], before);
+        let head = self.head.iter().map(|i| (i, true));
+        let tail = self.tail.iter().map(|i| (i, false));
+        let tail = head.chain(tail).map(node).collect();
         Ok(Imported {
             program,
             report: self.report,

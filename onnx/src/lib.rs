@@ -12,6 +12,7 @@
 #![forbid(unsafe_code)]
 
 mod close;
+mod derive;
 mod doubt;
 mod error;
 mod eval;
@@ -20,6 +21,7 @@ mod expr;
 mod extension;
 mod facts;
 mod graph;
+mod head;
 mod importer;
 mod input;
 mod kernel;
@@ -43,6 +45,7 @@ pub use error::{ImportError, InputProblem, NodeError, NodeProblem, TensorProblem
 pub use exactness::{Exactness, Relation, Relations};
 pub use extension::{Activation, Context, Extension, ImportNode, Output, Registry};
 pub use graph::NodeView;
+pub use head::{FloatHead, HeadError, HeadInput, HeadTensor};
 pub use input::{InputError, quantize_input, saturated};
 pub use proto::{Bindings, OpenInput};
 pub use tail::{FloatTail, TailData, TailError, TailTensor};
@@ -59,6 +62,8 @@ pub enum Status {
     Group,
     /// Computed at import.
     Folded,
+    /// Not proved: float arithmetic before the first QuantizeLinear.
+    Head,
     /// Not proved: float arithmetic after the last DequantizeLinear.
     Outside,
 }
@@ -80,7 +85,7 @@ pub struct NodeReport {
     pub operators: Vec<&'static str>,
 }
 
-/// A node after the last DequantizeLinear, which is not proved.
+/// A node before the first integers or after the last ones, which is not proved.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TailNode {
     /// Name of the node, or of its first output.
@@ -93,6 +98,8 @@ pub struct TailNode {
     pub inputs: Vec<String>,
     /// Names of its outputs.
     pub outputs: Vec<String>,
+    /// Whether it stands before the integers.
+    pub before: bool,
 }
 
 impl TailNode {

@@ -87,7 +87,7 @@ impl Importer<'_> {
             )),
             Value::Real(real) if matches!(real.base, Base::Input(_)) => None,
             Value::Real(real) => self.boundary_or_blame(value, &real),
-            Value::Outside | Value::Broken => None,
+            Value::Head | Value::Outside | Value::Broken => None,
         }
     }
 
@@ -156,6 +156,7 @@ impl Importer<'_> {
                         raw.push((value, self.input_name(index).to_owned()));
                     }
                 }
+                Some(Value::Head) => raw.push((value, graph.name(value).to_owned())),
                 _ => {}
             }
         }
@@ -196,12 +197,13 @@ fn port(name: &str, tensor: TensorId, quantization: Option<Quantization>) -> Por
     }
 }
 
-pub(super) fn tail_node(graph: &Graph, node: &Node) -> TailNode {
+pub(super) fn tail_node(graph: &Graph, node: &Node, before: bool) -> TailNode {
     let names = |values: &[Option<ValueId>]| {
         let name = |value: &Option<ValueId>| value.map_or("", |v| graph.name(v)).to_owned();
         values.iter().map(name).collect()
     };
     TailNode {
+        before,
         node: graph.node_name(node),
         op: node.op.clone(),
         domain: node.domain.clone(),

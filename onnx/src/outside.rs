@@ -13,18 +13,20 @@ use zkonnx_verifier::interface::{
 
 use super::importer::real_constant;
 use super::outputs::Outputs;
-use super::real::{Base, Value};
+use super::real::Value;
 use crate::error::ImportError;
 use crate::graph::constant::{Constant, Data, Half};
 use crate::graph::{self, AttributeValue as Kind, Graph, InputType, Node, ValueId};
 use zkonnx_circuits::program::Outside;
 
 /// The parts of an interface that follow from the graph: what of its inputs and outputs is not proved, and the rest.
-/// `quantized` says of a float input, by number, whether it is an input of the program.
+/// `quantized` says of a float input, by number, whether it is an input of the program; `derived` are the values that
+/// further inputs of the program are made of.
 pub(super) fn outside(
     graph: &Graph,
     values: &HashMap<ValueId, Value>,
     found: &Outputs,
+    derived: &[ValueId],
     quantized: impl Fn(usize) -> bool,
 ) -> Result<Outside, ImportError> {
     let mut walk = Walk {
@@ -50,11 +52,17 @@ pub(super) fn outside(
         let name = graph.name(*value).to_owned();
         outputs.push(ModelOutput { name, source });
     }
+    let derived = derived.iter().map(|value| walk.source(*value));
+    let derived = derived.collect::<Result<Vec<Source>, ImportError>>()?;
     let mut outside = walk.outside;
+    outside.derived = derived;
     outside.outputs = Some(outputs);
     let inputs = graph.inputs.iter().enumerate();
     outside.inputs = inputs
-        .filter(|(index, input)| input.dtype == InputType::Float && !quantized(*index))
+        .filter(|(index, input)| {
+            let cast = matches!(values.get(&input.value), Some(Value::Head));
+            cast || input.dtype == InputType::Float && !quantized(*index)
+        })
         .map(|(index, input)| {
             let input = InterfaceInput {
                 name: graph.name(input.value).to_owned(),
@@ -120,17 +128,18 @@ impl<'a> Walk<'a> {
         if let Some(&place) = self.starts.get(&value) {
             return Some(Source::Output(number(place)));
         }
+        if let (Some(index), Value::Real(_) | Value::Head) =
+            (self.graph.input(value), self.values.get(&value)?)
+        {
+            return Some(Source::Input(number(index)));
+        }
         match self.values.get(&value)? {
             Value::Const(constant) => Some(self.constant(float_constant(constant))),
             Value::Weights(weights) => {
                 let constant = real_constant(weights);
                 Some(self.constant(float_constant(&constant)))
             }
-            Value::Real(real) => match real.base {
-                Base::Input(index) => Some(Source::Input(number(index))),
-                _ => None,
-            },
-            Value::Int(_) | Value::Outside | Value::Broken => None,
+            Value::Real(_) | Value::Int(_) | Value::Head | Value::Outside | Value::Broken => None,
         }
     }
 

@@ -207,6 +207,8 @@ pub(crate) enum Value {
     Int(TensorId),
     /// Reals.
     Real(Arc<Real>),
+    /// Computed outside the proof, from the model's inputs alone: integers may be made of it.
+    Head,
     /// Computed outside the proof.
     Outside,
     /// The result of a node that has been reported.

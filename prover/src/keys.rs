@@ -272,7 +272,7 @@ impl Manifest {
     }
 }
 
-/// A node of a float tail in a manifest.
+/// A node of a float head or tail in a manifest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ManifestNode {
@@ -282,6 +282,9 @@ pub struct ManifestNode {
     pub op: String,
     /// Domain.
     pub domain: String,
+    /// Whether it stands before the integers; left out where it does not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub before: bool,
 }
 
 impl ManifestNode {
@@ -290,6 +293,7 @@ impl ManifestNode {
             node: node.node.clone(),
             op: node.op.clone(),
             domain: node.domain.clone(),
+            before: node.before,
         }
     }
 
@@ -300,6 +304,7 @@ impl ManifestNode {
             domain: self.domain.clone(),
             inputs: Vec::new(),
             outputs: Vec::new(),
+            before: self.before,
         }
     }
 }

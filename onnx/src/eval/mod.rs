@@ -37,7 +37,7 @@ pub(crate) use norm::factors;
 pub(crate) use quantization::{quantize, saturate};
 pub(crate) use scalar::{Binary, Unary};
 pub(crate) use shape::of_shape;
-pub(crate) use types::{Operand, Operands, types};
+pub(crate) use types::{Operand, Operands, types, zeros};
 
 use types::TypeRule;
 

@@ -116,7 +116,8 @@ fn of_zeros(
     Some(results.iter().map(Constant::ty).collect())
 }
 
-fn zeros(ty: &Type) -> Constant {
+/// Zeros of a type.
+pub(crate) fn zeros(ty: &Type) -> Constant {
     let n = elements(&ty.shape);
     Constant {
         shape: ty.shape.clone(),

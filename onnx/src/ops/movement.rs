@@ -48,7 +48,7 @@ impl Importer<'_> {
                 next.shape = shape;
                 Ok(Value::Real(Arc::new(next.grown(1)?)))
             }
-            Value::Outside | Value::Broken => Ok(value),
+            Value::Head | Value::Outside | Value::Broken => Ok(value),
         }
     }
 

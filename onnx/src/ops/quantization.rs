@@ -114,7 +114,8 @@ impl Importer<'_> {
         }
     }
 
-    fn axis_of(&self, node: &NodeView<'_>, rank: usize) -> Result<usize, NodeError> {
+    /// The axis of QuantizeLinear and DequantizeLinear.
+    pub(crate) fn axis_of(&self, node: &NodeView<'_>, rank: usize) -> Result<usize, NodeError> {
         if node.int("block_size", 0)? != 0 {
             let reason = "blocked quantization is not supported";
             return Err(NodeError::Attribute {

@@ -9,7 +9,7 @@ use crate::graph::constant::{Constant, Data};
 use crate::graph::{Graph, ValueId};
 use crate::run::{Values, run, run_known};
 use crate::tail::real;
-use crate::{Imported, TailData, TailTensor, quantize_input};
+use crate::{FloatHead, Imported, TailData, TailTensor, quantize_input};
 use zkonnx_circuits::program::Tensor;
 
 /// Error of a quantized tensor against the float model, over all samples.
@@ -193,11 +193,12 @@ pub(super) fn outputs(
     imported: &Imported,
     samples: &[Values],
 ) -> Result<Vec<OutputError>, QuantizeError> {
+    let head = FloatHead::of(&imported.program);
     let measured: Vec<Vec<Measured>> = samples
         .par_iter()
         .map(|sample| {
             let expected = run_known(float, sample.clone());
-            let got = execute(imported, float, sample)?;
+            let got = execute(imported, head.as_ref(), float, sample)?;
             let one = |value: &ValueId| -> Measured {
                 let name = float.name(*value);
                 // An output that depends on no input is the same in both.
@@ -247,16 +248,38 @@ fn output_error(name: &str, samples: &[&Measured]) -> OutputError {
 /// The outputs of the model that is proved, by name: in reals where they stand for such.
 fn execute(
     imported: &Imported,
+    head: Option<&FloatHead>,
     float: &Graph,
     sample: &Values,
 ) -> Result<HashMap<String, Result<Constant, String>>, QuantizeError> {
     let program = &imported.program;
     let failed = |reason: String| QuantizeError::Measure { reason };
-    let inputs = program.inputs().iter().map(|port| {
+    let given = |name: &str| {
         let mut inputs = float.inputs.iter().map(|input| input.value);
-        let value = inputs.find(|value| float.name(*value) == port.name);
+        let value = inputs.find(|value| float.name(*value) == name);
         let value = value.and_then(|value| sample.get(&value));
-        let value = value.ok_or_else(|| failed(format!("no sample of input `{}`", port.name)))?;
+        value.ok_or_else(|| failed(format!("no sample of input `{name}`")))
+    };
+    let mut derived: HashMap<usize, Tensor> = HashMap::new();
+    if let Some(head) = head {
+        let raw = head.inputs().iter().map(|input| {
+            Ok(match &given(&input.name)?.data {
+                Data::Float(values) => values.clone(),
+                Data::Int(_, values) => values.iter().map(|v| *v as f32).collect(),
+                _ => return Err(failed(format!("input `{}` is of another type", input.name))),
+            })
+        });
+        let raw = raw.collect::<Result<Vec<Vec<f32>>, _>>()?;
+        let raw: Vec<&[f32]> = raw.iter().map(Vec::as_slice).collect();
+        let made = head.evaluate(program, &raw);
+        let made = made.map_err(|error| failed(error.to_string()))?;
+        derived.extend(made.into_iter().map(|made| (made.place, made.tensor)));
+    }
+    let inputs = program.inputs().iter().enumerate().map(|(place, port)| {
+        if let Some(tensor) = derived.remove(&place) {
+            return Ok(tensor);
+        }
+        let value = given(&port.name)?;
         let fact = program.fact(port.tensor);
         match &value.data {
             Data::Float(values) => {

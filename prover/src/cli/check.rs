@@ -105,6 +105,10 @@ fn status(node: &NodeReport) -> (&'static str, String) {
             "outside",
             "an operator of an unknown domain, not proved".to_owned(),
         ),
+        Status::Head => (
+            "before",
+            "float arithmetic before the integers, not proved".to_owned(),
+        ),
         Status::Outside => ("outside", "float arithmetic, not proved".to_owned()),
         _ => ("other", String::new()),
     }

@@ -13,7 +13,7 @@ use super::args::{ContextArgs, DimArgs, InputArgs};
 use super::style::plain;
 use crate::artifact::hex;
 use crate::error::Error;
-use crate::input::{InputError, InputNote, Samples, Saturation, read_inputs};
+use crate::input::{InputError, InputNote, Samples, Saturation, array_names, read_inputs};
 use crate::keys;
 use crate::model::Model;
 use crate::real::Scale;
@@ -137,11 +137,8 @@ fn saturation_warning(saturation: &Saturation, port: &Port, program: &Program) -
 
 /// The samples of all input files, or the one that was chosen.
 fn read_samples(program: &Program, args: &InputArgs) -> Result<Samples, Error> {
-    let names: Vec<&str> = program
-        .inputs()
-        .iter()
-        .map(|port| port.name.as_str())
-        .collect();
+    let names = array_names(program, args.meaning());
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let mut all: Option<Samples> = None;
     for path in &args.input {
         let inputs = read_inputs(path, &names)?;
@@ -365,9 +362,17 @@ pub(super) fn tail_text(model: &Model) -> String {
 
 /// The same for nodes. Operators of unknown domains are named apart: whoever reads a receipt cannot look them up.
 pub(super) fn nodes_text(nodes: &[TailNode]) -> String {
-    let (known, unknown): (Vec<_>, Vec<_>) = nodes.iter().partition(|node| node.is_known());
+    let (before, after): (Vec<_>, Vec<_>) = nodes.iter().partition(|node| node.before);
+    let (known, unknown): (Vec<_>, Vec<_>) = after.into_iter().partition(|node| node.is_known());
     let join = |names: Vec<String>| plain(&names.join(", "));
     let mut text = String::new();
+    if !before.is_empty() {
+        let names = before.iter().map(|n| format!("{} ({})", n.node, n.op));
+        text.push_str(&format!(
+            "not proved: {}, float arithmetic before the first integer tensor\n",
+            join(names.collect())
+        ));
+    }
     if !known.is_empty() {
         let names = known
             .iter()
@@ -400,7 +405,15 @@ pub(super) fn tail_json(model: &Model) -> Value {
 pub(super) fn nodes_json(nodes: &[TailNode]) -> Value {
     nodes
         .iter()
-        .map(|node| json!({"node": node.node, "op": node.op, "domain": node.domain, "known": node.is_known()}))
+        .map(|node| {
+            json!({
+                "node": node.node,
+                "op": node.op,
+                "domain": node.domain,
+                "known": node.is_known(),
+                "before": node.before,
+            })
+        })
         .collect()
 }
 

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 pub use json::JsonError;
 pub use pb::PbError;
-pub use samples::{Meaning, SampleError, Samples, Saturation};
+pub use samples::{Meaning, SampleError, Samples, Saturation, array_names};
 
 use crate::files::{self, FileError};
 use crate::numpy::{

@@ -1,7 +1,7 @@
 //! Arrays fitted to the inputs of a program: one sample, or several along a leading axis.
 
 use zkonnx_circuits::program::{Fact, Port, Program, Range, Tensor};
-use zkonnx_onnx::{InputError, quantize_input, saturated};
+use zkonnx_onnx::{FloatHead, HeadError, InputError, quantize_input, saturated};
 
 use super::{InputNote, Inputs};
 use crate::numpy::{Array, Elements};
@@ -58,6 +58,9 @@ pub enum SampleError {
     /// Real numbers that are no input of the program.
     #[error(transparent)]
     Real(#[from] InputError),
+    /// Reals that the model makes no integers of.
+    #[error(transparent)]
+    Head(#[from] HeadError),
     /// An integer outside the type.
     #[error("input `{name}` has {value} at position {index}, outside {} to {}", range.lo, range.hi)]
     Value {
@@ -113,31 +116,29 @@ pub struct Samples {
 impl Samples {
     /// The samples of a file.
     pub fn new(program: &Program, inputs: Inputs, meaning: Meaning) -> Result<Self, SampleError> {
-        let ports = program.inputs();
-        let mut columns: Vec<Vec<(Tensor, Option<Saturation>)>> = Vec::with_capacity(ports.len());
-        for (port, array) in ports.iter().zip(matched(ports, &inputs.arrays)?) {
-            let fact = program.fact(port.tensor);
-            let column = split(port, fact, array, meaning)?;
-            if let Some(expected) = columns.first().map(Vec::len).filter(|&n| n != column.len()) {
+        let head = FloatHead::of(program);
+        let wanted = wanted(program, head.as_ref(), meaning);
+        let arrays = matched(&wanted, &inputs.arrays)?;
+        let mut count = None;
+        for (wanted, array) in wanted.iter().zip(&arrays) {
+            let got = sample_count(&array.shape, &wanted.shape);
+            let got = got.ok_or_else(|| SampleError::Shape {
+                name: wanted.name.clone(),
+                expected: wanted.shape.clone(),
+                got: array.shape.clone(),
+            })?;
+            if let Some(expected) = count.replace(got).filter(|expected| *expected != got) {
                 return Err(SampleError::SampleCount {
-                    name: port.name.clone(),
+                    name: wanted.name.clone(),
                     expected,
-                    got: column.len(),
+                    got,
                 });
             }
-            columns.push(column);
         }
-        let count = columns.first().map_or(0, Vec::len);
-        let mut columns: Vec<_> = columns.into_iter().map(Vec::into_iter).collect();
-        let samples = (0..count).map(|_| {
-            let row = columns.iter_mut().filter_map(Iterator::next);
-            let (tensors, saturations): (_, Vec<_>) = row.unzip();
-            Sample {
-                tensors,
-                saturations: saturations.into_iter().flatten().collect(),
-            }
-        });
-        let samples: Vec<Sample> = samples.collect();
+        let count = count.unwrap_or(0);
+        let head = head.filter(|_| meaning == Meaning::Model);
+        let one = |i: usize| sample(program, head.as_ref(), (&wanted, &arrays), i, meaning);
+        let samples = (0..count).map(one).collect::<Result<Vec<Sample>, _>>()?;
         if samples.is_empty() {
             return Err(SampleError::NoSample);
         }
@@ -242,42 +243,89 @@ impl Samples {
     }
 }
 
-/// The array of each port.
+/// An array that is needed: of an input of the program, of one of its float head, or of both at once.
+#[derive(Debug)]
+struct Wanted {
+    name: String,
+    shape: Vec<usize>,
+    /// Place among the inputs of the program.
+    port: Option<usize>,
+    /// Place among those of the float head.
+    head: Option<usize>,
+}
+
+/// The arrays that inferences need.
+fn wanted(program: &Program, head: Option<&FloatHead>, meaning: Meaning) -> Vec<Wanted> {
+    let mut wanted = Vec::new();
+    let mut ports = 0..program.inputs().len();
+    for input in &program.interface().parts().inputs {
+        let integers = input.integers.as_ref();
+        let port = integers.and_then(|_| ports.next());
+        let derived = integers.is_some_and(|integers| integers.source.is_some());
+        let (port, head) = match meaning {
+            Meaning::Integers => (port, None),
+            Meaning::Model => (
+                port.filter(|_| !derived),
+                head.and_then(|head| {
+                    let mut inputs = head.inputs().iter();
+                    inputs.position(|known| known.name == input.name)
+                }),
+            ),
+        };
+        if port.is_some() || head.is_some() {
+            wanted.push(Wanted {
+                name: input.name.clone(),
+                shape: input.shape.iter().map(|&extent| extent as usize).collect(),
+                port,
+                head,
+            });
+        }
+    }
+    wanted
+}
+
+/// The names of the arrays that inferences of a program need.
+pub fn array_names(program: &Program, meaning: Meaning) -> Vec<String> {
+    let wanted = wanted(program, FloatHead::of(program).as_ref(), meaning);
+    wanted.into_iter().map(|wanted| wanted.name).collect()
+}
+
+/// The array of each input.
 fn matched<'a>(
-    ports: &[Port],
+    wanted: &[Wanted],
     arrays: &'a [(Option<String>, Array)],
 ) -> Result<Vec<&'a Array>, SampleError> {
-    let named = |port: &Port| {
+    let named = |wanted: &Wanted| {
         arrays
             .iter()
-            .find(|(name, _)| name.as_deref() == Some(&port.name))
+            .find(|(name, _)| name.as_deref() == Some(&wanted.name))
     };
-    if ports.iter().any(|port| named(port).is_some()) {
-        let missing = |port: &Port| SampleError::Missing {
-            name: port.name.clone(),
+    if wanted.iter().any(|wanted| named(wanted).is_some()) {
+        let missing = |wanted: &Wanted| SampleError::Missing {
+            name: wanted.name.clone(),
             got: arrays
                 .iter()
                 .filter_map(|(name, _)| name.clone())
                 .collect::<Vec<_>>()
                 .join(", "),
         };
-        return ports
+        return wanted
             .iter()
-            .map(|port| {
-                named(port)
+            .map(|wanted| {
+                named(wanted)
                     .map(|(_, array)| array)
-                    .ok_or_else(|| missing(port))
+                    .ok_or_else(|| missing(wanted))
             })
             .collect();
     }
-    if arrays.len() != ports.len() {
-        let names = ports
+    if arrays.len() != wanted.len() {
+        let names = wanted
             .iter()
-            .map(|port| port.name.as_str())
+            .map(|wanted| wanted.name.as_str())
             .collect::<Vec<_>>()
             .join(", ");
         return Err(SampleError::Count {
-            expected: ports.len(),
+            expected: wanted.len(),
             got: arrays.len(),
             names,
         });
@@ -285,59 +333,85 @@ fn matched<'a>(
     Ok(arrays.iter().map(|(_, array)| array).collect())
 }
 
-/// The samples of one port.
-fn split(
-    port: &Port,
-    fact: &Fact,
-    array: &Array,
+/// Sample `i` of some arrays.
+fn sample(
+    program: &Program,
+    head: Option<&FloatHead>,
+    (wanted, arrays): (&[Wanted], &[&Array]),
+    i: usize,
     meaning: Meaning,
-) -> Result<Vec<(Tensor, Option<Saturation>)>, SampleError> {
-    let count = sample_count(&array.shape, &fact.shape).ok_or_else(|| SampleError::Shape {
-        name: port.name.clone(),
-        expected: fact.shape.clone(),
-        got: array.shape.clone(),
-    })?;
-    let plain = Port {
-        quantization: None,
-        ..port.clone()
+) -> Result<Sample, SampleError> {
+    let ports = program.inputs();
+    let mut tensors: Vec<Option<Tensor>> = vec![None; ports.len()];
+    let mut saturations = Vec::new();
+    let mut raw: Vec<Vec<f32>> = vec![Vec::new(); head.map_or(0, |head| head.inputs().len())];
+    for (wanted, array) in wanted.iter().zip(arrays) {
+        let len: usize = wanted.shape.iter().product();
+        let place = i * len..(i + 1) * len;
+        if let Some(index) = wanted.head {
+            raw[index] = floats(&array.elements, place.clone());
+        }
+        let Some(index) = wanted.port else { continue };
+        let port = &ports[index];
+        let fact = program.fact(port.tensor);
+        let real = meaning == Meaning::Model && port.quantization.is_some();
+        tensors[index] = Some(match (&array.elements, real) {
+            (Elements::Int(_, values), false) => integers(port, fact, &values[place])?,
+            (elements, true) => {
+                let values = floats(elements, place);
+                saturations.extend(saturation(port, fact, &values));
+                quantize_input(port, fact, &values)?
+            }
+            (elements, false) => {
+                let port = Port {
+                    quantization: None,
+                    ..port.clone()
+                };
+                quantize_input(&port, fact, &floats(elements, place))?
+            }
+        });
+    }
+    if let Some(head) = head {
+        let raw: Vec<&[f32]> = raw.iter().map(Vec::as_slice).collect();
+        for made in head.evaluate(program, &raw)? {
+            let port = &ports[made.place];
+            let fact = program.fact(port.tensor);
+            if !made.floats.is_empty() {
+                saturations.extend(saturation(port, fact, &made.floats));
+            }
+            tensors[made.place] = Some(made.tensor);
+        }
+    }
+    let missing = |place: usize| HeadError::Missing {
+        name: ports[place].name.clone(),
     };
-    let port = if meaning == Meaning::Integers {
-        &plain
-    } else {
-        port
-    };
-    let len = fact.len();
-    (0..count)
-        .map(|i| sample(port, fact, &array.elements, i * len..(i + 1) * len))
-        .collect()
+    let tensors = tensors.into_iter().enumerate();
+    let tensors = tensors.map(|(place, tensor)| tensor.ok_or_else(|| missing(place)));
+    Ok(Sample {
+        tensors: tensors.collect::<Result<_, _>>()?,
+        saturations,
+    })
 }
 
-/// One sample. Integers stay as they are where the program takes integers; all else is quantized as the model does.
-fn sample(
-    port: &Port,
-    fact: &Fact,
-    elements: &Elements,
-    place: std::ops::Range<usize>,
-) -> Result<(Tensor, Option<Saturation>), SampleError> {
-    let values = match elements {
+/// Numbers as binary32.
+fn floats(elements: &Elements, place: std::ops::Range<usize>) -> Vec<f32> {
+    match elements {
         Elements::F32(values) => values[place].to_vec(),
-        Elements::Int(_, values) if port.quantization.is_none() => {
-            return Ok((integers(port, fact, &values[place])?, None));
-        }
         Elements::Int(_, values) => values[place].iter().map(|value| *value as f32).collect(),
-    };
-    let tensor = quantize_input(port, fact, &values)?;
-    let beyond = saturated(port, fact, &values);
+    }
+}
+
+/// The reals of an input that lie beyond its integers, if there are any.
+fn saturation(port: &Port, fact: &Fact, values: &[f32]) -> Option<Saturation> {
+    let beyond = saturated(port, fact, values);
     let pick = |pick: fn(f32, f32) -> f32| beyond.iter().map(|&i| values[i]).reduce(pick);
-    let saturation = pick(f32::min)
-        .zip(pick(f32::max))
-        .map(|extremes| Saturation {
-            input: port.name.clone(),
-            elements: beyond.len(),
-            of: values.len(),
-            values: extremes,
-        });
-    Ok((tensor, saturation))
+    let extremes = pick(f32::min).zip(pick(f32::max))?;
+    Some(Saturation {
+        input: port.name.clone(),
+        elements: beyond.len(),
+        of: values.len(),
+        values: extremes,
+    })
 }
 
 fn integers(port: &Port, fact: &Fact, values: &[i64]) -> Result<Tensor, SampleError> {
