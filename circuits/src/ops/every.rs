@@ -92,7 +92,11 @@ fn arithmetic() -> Vec<Case> {
 }
 
 fn trees() -> TreeEnsemble {
-    let branch = |feature, cut| TreeNode::Branch { feature, cut };
+    let branch = |feature, above| TreeNode::Branch {
+        feature,
+        above,
+        last: (feature == 0).then_some(2),
+    };
     let leaf = |values: &[(usize, i64)]| TreeNode::Leaf(values.to_vec());
     let inner = [branch(0, 0), leaf(&[(0, 5)]), leaf(&[(0, -5), (1, 70_000)])];
     let tree = [&[branch(1, 1), leaf(&[(1, 1)])], inner.as_slice()].concat();

@@ -1,18 +1,19 @@
 //! `tree_ensemble`: sums of the leaves that decision trees choose.
 //!
-//! The last axis holds the features `x_f` of a row. A branch asks whether `x_f > c` for a constant `c`; a row's path
-//! through a tree ends at one leaf, which has an integer for each target. `y_k = b_k + Σ_trees leaf_k`.
+//! The last axis holds the features `x_f` of a row. A branch asks whether `c < x_f ≤ d` for constants `c` and `d`, of
+//! which the second may be left out; a row's path through a tree ends at one leaf, which has an integer for each target.
+//! `y_k = b_k + Σ_trees leaf_k`.
 //!
 //! # Circuit
 //!
 //! | cell        | equation                                    | block               |
 //! | ----------- | ------------------------------------------- | ------------------- |
 //! | `t_{f,c}`   | 1 if `x_f − c > 0`, otherwise 0             | step of two pieces  |
-//! | `I_above`   | 1 if `I_n + t_{f,c} − 1 > 0`, otherwise 0   | step of two pieces  |
+//! | `I_yes`     | 1 if `I_n + t_{f,c} − t_{f,d} − 1 > 0`, otherwise 0 | step of two pieces |
 //!
-//! `I_n` tells whether the path goes through node `n`: it is 1 at the root, `I_above` where the branch's question holds,
-//! and the linear form `I_n − I_above`, which costs nothing, where it does not. A question that several branches ask is
-//! one cell. The result is the linear form `b_k + Σ leaf_k · I_leaf`.
+//! `I_n` tells whether the path goes through node `n`: it is 1 at the root, `I_yes` where the branch's question holds,
+//! and the linear form `I_n − I_yes`, which costs nothing, where it does not. A comparison that several branches make is
+//! one cell, and that at the root is `I_yes` itself. The result is the linear form `b_k + Σ leaf_k · I_leaf`.
 //!
 //! **Assumes** nothing but the bounds of the cells `x_f`. **Guarantees** one `y` for each row: the steps force every
 //! `t`, and from the root on `I_n` is 0 or 1 and is handed to exactly one of the two nodes below. **Needs** both steps.
@@ -45,12 +46,14 @@ const MAX_WIDTH: u64 = 1 << 32;
 /// A node of a tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TreeNode {
-    /// Whether `x[feature] > cut`.
+    /// Whether `above < x[feature]`, and `x[feature] ≤ last` if that is given.
     Branch {
         /// The feature.
         feature: usize,
-        /// What it is compared with.
-        cut: i64,
+        /// The largest integer below those that the question holds for.
+        above: i64,
+        /// The last integer that it holds for, more than `above`.
+        last: Option<i64>,
     },
     /// What the tree adds to some targets, each once, by growing target.
     Leaf(Vec<(usize, i64)>),
@@ -101,12 +104,14 @@ impl Tree {
         loop {
             match &self.nodes[at] {
                 TreeNode::Leaf(values) => return values,
-                TreeNode::Branch { feature, cut } => {
-                    at = if row[*feature] > *cut {
-                        self.yes[at]
-                    } else {
-                        at + 1
-                    };
+                TreeNode::Branch {
+                    feature,
+                    above,
+                    last,
+                } => {
+                    let x = row[*feature];
+                    let holds = x > *above && last.is_none_or(|last| x <= last);
+                    at = if holds { self.yes[at] } else { at + 1 };
                 }
             }
         }
@@ -130,7 +135,7 @@ fn parameter(parameter: &'static str) -> OpError {
 }
 
 impl TreeEnsemble {
-    /// Trees over so many features. The nodes of each are in preorder: a branch, those behind it where `x > cut` does
+    /// Trees over so many features. The nodes of each are in preorder: a branch, those behind it where its question does
     /// not hold, then those where it does. `base` is what the sums of the targets start from.
     ///
     /// # Errors
@@ -155,8 +160,13 @@ impl TreeEnsemble {
         }
         for node in trees.iter().flatten() {
             match node {
-                TreeNode::Branch { feature, cut } => {
-                    if *feature >= features || large(*cut) {
+                TreeNode::Branch {
+                    feature,
+                    above,
+                    last,
+                } => {
+                    let wrong = last.is_some_and(|last| last <= *above || large(last));
+                    if *feature >= features || large(*above) || wrong {
                         return Err(parameter("a branch"));
                     }
                 }
@@ -178,8 +188,9 @@ impl TreeEnsemble {
         })
     }
 
-    /// Features (count), base values (`ints`), then the trees, each a count of nodes and the nodes: 0, feature (count)
-    /// and cut (i64), or 1 and a count of targets (count) with their values (i64).
+    /// Features (count), base values (`ints`), then the trees, each a count of nodes and the nodes: 0, feature (count),
+    /// above (i64), whether there is a last integer (flag) and which (i64); or 1 and a count of targets (count) with
+    /// their values (i64).
     pub fn decode(reader: &mut Decoder<'_>) -> Result<Arc<dyn Operator>, DecodeError> {
         let (features, base) = (reader.count()?, reader.ints()?);
         let count = reader.count_of(4)?;
@@ -191,7 +202,11 @@ impl TreeEnsemble {
                 nodes.push(match reader.flag()? {
                     false => TreeNode::Branch {
                         feature: reader.count()?,
-                        cut: reader.i64()?,
+                        above: reader.i64()?,
+                        last: match reader.flag()? {
+                            false => None,
+                            true => Some(reader.i64()?),
+                        },
                     },
                     true => {
                         let count = reader.count_of(12)?;
@@ -221,22 +236,29 @@ impl TreeEnsemble {
         Ok(shape)
     }
 
-    /// The questions of all branches, each once, and its number.
-    fn questions(&self) -> BTreeMap<(usize, i64), usize> {
-        let nodes = self.trees.iter().flat_map(|tree| &tree.nodes);
-        let mut questions: BTreeMap<(usize, i64), usize> = nodes
-            .filter_map(|node| match node {
-                TreeNode::Branch { feature, cut } => Some(((*feature, *cut), 0)),
-                TreeNode::Leaf(_) => None,
-            })
-            .collect();
-        questions
-            .values_mut()
-            .enumerate()
-            .for_each(|(number, of)| *of = number);
-        questions
+    /// What features are compared with, each comparison once, and its number.
+    fn comparisons(&self) -> BTreeMap<(usize, i64), usize> {
+        let mut comparisons = BTreeMap::new();
+        for node in self.trees.iter().flat_map(|tree| &tree.nodes) {
+            if let TreeNode::Branch {
+                feature,
+                above,
+                last,
+            } = node
+            {
+                for cut in [Some(*above), *last].into_iter().flatten() {
+                    comparisons.insert((*feature, cut), 0);
+                }
+            }
+        }
+        let numbers = comparisons.values_mut().enumerate();
+        numbers.for_each(|(number, of)| *of = number);
+        comparisons
     }
 }
+
+/// Terms and constant of a linear form.
+type Form = (Vec<(usize, i64)>, i64);
 
 /// A sum of cells, each 0 or 1, and a constant, that is 0 or 1.
 #[derive(Clone, Debug)]
@@ -345,10 +367,16 @@ impl Operator for TreeEnsemble {
             out.count(tree.nodes.len());
             for node in &tree.nodes {
                 match node {
-                    TreeNode::Branch { feature, cut } => {
+                    TreeNode::Branch {
+                        feature,
+                        above,
+                        last,
+                    } => {
                         out.flag(false);
                         out.count(*feature);
-                        out.i64(*cut);
+                        out.i64(*above);
+                        out.flag(last.is_some());
+                        last.iter().for_each(|last| out.i64(*last));
                     }
                     TreeNode::Leaf(values) => {
                         out.flag(true);
@@ -370,15 +398,16 @@ impl Operator for TreeEnsemble {
         _: &[&Fact],
     ) -> Result<Vec<Wires>, LowerError> {
         let x = &inputs[0];
-        let questions = self.questions();
+        let comparisons = self.comparisons();
         let rows = x.len() / self.features;
-        let ask = |row: usize| {
-            let forms = questions.keys();
+        let compare = |row: usize| {
+            let forms = comparisons.keys();
             forms.map(move |(feature, cut)| (vec![(row * self.features + feature, 1)], -cut))
         };
-        let mut cells = steps(cx, x, (0..rows).flat_map(ask).collect())?;
+        let mut cells = steps(cx, x, (0..rows).flat_map(compare).collect())?;
         let truth = |row: usize, feature: usize, cut: i64| {
-            row * questions.len() + questions.get(&(feature, cut)).copied().unwrap_or(0)
+            let number = comparisons.get(&(feature, cut)).copied();
+            row * comparisons.len() + number.unwrap_or(0)
         };
 
         let mut sums: Vec<BTreeMap<usize, i64>> = vec![BTreeMap::new(); rows * self.base.len()];
@@ -409,23 +438,29 @@ impl Operator for TreeEnsemble {
                             }
                         }
                     }
-                    TreeNode::Branch { feature, cut } => {
-                        let truth = truth(reached.row, *feature, *cut);
-                        // At the root the path is the question's answer.
-                        let made = match reached.path.cells.is_empty() {
-                            true => None,
-                            false => {
+                    TreeNode::Branch {
+                        feature,
+                        above,
+                        last,
+                    } => {
+                        let above = truth(reached.row, *feature, *above);
+                        let yes = match last {
+                            None if reached.path.cells.is_empty() => above,
+                            _ => {
+                                let last = last.map(|last| truth(reached.row, *feature, last));
+                                let own = last.map(|last| (last, -1));
+                                let own = [(above, 1)].into_iter().chain(own);
                                 let mut both: BTreeMap<usize, i64> = BTreeMap::new();
-                                let terms = reached.path.cells.iter().copied();
-                                for (cell, factor) in terms.chain([(truth, 1)]) {
+                                for (cell, factor) in own.chain(reached.path.cells.iter().copied())
+                                {
                                     *both.entry(cell).or_default() += factor;
                                 }
                                 let form = (both.into_iter().collect(), reached.path.constant - 1);
                                 forms.push(form);
-                                Some(cells.len() + forms.len() - 1)
+                                cells.len() + forms.len() - 1
                             }
                         };
-                        branches.push((reached, made.unwrap_or(truth)));
+                        branches.push((reached, yes));
                     }
                 }
             }
@@ -473,19 +508,31 @@ fn wide((lo, hi): (i64, i64)) -> (i128, i128) {
     (i128::from(lo), i128::from(hi))
 }
 
-/// For each form, a cell that is 1 where it is positive, otherwise 0.
-fn steps(
-    cx: &mut Lowering,
-    of: &[Wire],
-    forms: Vec<(Vec<(usize, i64)>, i64)>,
-) -> Result<Wires, LowerError> {
-    if forms.is_empty() {
-        return Ok(Wires::new());
+/// For each form, a cell that is 1 where it is positive, otherwise 0; a constant where nothing is left of the form, as
+/// where a path asks the same twice.
+fn steps(cx: &mut Lowering, of: &[Wire], forms: Vec<Form>) -> Result<Wires, LowerError> {
+    let mut out = vec![Wire::Const(0); forms.len()];
+    let (mut places, mut left) = (Vec::new(), Vec::new());
+    for (place, (mut terms, constant)) in forms.into_iter().enumerate() {
+        terms.retain(|&(_, factor)| factor != 0);
+        if terms.is_empty() {
+            out[place] = Wire::Const(i64::from(constant > 0));
+        } else {
+            places.push(place);
+            left.push((terms, constant));
+        }
     }
-    let grid = vec![forms.len()];
-    let sums = cx.linear(NAME, of, Arc::new(Explicit { grid, forms }))?;
+    if left.is_empty() {
+        return Ok(out);
+    }
+    let grid = vec![left.len()];
+    let sums = cx.linear(NAME, of, Arc::new(Explicit { grid, forms: left }))?;
     let rule = StepRule::monotone(reach(cx, NAME, &sums)?, None, |v| i64::from(v > 0));
-    cx.steps(&sums, vec![Arc::new(rule)], |_| 0)
+    let made = cx.steps(&sums, vec![Arc::new(rule)], |_| 0)?;
+    for (place, wire) in places.into_iter().zip(made) {
+        out[place] = wire;
+    }
+    Ok(out)
 }
 
 #[cfg(test)]
@@ -494,8 +541,16 @@ mod tests {
     use crate::program::Range;
     use crate::testing::{Rng, check_operator, mutate_operator};
 
-    fn branch(feature: usize, cut: i64) -> TreeNode {
-        TreeNode::Branch { feature, cut }
+    fn branch(feature: usize, above: i64) -> TreeNode {
+        between(feature, above, None)
+    }
+
+    fn between(feature: usize, above: i64, last: Option<i64>) -> TreeNode {
+        TreeNode::Branch {
+            feature,
+            above,
+            last,
+        }
     }
 
     fn leaf(values: &[(usize, i64)]) -> TreeNode {
@@ -517,7 +572,9 @@ mod tests {
             return vec![leaf(&[(target, rng.within(-1 << 30, 1 << 30))])];
         }
         let feature = rng.within(0, features as i64 - 1) as usize;
-        let mut nodes = vec![branch(feature, rng.within(-1, 9))];
+        let above = rng.within(-1, 9);
+        let last = (rng.within(0, 2) == 0).then(|| above + rng.within(1, 4));
+        let mut nodes = vec![between(feature, above, last)];
         nodes.extend(random(rng, features, targets, levels - 1));
         nodes.extend(random(rng, features, targets, levels - 1));
         nodes
@@ -542,6 +599,14 @@ mod tests {
         assert_eq!(y.data, [110, 1200, 100, 1193, 101, 1202]);
         let fact = &example().facts(&[&ranks(&[3, 2], 9)]).unwrap()[0];
         assert_eq!(fact.range, Range::new(100, 1202));
+    }
+
+    #[test]
+    fn accepts_questions_of_two_sides() {
+        let nodes = vec![between(0, 2, Some(4)), leaf(&[(0, 1)]), leaf(&[(0, 7)])];
+        let op = TreeEnsemble::new(1, vec![0], vec![nodes]).unwrap();
+        let x = Tensor::new(DataType::U8, vec![5, 1], vec![2, 3, 4, 5, 0]);
+        assert_eq!(op.eval(&[&x]).unwrap()[0].data, [1, 7, 7, 1, 1]);
     }
 
     #[test]
@@ -576,6 +641,8 @@ mod tests {
         let deep = (0..MAX_TREE_DEPTH).flat_map(|_| [branch(0, 1), l()]);
         assert!(make(deep.chain([l()]).collect()).is_ok());
         assert_eq!(make(vec![branch(2, 1), l(), l()]), wrong("a branch"));
+        let nodes = vec![between(1, 1, Some(0)), l(), l()];
+        assert_eq!(make(nodes), wrong("a branch"));
         assert_eq!(make(vec![leaf(&[(1, 1)])]), wrong("a leaf"));
         assert_eq!(make(vec![leaf(&[(0, 1), (0, 2)])]), wrong("a leaf"));
         assert_eq!(make(vec![leaf(&[(0, 1 << 41)])]), wrong("a leaf"));
