@@ -20,6 +20,8 @@ pub enum Relation {
     Pairs,
     /// The integer rule of Softmax.
     Softmax,
+    /// The leaves that ONNX Runtime's trees choose, added up exactly.
+    Leaves,
     /// Integers of floats that are known to some units of their last place.
     Head,
     /// A rule of an operator that another crate defines.
@@ -37,6 +39,7 @@ impl fmt::Display for Relation {
             Self::Sum => "exact sum",
             Self::Pairs => "pairs",
             Self::Softmax => "Softmax",
+            Self::Leaves => "leaves",
             Self::Head => "float head",
             Self::Foreign => "a rule of its own",
             Self::AtImport => "computed at import",
@@ -103,6 +106,11 @@ pub enum Exactness {
     },
     /// The integer rule of Softmax, off by one near ties.
     Softmax,
+    /// The leaves that ONNX Runtime's trees choose, and their exact sum, where it adds floats.
+    Leaves {
+        /// Whether every leaf is a whole number of units of the sum.
+        exact: bool,
+    },
     /// Integers of floats that the model computes outside of the proof, with functions or sums whose last bits no text
     /// fixes.
     Head,
@@ -125,7 +133,7 @@ impl Exactness {
     /// How far a result may be from that of ONNX Runtime, in steps of its quantization; `None` if nothing is known.
     pub fn distance(&self) -> Option<u32> {
         match self {
-            Self::Foreign { .. } | Self::Head => None,
+            Self::Foreign { .. } | Self::Leaves { .. } | Self::Head => None,
             Self::Functions { apart, .. }
             | Self::Sum { apart }
             | Self::RoundedConstant { apart } => Some(*apart),
@@ -142,6 +150,7 @@ impl Exactness {
             Self::Sum { .. } | Self::RoundedConstant { .. } => Relation::Sum,
             Self::Pairs { .. } => Relation::Pairs,
             Self::Softmax => Relation::Softmax,
+            Self::Leaves { .. } => Relation::Leaves,
             Self::Head => Relation::Head,
             Self::Foreign { .. } => Relation::Foreign,
         }
@@ -205,6 +214,14 @@ impl fmt::Display for Exactness {
             ),
             Self::Softmax => f.write_str(
                 "integer rule of SEMANTICS.md, \"Softmax\"; one apart from ONNX Runtime near ties",
+            ),
+            Self::Leaves { exact } => write!(
+                f,
+                "the leaves that ONNX Runtime chooses; their sum is {}, where it adds floats",
+                match exact {
+                    true => "exact",
+                    false => "rounded to 2^-39 of its largest value for each tree",
+                }
             ),
             Self::Head => f.write_str(
                 "floats computed outside the proof, as SEMANTICS.md, \"Constants and floats\", has them; their integers \

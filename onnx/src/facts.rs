@@ -86,6 +86,11 @@ pub(crate) const GLOBAL_AVERAGE: Facts = facts(
     "one scale for the input; channels first",
     &[Relation::Kernel, Relation::Sum],
 );
+pub(crate) const TREES: Facts = facts(
+    "float32 features, and integers that are cast to them",
+    "sums and averages; at most 65000 thresholds of a feature; scores as they are, through Sigmoid or Softmax",
+    &[Relation::Leaves],
+);
 pub(crate) const MAXIMUM: Facts = facts(BYTES, "no indices", &[Relation::Kernel]);
 pub(crate) const NORMALIZATION: Facts = facts(
     NARROW,

@@ -16,6 +16,7 @@ use super::{Imported, NodeReport, Status, windows};
 use crate::error::{ImportError, InputProblem, NodeError, NodeProblem, TensorProblem};
 use crate::graph::constant::{Constant, MAX_COMPUTED_ELEMENTS};
 use crate::graph::{Graph, Input, InputType, Node, NodeView, ValueId};
+use crate::trees::is_forest;
 use zkonnx_circuits::program::{Builder, Fact, Operator, Quantization, TensorId};
 
 /// The results of a node, and how it is reported.
@@ -92,7 +93,7 @@ pub(crate) fn import(graph: &Graph, registry: &Registry) -> Result<Imported, Imp
         head: Vec::new(),
         derived: Vec::new(),
         folded: 0,
-        feeds: reaches(graph, |node| node.op == "QuantizeLinear"),
+        feeds: reaches(graph, |node| node.op == "QuantizeLinear" || is_forest(node)),
         feeds_kernel: reaches(graph, is_kernel),
         routes: Routes::new(graph),
     };
@@ -267,7 +268,7 @@ impl<'a> Importer<'a> {
                 return Ok(done);
             }
         }
-        if inputs.iter().any(|value| matches!(value, Value::Head)) {
+        if inputs.iter().any(|value| matches!(value, Value::Head)) && !is_forest(node.node()) {
             return match (before, feeds) {
                 (true, _) => self.head_node(node).map_err(Some),
                 (false, false) => Ok(outside_done()),
@@ -472,7 +473,8 @@ impl<'a> Importer<'a> {
     fn finish(mut self) -> Result<Imported, ImportError> {
         self.report_head();
         let folded = self.graph.folded.iter().map(|folded| &folded.node);
-        let quantized = self.graph.nodes.iter().chain(folded).any(is_quantized);
+        let quantized = |node: &Node| is_quantized(node) || is_forest(node);
+        let quantized = self.graph.nodes.iter().chain(folded).any(quantized);
         let integer_inputs = self
             .graph
             .inputs

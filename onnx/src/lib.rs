@@ -39,6 +39,7 @@ mod sums;
 mod tail;
 #[cfg(test)]
 mod tests;
+mod trees;
 mod windows;
 
 pub use error::{ImportError, InputProblem, NodeError, NodeProblem, TensorProblem};
@@ -147,7 +148,7 @@ pub fn import_bound(
     registry: &Registry,
     bindings: &Bindings,
 ) -> Result<Imported, ImportError> {
-    importer::import(&passes::prepare(bytes, bindings)?, registry)
+    importer::import(&passes::prepare_import(bytes, bindings)?, registry)
 }
 
 /// The inputs of a model that have open dimensions.

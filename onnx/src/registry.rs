@@ -4,11 +4,11 @@ use super::facts::{self, Facts};
 use super::importer::{Done, Importer};
 use super::ops::{
     accumulators, activation, elementwise, fold, linear, logic, movement, pool, quantization,
-    ranking, reduction, resize, selection, softmax, transposed,
+    ranking, reduction, resize, selection, softmax, transposed, trees,
 };
 use crate::error::NodeError;
 use crate::graph::NodeView;
-use crate::graph::{MICROSOFT, STANDARD};
+use crate::graph::{LEARNING, MICROSOFT, STANDARD};
 
 /// From a node to values.
 pub(crate) type Import = fn(&mut Importer<'_>, &NodeView<'_>) -> Result<Done, NodeError>;
@@ -87,6 +87,19 @@ const fn microsoft(name: &'static str, import: Import, facts: &'static Facts) ->
         name,
         min: 1,
         max: 1,
+        closes: true,
+        optional: false,
+        import,
+        facts,
+    }
+}
+
+const fn learning(name: &'static str, import: Import, facts: &'static Facts) -> Entry {
+    Entry {
+        domain: LEARNING,
+        name,
+        min: 1,
+        max: 5,
         closes: true,
         optional: false,
         import,
@@ -302,4 +315,7 @@ const ENTRIES: &[Entry] = &[
         activation::activation,
         &facts::FUNCTION,
     )),
+    learning("TreeEnsemble", trees::sums, &facts::TREES),
+    learning("TreeEnsembleClassifier", trees::sums, &facts::TREES),
+    learning("TreeEnsembleRegressor", trees::sums, &facts::TREES),
 ];

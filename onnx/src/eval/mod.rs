@@ -30,6 +30,7 @@ mod scalar;
 mod shape;
 #[cfg(test)]
 mod tests;
+mod trees;
 mod types;
 
 pub(crate) use arithmetic::function;
@@ -43,7 +44,7 @@ use types::TypeRule;
 
 use crate::error::NodeError;
 use crate::graph::constant::{Constant, Element, MAX_COMPUTED_ELEMENTS};
-use crate::graph::{MICROSOFT, NodeView, STANDARD, Type};
+use crate::graph::{LEARNING, MICROSOFT, NodeView, STANDARD, Type};
 use zkonnx_circuits::program::{DataType, MAX_ELEMENTS, MAX_RANK, elements};
 
 /// The inputs of a node, and how large its results may be.
@@ -134,6 +135,19 @@ const fn onnx(
         types,
         results: TypeRule::Zeros(1),
         run,
+    }
+}
+
+/// An operator of classical learning, whose results have types of their own.
+const fn learning(
+    name: &'static str,
+    run: fn(&NodeView<'_>, &Inputs<'_>) -> Results,
+    types: fn(&NodeView<'_>, &Operands<'_>) -> Option<Vec<Type>>,
+) -> Rule {
+    Rule {
+        domain: LEARNING,
+        results: TypeRule::Several(types),
+        ..onnx(name, F | WORDS, run)
     }
 }
 
@@ -347,6 +361,9 @@ const RULES: &[Rule] = &[
             quantization::dequantize_linear,
         ),
     )),
+    learning("TreeEnsemble", trees::regressor, trees::types),
+    learning("TreeEnsembleClassifier", trees::classifier, trees::types),
+    learning("TreeEnsembleRegressor", trees::regressor, trees::types),
 ];
 
 /// Whether there is a rule for an operator.

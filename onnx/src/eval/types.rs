@@ -29,6 +29,8 @@ pub(super) enum TypeRule {
     Truth,
     /// What the rule makes of zeros, where all operands but the first so many are known.
     Zeros(usize),
+    /// A rule of its own for several results.
+    Several(fn(&NodeView<'_>, &Operands<'_>) -> Option<Vec<Type>>),
     /// A rule of its own.
     Own(fn(&NodeView<'_>, &Operands<'_>) -> Option<Type>),
 }
@@ -40,6 +42,11 @@ pub(crate) struct Operands<'a>(pub(crate) Vec<Option<Operand<'a>>>);
 impl<'a> Operands<'a> {
     fn get(&self, index: usize) -> Option<Operand<'a>> {
         self.0.get(index).copied().flatten()
+    }
+
+    /// Type of the first operand.
+    pub(super) fn first(&self) -> Option<&'a Type> {
+        self.get(0).map(|operand| operand.ty)
     }
 
     fn shape(&self, index: usize) -> Option<&'a [usize]> {
@@ -77,6 +84,7 @@ pub(crate) fn types(
                 shape: operands.broadcast(0..operands.0.len())?,
             }],
             TypeRule::Zeros(open) => of_zeros(node, operands, open, spare)?,
+            TypeRule::Several(own) => own(node, operands)?,
             TypeRule::Own(own) => vec![own(node, operands)?],
         },
         None => kernel(node, operands)?,

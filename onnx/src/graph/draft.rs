@@ -8,6 +8,8 @@ use zkonnx_circuits::program::DataType;
 #[derive(Debug)]
 pub(crate) struct Draft<'g> {
     graph: &'g Graph,
+    /// Opset of the nodes.
+    opset: i64,
     base: String,
     made: Made,
 }
@@ -36,15 +38,21 @@ impl Made {
 impl<'g> Draft<'g> {
     /// For what replaces the maker of a value of this name.
     pub(crate) fn new(graph: &'g Graph, name: &str) -> Self {
+        Self::of_opset(graph, name, graph.opset)
+    }
+
+    /// The same, for nodes of another opset than the graph's.
+    pub(crate) fn of_opset(graph: &'g Graph, name: &str, opset: i64) -> Self {
         Self {
             graph,
+            opset,
             base: base(name).to_owned(),
             made: Made::default(),
         }
     }
 
     pub(crate) fn opset(&self) -> i64 {
-        self.graph.opset
+        self.opset
     }
 
     fn value(&mut self, what: &str, constant: Option<Constant>) -> ValueId {
@@ -93,6 +101,8 @@ impl<'g> Draft<'g> {
     pub(crate) fn again(&mut self, node: &Node, inputs: Vec<Option<ValueId>>) -> ValueId {
         let output = self.node(&node.op, inputs, node.attributes.clone());
         if let Some(made) = self.made.nodes.last_mut() {
+            made.name.clone_from(&node.name);
+            made.domain.clone_from(&node.domain);
             made.opset = node.opset;
         }
         output
@@ -199,7 +209,7 @@ impl<'g> Draft<'g> {
                 self.made.nodes.push(Node {
                     domain: STANDARD.into(),
                     op: "Identity".into(),
-                    opset: self.graph.opset,
+                    opset: self.opset,
                     inputs: vec![Some(result)],
                     outputs: vec![Some(output)],
                     ..Node::default()

@@ -21,3 +21,4 @@ pub(crate) mod resize;
 pub(crate) mod selection;
 pub(crate) mod softmax;
 pub(crate) mod transposed;
+pub(crate) mod trees;

@@ -6,6 +6,7 @@ mod narrow;
 mod picked;
 mod resolve;
 mod restore;
+mod trees;
 mod upgrade;
 
 use crate::error::ImportError;
@@ -17,6 +18,13 @@ pub(crate) fn prepare(bytes: &[u8], bindings: &Bindings) -> Result<Graph, Import
     let (mut graph, library) = proto::read(bytes, bindings)?;
     resolve::resolve(&mut graph, &library, OPSETS.0)?;
     graph.verify("resolve");
+    Ok(graph)
+}
+
+/// The same for an import.
+pub(crate) fn prepare_import(bytes: &[u8], bindings: &Bindings) -> Result<Graph, ImportError> {
+    let mut graph = prepare(bytes, bindings)?;
+    trees::rank(&mut graph)?;
     Ok(graph)
 }
 

@@ -1,0 +1,38 @@
+//! Tree ensembles on ranks, as `passes/trees.rs` leaves them: the sums of their leaves.
+
+use super::super::Status;
+use super::super::exactness::Exactness;
+use super::super::importer::{Done, Importer};
+use super::super::real::{Base, Params, Quantized, Real, Value};
+use crate::error::NodeError;
+use crate::graph::NodeView;
+use crate::trees::Forest;
+use zkonnx_circuits::program::DataType;
+
+/// The sums of the leaves that ranks choose, in units of a power of two.
+pub(crate) fn sums(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, NodeError> {
+    let ranks = match cx.value(node, 0)? {
+        Value::Int(tensor) => tensor,
+        _ => cx.integer_head(node, 0)?,
+    };
+    let shape = cx.builder.fact(ranks).shape.clone();
+    let forest = Forest::read(node)?;
+    let cuts = forest.cuts(shape.last().copied().unwrap_or(0))?;
+    let ranked = forest.ranked(&cuts)?;
+    let tensor = cx.push(node, ranked.trees, &[ranks])?;
+    let shape = cx.builder.fact(tensor).shape.clone();
+    let params = Params {
+        scale: vec![ranked.scale],
+        zero: vec![0],
+        axis: None,
+        dtype: DataType::I64,
+    };
+    let real = Real::new(Base::Quantized(Quantized { tensor, params }), shape);
+    let exactness = Exactness::Leaves {
+        exact: ranked.exact,
+    };
+    Ok(Done::new(
+        Value::Real(std::sync::Arc::new(real)),
+        Status::Closed(exactness),
+    ))
+}
