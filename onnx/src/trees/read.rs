@@ -108,6 +108,26 @@ impl Forest {
 
     /// Checks that the nodes are trees, and counts the features.
     pub(super) fn finish(&mut self) -> Result<(), NodeError> {
+        self.check_nodes()?;
+        if self.classes.is_some() {
+            return Ok(());
+        }
+        if self.targets == 1 {
+            // ONNX Runtime leaves the only score as it is.
+            self.post = PostTransform::None;
+        }
+        // ONNX Runtime adds no base value to a target that no leaf names.
+        let always = (0..self.targets).all(|target| self.names_always(target));
+        match self.base.is_empty() || always {
+            true => Ok(()),
+            false => Err(attribute(
+                "base_values",
+                "a target has no score for some samples",
+            )),
+        }
+    }
+
+    fn check_nodes(&mut self) -> Result<(), NodeError> {
         let wrong = attribute("nodes_truenodeids", "the nodes are not trees");
         let mut seen = vec![false; self.nodes.len()];
         let mut stack = self.roots.clone();

@@ -177,7 +177,7 @@ impl Forest {
     }
 
     /// Whether every sample meets a leaf that names a class.
-    fn names_always(&self, class: usize) -> bool {
+    pub(super) fn names_always(&self, class: usize) -> bool {
         let names = |root: &usize| {
             let mut stack = vec![*root];
             while let Some(at) = stack.pop() {
