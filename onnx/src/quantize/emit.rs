@@ -14,6 +14,7 @@ use crate::close::quantize;
 use crate::graph::constant::Constant;
 use crate::graph::{Attribute, Graph, Node, NodeView, STANDARD, ValueId};
 use crate::proto::write;
+use crate::trees::is_forest;
 use zkonnx_circuits::program::{DataType, Range};
 
 /// Smallest scale: far above the smallest normal number, so that products of two scales are normal too.
@@ -113,8 +114,12 @@ pub(super) fn emit(
             writer.quantized(input.value, input.value);
         }
     }
-    for (node, &tail) in graph.nodes.iter().zip(&layers.tail) {
-        writer.node(node, tail);
+    for (i, node) in graph.nodes.iter().enumerate() {
+        if layers.front[i] || is_forest(node) {
+            writer.front(node);
+        } else {
+            writer.node(node, layers.tail[i]);
+        }
     }
     let Writer { out, reals, .. } = writer;
     out.verify("emit");
@@ -221,6 +226,14 @@ impl Writer<'_> {
         self.push("QuantizeLinear", &[from, scale, zero], integers, None);
         self.push("DequantizeLinear", &[integers, scale, zero], reals, None);
         self.reals.insert(value, reals);
+    }
+
+    /// A node that stays float before the integers, and the quantization of what they are made of.
+    fn front(&mut self, node: &Node) {
+        self.out.nodes.push(node.clone());
+        for output in node.made() {
+            self.quantized(output, output);
+        }
     }
 
     fn node(&mut self, node: &Node, tail: bool) {

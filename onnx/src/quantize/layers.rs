@@ -3,10 +3,12 @@
 use std::collections::{HashMap, HashSet};
 
 use super::QuantizeError;
+use super::front::front;
 use super::fuse::{fused, is_function};
 use super::integral::integral;
 use super::proved;
 use crate::graph::{Graph, InputType, Node, ValueId};
+use crate::trees::is_forest;
 
 /// Operators whose accumulators become integers only after the activation or the bias that follows.
 const ABSORBING: [&str; 8] = [
@@ -47,6 +49,8 @@ pub(super) const SELECTING: [&str; 20] = [
 /// The roles of nodes and tensors.
 #[derive(Debug)]
 pub(super) struct Layers {
+    /// For each node, whether it stays float before the first quantized tensors.
+    pub(super) front: Vec<bool>,
     /// For each node, whether it stays float after the last quantized tensor.
     pub(super) tail: Vec<bool>,
     /// Float tensors that are quantized, in order of execution, with the operator that makes them.
@@ -59,12 +63,26 @@ pub(super) struct Layers {
 
 impl Layers {
     pub(super) fn new(graph: &Graph) -> Result<Self, QuantizeError> {
+        let layers = Self::behind(graph, front(graph)?);
+        // A preparation with nothing behind it that is quantized is all that there is to prove.
+        match layers {
+            Err(QuantizeError::Nothing { .. }) => {
+                Self::behind(graph, vec![false; graph.nodes.len()])
+            }
+            layers => layers,
+        }
+    }
+
+    fn behind(graph: &Graph, front: Vec<bool>) -> Result<Self, QuantizeError> {
         let tail = tail(graph)?;
-        let mut inside = absorbed(graph, &tail);
-        inside.extend(fused(graph, &tail, &inside));
+        let outside: Vec<bool> = (0..graph.nodes.len())
+            .map(|i| front[i] || tail[i] || is_forest(&graph.nodes[i]))
+            .collect();
+        let mut inside = absorbed(graph, &outside);
+        inside.extend(fused(graph, &outside, &inside));
         let mut quantized = Vec::new();
         let mut scale_of: HashMap<ValueId, ValueId> = HashMap::new();
-        let used: HashSet<ValueId> = proved_nodes(graph, &tail)
+        let used: HashSet<ValueId> = proved_nodes(graph, &outside)
             .flat_map(|node| node.inputs.iter().flatten().copied())
             .collect();
         for input in graph.inputs.iter().filter(|i| used.contains(&i.value)) {
@@ -73,7 +91,16 @@ impl Layers {
                 scale_of.insert(input.value, input.value);
             }
         }
-        for node in proved_nodes(graph, &tail) {
+        for (node, _) in graph.nodes.iter().zip(&front).filter(|(_, front)| **front) {
+            for output in node
+                .made()
+                .filter(|o| graph.is_float(*o) && used.contains(o))
+            {
+                quantized.push((output, node.op.clone()));
+                scale_of.insert(output, output);
+            }
+        }
+        for node in proved_nodes(graph, &outside) {
             for output in node.made().filter(|o| graph.is_float(*o)) {
                 if inside.contains(&output) {
                     continue;
@@ -87,7 +114,7 @@ impl Layers {
                 scale_of.insert(output, root);
             }
         }
-        if quantized.is_empty() {
+        if quantized.is_empty() && !graph.nodes.iter().any(is_forest) {
             let mut ops: Vec<&str> = graph.nodes.iter().map(|n| n.op.as_str()).collect();
             ops.sort_unstable();
             ops.dedup();
@@ -96,6 +123,7 @@ impl Layers {
             });
         }
         Ok(Self {
+            front,
             tail,
             quantized,
             scale_of,
@@ -132,6 +160,10 @@ fn tail(graph: &Graph) -> Result<Vec<bool>, QuantizeError> {
             true => node.reads().find_map(|value| outside.get(&value).copied()),
         };
         tail.push(cause.is_some());
+        if is_forest(node) {
+            // What follows trees is float, or integers that the import finds.
+            outside.extend(node.made().map(|value| (value, node)));
+        }
         let Some(cause) = cause else { continue };
         if node.is_any(&["Conv", "ConvTranspose", "Gemm", "MatMul"]) {
             return Err(QuantizeError::Island {

@@ -12,6 +12,7 @@
 mod decompose;
 mod einsum;
 mod emit;
+mod front;
 mod fuse;
 mod integral;
 mod layers;
@@ -35,6 +36,7 @@ use crate::graph::{Graph, InputType, Node};
 use crate::passes::{prepare, prepare_float, refresh, restore};
 use crate::proto::{Bindings, decode};
 use crate::run::{RunError, Values, computes};
+use crate::{Exactness, Status};
 use layers::Layers;
 pub use report::{LayerError, OutputError};
 use zkonnx_circuits::program::{DataType, elements};
@@ -154,15 +156,24 @@ pub struct Quantized {
 }
 
 impl Quantized {
-    /// The nodes outside the proof that are more than the usual end of a model: what is proved is less than the model.
+    /// The nodes outside the proof that are more than the preparation of inputs and the usual end of a model: what is
+    /// proved is less than the model.
     pub fn uncovered(&self) -> impl Iterator<Item = &TailNode> {
         let presents = |node: &&TailNode| node.is_known() && PRESENTING.contains(&node.op.as_str());
-        self.imported
-            .tail
+        // What is made of the sums of trees is a node of the file in part only.
+        let trees = self
+            .imported
+            .report
             .iter()
-            .filter(move |node| !presents(node))
+            .any(|report| matches!(report.status, Status::Closed(Exactness::Leaves { .. })));
+        let scores = move |node: &&TailNode| trees && SCORING.contains(&node.op.as_str());
+        let tail = self.imported.tail.iter();
+        tail.filter(move |node| !node.before && !presents(node) && !scores(node))
     }
 }
+
+/// What makes scores of the sums of trees.
+const SCORING: [&str; 5] = ["Add", "Div", "Neg", "Sigmoid", "Sub"];
 
 /// Why a model is not quantized.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]

@@ -1,0 +1,105 @@
+//! What a quantized model computes in float before it quantizes: the preparation of its inputs, and what trees read.
+//!
+//! A scaler, a logarithm or the replacement of missing values in front of a net gives features of different sizes one
+//! size. Behind it one scale of 8 bits serves them all, in front of it it would serve the largest alone. So it stays float,
+//! outside of the proof, as does everything that a tree ensemble reads.
+
+use std::collections::HashSet;
+
+use super::QuantizeError;
+use crate::error::NodeError;
+use crate::graph::constant::Constant;
+use crate::graph::{Graph, Node, ValueId};
+use crate::trees::is_forest;
+
+/// Operators that prepare inputs, each element or row for itself.
+const PREPARING: [&str; 24] = [
+    "Abs",
+    "Add",
+    "Cast",
+    "Clip",
+    "Concat",
+    "Div",
+    "Flatten",
+    "Gather",
+    "Identity",
+    "IsNaN",
+    "Log",
+    "Max",
+    "Min",
+    "Mul",
+    "Neg",
+    "Reshape",
+    "Slice",
+    "Sqrt",
+    "Squeeze",
+    "Sub",
+    "Transpose",
+    "Unsqueeze",
+    "Where",
+    "Not",
+];
+/// Those of them that one scale behind them cannot make up for.
+const BENDING: [&str; 2] = ["IsNaN", "Log"];
+
+/// For each node, whether it stays float before the first quantized tensors.
+pub(super) fn front(graph: &Graph) -> Result<Vec<bool>, QuantizeError> {
+    let mut before: HashSet<ValueId> = graph.inputs.iter().map(|input| input.value).collect();
+    // Values whose features were of different sizes, and are made of one.
+    let mut prepared: HashSet<ValueId> = HashSet::new();
+    let mut may = vec![false; graph.nodes.len()];
+    for (i, node) in graph.nodes.iter().enumerate() {
+        let reads = || node.reads().filter(|value| !graph.is_constant(*value));
+        let ready = reads().next().is_some() && reads().all(|value| before.contains(&value));
+        may[i] = ready && (node.is_any(&PREPARING) || is_forest(node));
+        if !may[i] || is_forest(node) {
+            continue;
+        }
+        before.extend(node.made());
+        if reads().any(|value| prepared.contains(&value)) || prepares(graph, node) {
+            prepared.extend(node.made());
+        }
+    }
+    // Behind the last node of a preparation, and in front of a tree, everything is float.
+    let mut needed: HashSet<ValueId> = HashSet::new();
+    let mut front = vec![false; graph.nodes.len()];
+    for (i, node) in graph.nodes.iter().enumerate().rev() {
+        if is_forest(node) {
+            let missing = node
+                .reads()
+                .find(|v| !graph.is_constant(*v) && !before.contains(v));
+            if missing.is_some() {
+                return Err(QuantizeError::Evaluate {
+                    node: graph.node_name(node),
+                    op: node.op.clone(),
+                    source: Box::new(NodeError::Input {
+                        input: 0,
+                        what: "x",
+                        reason: "trees are proved where they read inputs of the model, or what is prepared of them",
+                    }),
+                });
+            }
+            needed.extend(node.reads());
+            continue;
+        }
+        let ends = node.made().any(|value| prepared.contains(&value));
+        if may[i] && (ends || node.made().any(|value| needed.contains(&value))) {
+            front[i] = true;
+            needed.extend(node.reads());
+        }
+    }
+    Ok(front)
+}
+
+/// Whether a node makes features of different sizes alike, or bends them.
+fn prepares(graph: &Graph, node: &Node) -> bool {
+    if node.is_any(&BENDING) {
+        return true;
+    }
+    let several = |constant: &Constant| match constant.as_floats() {
+        Some([first, rest @ ..]) => rest.iter().any(|v| v != first),
+        _ => false,
+    };
+    let mut constants = node.reads().filter_map(|value| graph.constant(value));
+    node.is_any(&["Add", "Div", "Mul", "Sub"]) && constants.any(|constant| several(constant))
+}
