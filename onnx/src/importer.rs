@@ -256,8 +256,9 @@ impl<'a> Importer<'a> {
                 Ok(outside_done())
             };
         }
-        let before = Self::reads_before(&inputs) && feeds;
-        if before && node.node().is("QuantizeLinear") {
+        let quantizes = node.node().is("QuantizeLinear");
+        let before = Self::reads_before(&inputs) && (feeds || quantizes);
+        if before && quantizes {
             let plain = match self.maybe(node, 0) {
                 Some(Value::Real(real)) => self.quantizes_inputs(&real),
                 _ => false,

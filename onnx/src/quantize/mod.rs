@@ -173,7 +173,7 @@ impl Quantized {
 }
 
 /// What makes scores of the sums of trees.
-const SCORING: [&str; 5] = ["Add", "Div", "Neg", "Sigmoid", "Sub"];
+const SCORING: [&str; 6] = ["Add", "Div", "Mul", "Neg", "Sigmoid", "Sub"];
 
 /// Why a model is not quantized.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]

@@ -134,7 +134,7 @@ impl Forest {
         while let Some(at) = stack.pop() {
             let place = seen.get_mut(at).ok_or_else(|| wrong.clone())?;
             if std::mem::replace(place, true) {
-                return Err(wrong);
+                return Err(wrong.clone());
             }
             match &self.nodes[at] {
                 Node::Branch { question, yes, no } => {
@@ -148,7 +148,10 @@ impl Forest {
                 }
             }
         }
-        Ok(())
+        match seen.iter().all(|seen| *seen) {
+            true => Ok(()),
+            false => Err(wrong),
+        }
     }
 }
 
