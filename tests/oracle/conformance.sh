@@ -17,8 +17,8 @@ if [ "$#" -lt 1 ] || [ ! -x "$1" ]; then
 fi
 zkonnx=$1
 case ${2-} in
-    --full) forms=2000 extents= rounds=8 graphs=3000 circuits=100 tool=1 nets=--prove fuzzed=10000 ;;
-    "") forms=170 extents="7 20" rounds=1 graphs=300 circuits=10 tool=7 nets=--every=3 fuzzed=400 ;;
+    --full) forms=2000 trees=3000 extents= rounds=8 graphs=3000 circuits=100 tool=1 nets=--prove fuzzed=10000 ;;
+    "") forms=170 trees=120 extents="7 20" rounds=1 graphs=300 circuits=10 tool=7 nets=--every=3 fuzzed=400 ;;
     *) echo "$0: unknown option $2" >&2; exit 2 ;;
 esac
 
@@ -42,6 +42,9 @@ echo "== zkonnx on forms of groups: kernel or float, and whether the label is tr
 "$python" "$here/group_forms.py" "$zkonnx" "$forms" || status=1
 "$python" "$here/group_forms.py" "$zkonnx" 20 --only Softmax || status=1
 "$python" "$here/group_forms.py" "$zkonnx" resize ${extents:+--extents $extents} || status=1
+echo "== zkonnx on float heads, and on tree ensembles"
+"$python" -W ignore "$here/head_forms.py" "$zkonnx" "$trees" || status=1
+"$python" -W ignore "$here/tree_forms.py" "$zkonnx" "$trees" || status=1
 echo "== zkonnx on what ONNX Runtime's quantizer makes"
 "$python" -W ignore "$here/conformance.py" tool "$zkonnx" "$tool" || status=1
 echo "== zkonnx quantize on small float nets"
