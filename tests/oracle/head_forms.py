@@ -3,7 +3,7 @@
     head_forms.py ZKONNX [COUNT] [--seed N]
 
 Draws COUNT models that compute in float before they quantize (arithmetic with constants, comparisons, choices,
-functions, movement, several inputs, integers that are cast, results that are quantized twice), asks ONNX Runtime live
+functions, movement, operators of classical learning, several inputs, integers that are cast, results that are quantized twice), asks ONNX Runtime live
 and runs the binary. A form fails if an integer differs that `check` calls exact, or differs by more than one elsewhere,
 or if a model is refused.
 """
@@ -57,10 +57,46 @@ class Form:
         self.feeds[name] = (self.rng.normal(size=(samples, 1, width)) * scale).astype(F32)
         return name
 
+    def learning(self, x, width):
+        """An operator of classical learning that keeps the width."""
+        rng = self.rng
+        some = lambda n: [float(F32(v)) for v in rng.normal(size=n)]  # noqa: E731
+        ml = {"domain": "ai.onnx.ml"}
+        kind = rng.integers(9)
+        if kind == 0:
+            count = rng.choice((1, width))
+            return self.node("Scaler", [x], offset=some(count), scale=some(count), **ml)
+        if kind == 1:
+            missing = self.node("Where", [self.node("Greater", [x, self.constant(F32(0.3))]),
+                                          self.constant(F32(np.nan)), x])  # fmt: skip
+            return self.node("Imputer", [missing], imputed_value_floats=some(rng.choice((1, width))),
+                             replaced_value_float=float("nan"), **ml)  # fmt: skip
+        if kind == 2:
+            return self.node("Normalizer", [x], norm=str(rng.choice(("MAX", "L1", "L2"))), **ml)
+        if kind == 3:
+            return self.node("Binarizer", [x], threshold=some(1)[0], **ml)
+        if kind == 4:
+            whole = self.node("Round", [x])
+            hot = self.node("OneHotEncoder", [whole], cats_int64s=[0, -1, 2], zeros=1, **ml)
+            return self.node("ReduceMax", [hot, self.constant(np.array([2], np.int64))], keepdims=0)
+        if kind == 5:
+            whole = self.node("Round", [x])
+            return self.node("LabelEncoder", [whole], keys_floats=[0.0, 1.0, -2.0], values_floats=some(3),
+                             default_float=some(1)[0], **ml)  # fmt: skip
+        if kind == 6:
+            return self.node("LinearRegressor", [x], coefficients=some(width * width), intercepts=some(width),
+                             targets=width, **ml)  # fmt: skip
+        if kind == 7:
+            return self.node("ArrayFeatureExtractor", [x, self.constant(rng.permutation(width).astype(np.int64))], **ml)
+        wide = self.node("FeatureVectorizer", [x, x], inputdimensions=[width, width + 1], **ml)
+        return self.node("Slice", [wide, *(self.constant(np.array([v], np.int64)) for v in (1, width + 1, 1))])
+
     def step(self, x, width):
         rng = self.rng
         one = lambda: self.constant((rng.normal(size=rng.choice((1, width))) * rng.choice((1, 100))).astype(F32))  # noqa: E731
-        kind = rng.integers(7)
+        kind = rng.integers(8)
+        if kind == 7:
+            return self.learning(x, width)
         if kind <= 2:
             return self.node(str(rng.choice(("Add", "Sub", "Mul", "Div", "Max", "Min"))), [x, one()])
         if kind == 3:
@@ -98,7 +134,8 @@ def draw(rng, samples=16):
         outputs.append(form.node("QuantizeLinear", [x, scale, zero]))
     infos = [helper.make_empty_tensor_value_info(name) for name in outputs]
     graph = helper.make_graph(form.nodes, "head", form.inputs, infos, form.constants)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)])
+    opsets = [helper.make_opsetid("", 21), helper.make_opsetid("ai.onnx.ml", 3)]
+    model = helper.make_model(graph, opset_imports=opsets)
     model.ir_version = 10
     return model, form.feeds, outputs
 

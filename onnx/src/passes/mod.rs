@@ -2,6 +2,8 @@
 
 mod control;
 mod fold;
+mod learning;
+mod linear;
 mod narrow;
 mod picked;
 mod resolve;

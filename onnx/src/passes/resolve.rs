@@ -1,7 +1,7 @@
 //! One walk over the nodes in order, which leaves of each what it means.
 //!
 //! A node of an old opset is rewritten (`upgrade.rs`), a branch that a constant chooses and a loop that constants count
-//! become their bodies (`control.rs`), what depends on constants alone becomes a constant, and every other value gets its
+//! become their bodies (`control.rs`), operators of classical learning become standard ones (`learning.rs`), what depends on constants alone becomes a constant, and every other value gets its
 //! type (`fold.rs`). These are one walk, since each needs what the others know of the values before: a condition is
 //! constant once shapes are, and shapes follow from types. Movement by constant places becomes a Gather (`picked.rs`).
 
@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 
 use super::control::{self, Inlined, Task};
 use super::fold;
+use super::learning;
 use super::picked::picked;
 use super::upgrade::{is_old, upgraded};
 use crate::error::ImportError;
@@ -51,6 +52,15 @@ pub(super) fn resolve(graph: &mut Graph, library: &Library, opset: i64) -> Resul
                 }
                 Err(fault) => node.fault = Some(fault),
             }
+        }
+        match learning::expressed(graph, &node) {
+            Some(Ok(made)) => {
+                let nodes = made.apply(graph).into_iter().rev();
+                nodes.for_each(|node| waiting.push_front(Task::Node(Box::new(node))));
+                continue;
+            }
+            Some(Err(fault)) => node.fault = Some(fault),
+            None => {}
         }
         if !node.reads().all(|value| graph.is_constant(value))
             && let Some(made) = picked(graph, &node)
