@@ -9,6 +9,7 @@ mod hostile;
 mod identity;
 mod inlined;
 mod kernels;
+mod learning;
 mod lookup;
 mod old;
 mod open;
