@@ -58,8 +58,18 @@ pub(crate) const PAIR: Facts = facts(
 );
 pub(crate) const TERMS: Facts = facts(
     "u8, i8; i32, i64 as they are",
-    "two activations of one scale each, or a constant: one axis, or at most 1024 elements; integers with constants",
-    &[Relation::Kernel, Relation::Steps, Relation::Pairs],
+    "activations of one scale each, accumulators, or a constant: one axis, or at most 1024 elements; integers with constants",
+    &[
+        Relation::Kernel,
+        Relation::Steps,
+        Relation::Pairs,
+        Relation::Sum,
+    ],
+);
+pub(crate) const SEVERAL: Facts = facts(
+    "u8, i8, u16, i16; accumulators",
+    "activations of one scale each, accumulators, constants; at most 32",
+    &[Relation::Steps, Relation::Sum],
 );
 pub(crate) const PRODUCT: Facts = facts(
     BYTES,

@@ -37,6 +37,7 @@ mod sums;
 mod tail;
 #[cfg(test)]
 mod tests;
+mod totals;
 mod windows;
 
 pub use error::{ImportError, InputProblem, NodeError, NodeProblem, TensorProblem};

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::expr::Expr;
 use super::kernel::Origin;
 use super::ops::softmax;
+use super::totals::Term;
 use crate::error::NodeError;
 use crate::graph::constant::Constant;
 use zkonnx_circuits::ops::{MatMul, Window};
@@ -122,6 +123,8 @@ pub(crate) enum Base {
     Acc(Acc),
     Mean(Mean),
     Pair(Pair),
+    /// Several reals added up.
+    Total(Vec<Term>),
     /// Reals joined along an axis.
     Concat(Vec<Real>, usize),
     /// Float constants.

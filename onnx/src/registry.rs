@@ -262,6 +262,7 @@ const ENTRIES: &[Entry] = &[
     onnx("Sqrt", activation::activation, &facts::FUNCTION),
     onnx("Squeeze", movement::squeeze, &facts::MOVEMENT),
     onnx("Sub", elementwise::arithmetic, &facts::TERMS),
+    onnx("Sum", elementwise::sum, &facts::SEVERAL),
     since(24, onnx("Swish", activation::activation, &facts::FUNCTION)),
     onnx("Tan", activation::activation, &facts::FUNCTION),
     onnx("Tanh", activation::activation, &facts::FUNCTION),

@@ -299,6 +299,82 @@ def function(form, builder, rng, large):
     return close(form, builder, builder.node(form.operator, [x], **attributes), scale)
 
 
+def residual(form, builder, rng, large):
+    """What a linear operator makes, and other reals, added before any of them is quantized."""
+    sx, sw, sy = form.scales()
+    rows, spatial = (32, 9) if large else (2, 3)
+    operator = ("Conv", "Gemm", "MatMul")[form.seed % 3]
+    convolution = operator == "Conv"
+    x_shape = (2, 1, 3, spatial, spatial) if convolution else (2, rows, 6)
+    x = builder.dequantize(builder.input(values(rng, form.x, x_shape)), sx, middle(form.x), form.x)
+
+    def product(scale):
+        w_shape = (3, 3, 1, 1) if convolution else (6, 3)
+        weights, zero = rng.integers(-60, 60, w_shape), 0
+        if form.w == "u8":
+            weights, zero = weights + 70, 70
+        channel = 0 if convolution else 1
+        scales = [scale, scale * 1.3, scale * 0.7] if form.extra == "channels" else scale
+        zeros = [zero] * 3 if form.extra == "channels" else zero
+        axis = {"axis": channel} if form.extra == "channels" else {}
+        w = builder.constant(weights.astype(TYPES[form.w]))
+        inputs = [x, builder.dequantize(w, scales, zeros, form.w, **axis)]
+        if operator != "MatMul" and form.bias in ("float", "i32"):
+            inputs.append(bias_of(form, builder, rng, 3, rows, F32(F32(sx) * F32(sw))))
+        return builder.node(operator, inputs)
+
+    y_shape = (2, 1, 3, spatial, spatial) if convolution else (2, rows, 3)
+    other = builder.dequantize(builder.input(values(rng, form.y, y_shape)), sw * 3, middle(form.y), form.y)
+    name = product(sw)
+    match form.bias:
+        case "i8":
+            name = builder.node("Add", [name, product(sw * 1.7)])
+        case "i32other":
+            name = builder.node("Sub", [other, name])
+        case "i32near":
+            name = builder.node("Sum", [other, name, product(sw / 3)])
+        case "qdq":
+            name = builder.node("Add", [builder.node("Relu", [other]), name])
+        case "matrix":
+            shape = (1, 3, 1, 1) if convolution else (1, 3)
+            other = builder.dequantize(builder.constant(values(rng, form.w, shape)), 0.05, 3, form.w)
+            name = builder.node("Add", [name, other])
+            more = builder.input(values(rng, form.x, y_shape))
+            name = builder.node("Add", [builder.dequantize(more, sx, 5, form.x), name])
+        case _:
+            name = builder.node("Add", [name, other])
+    return close(form, builder, name, 4 * sy)
+
+
+def several(form, builder, rng, large):
+    """Several dequantized tensors added up before any sum is quantized."""
+    sx, sw, sy = form.scales()
+    shape = (2, 400 if large else 4, 7)
+    scales = [sx, sw * 3, sw] if form.extra == "channels" else [sx, sw * 3.3, sw * 0.9]
+    kinds = (form.x, form.w, form.y if form.y.endswith("8") else "u8")
+    a, b, c = (
+        builder.dequantize(builder.input(values(rng, k, shape)), s, middle(k), k)
+        for k, s in zip(kinds, scales)
+    )
+    match form.bias:
+        case "none" | "float":
+            name = builder.node("Sum", [a, b, c])
+        case "i8":
+            name = builder.node("Sum", [a, b])
+        case "i32":
+            name = builder.node("Sub", [c, builder.node("Add", [a, b])])
+        case "i32other":
+            name = builder.node("Add", [builder.node("Sub", [a, b]), c])
+        case "i32near":
+            name = builder.node("Add", [builder.node("Relu", [a]), b])
+        case "qdq":
+            name = builder.node("Sum", [a, builder.constant(F32(0.3)), b, c])
+        case _:
+            d = builder.dequantize(builder.input(values(rng, "u8", shape)), sx, 7, "u8")
+            name = builder.node("Sum", [a, b, c, d])
+    return close(form, builder, name, sy)
+
+
 LINEAR = ("Gemm", "MatMul", "Conv", "ConvTranspose")
 PAIRS = ("Add", "Mul", "Sub")
 POOLS = ("AveragePool", "GlobalAveragePool")
@@ -312,6 +388,8 @@ BUILDERS = {
     **dict.fromkeys(REDUCTIONS, reduction),
     **dict.fromkeys(FUNCTIONS, function),
     "Softmax": function,
+    "Residual": residual,
+    "Several": several,
 }
 # Softmax has a rule of its own that is nowhere called exact; it is drawn by its name.
 DRAWN = tuple(operator for operator in BUILDERS if operator != "Softmax")
@@ -337,6 +415,8 @@ def forms(count, seed, only=None):
         after = choose(AFTERS[:4] if usual else AFTERS)
         extra = choose(("", "", "", "output", "twice", "channels", "alpha", "beta"))
         if operator in LINEAR[2:] + POOLS + REDUCTIONS + FUNCTIONS and "flatten" in after:
+            after = ""
+        if operator in ("Residual", "Several") and "flatten" in after:
             after = ""
         if operator in FUNCTIONS and "sigmoid" in after:
             after = ""

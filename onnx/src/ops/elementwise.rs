@@ -7,6 +7,7 @@ use super::super::expr::{Binary, Expr, Operand, Unary};
 use super::super::importer::{Done, Importer};
 use super::super::kernel::{Origin, alike};
 use super::super::real::{Base, Deferred, Pair, PairOp, Quantized, Real, Value};
+use super::super::{Status, totals};
 use super::linear::scalar;
 use super::pool::quantized;
 use super::quantization::dequantize;
@@ -301,8 +302,8 @@ fn pair_origin(
     activations: &[usize],
 ) -> Origin {
     let kernel = match op {
-        PairOp::Add | PairOp::Mul => alike(&[a.params.dtype, b.params.dtype]),
-        PairOp::Sub => None,
+        PairOp::Add | PairOp::Mul if node.op() != "Sum" => alike(&[a.params.dtype, b.params.dtype]),
+        _ => None,
     };
     cx.origin(node, activations, kernel)
 }
@@ -340,9 +341,39 @@ fn two_reals(
         let expr = Arc::new(Expr::Binary(f, x.expr.clone(), y.expr.clone()));
         return Ok(Done::pending(Real { expr, ..x.clone() }.grown(y.size + 1)?));
     }
+    if matches!(f, Binary::Add | Binary::Sub)
+        && let Some(total) = totals::add(x, y, f == Binary::Sub)?
+    {
+        return Ok(Done::pending(total));
+    }
     Err(NodeError::Island {
         reason: "it combines two values of which one is not quantized",
     })
+}
+
+/// `Sum`, of one input after the other. ONNX Runtime has no kernel of it.
+pub(crate) fn sum(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, NodeError> {
+    if node.inputs() == 1 {
+        return super::movement::identity(cx, node);
+    }
+    let mut total = cx.value(node, 0)?;
+    for input in 1..node.inputs() {
+        let next = cx.value(node, input)?;
+        let done = match (&total, &next) {
+            (Value::Real(x), Value::Real(y)) => two_reals(cx, node, Binary::Add, x, y)?,
+            (Value::Real(x), other) => one_real(cx, node, Binary::Add, x, other, false)?,
+            (other, Value::Real(x)) => one_real(cx, node, Binary::Add, x, other, true)?,
+            _ => {
+                return Err(NodeError::Input {
+                    input,
+                    what: "x",
+                    reason: "neither it nor what stands before it is a dequantized activation; let an activation be first",
+                });
+            }
+        };
+        total = done.values.into_iter().next().ok_or(NodeError::Unknown)?;
+    }
+    Ok(Done::new(total, Status::Group))
 }
 
 fn one_real(
@@ -356,6 +387,7 @@ fn one_real(
     let input = usize::from(!first);
     if let (Base::Acc(acc), Binary::Add, Expr::X, true) =
         (&x.base, f, x.expr.as_ref(), x.after.is_empty())
+        && node.op() == "Add"
         && let Some(real) = cx.add_bias(node, acc, other.clone(), input)?
     {
         return Ok(Done::pending(real));

@@ -20,4 +20,5 @@ pub(crate) mod reduction;
 pub(crate) mod resize;
 pub(crate) mod selection;
 pub(crate) mod softmax;
+pub(crate) mod three;
 pub(crate) mod transposed;

@@ -15,4 +15,5 @@ mod outputs;
 mod picked;
 mod restored;
 mod tail;
+mod totals;
 mod vocabulary;

@@ -1,0 +1,479 @@
+//! Reals that are added up before any of them is quantized: a residual that the quantizer left in float.
+//!
+//! ONNX Runtime has no integer kernel of such a sum and adds floats. Of two or three 8-bit tensors every step is known,
+//! and the rule is certified on all their integers (`ops/three.rs`). Of accumulators, whose floats it adds in an order of
+//! its own, and of more tensors, the rule is the exact sum, rounded once; `sums.rs` argues how far that may be apart.
+//!
+//! The program holds an integer `P`, the sum in units of a power of two, and thresholds on it.
+
+use std::sync::Arc;
+
+use super::close::{SEVERAL_AXES, at, each_lane, lanes, quantize, spread_of};
+use super::doubt;
+use super::exactness::Exactness;
+use super::expr::{Binary, Expr, Operand, Spread, join};
+use super::importer::Importer;
+use super::ops::three;
+use super::real::{Acc, Base, PairOp, Params, Quantized, Real};
+use super::sums::{narrowing, reach, roundings, steps_apart};
+use crate::error::NodeError;
+use crate::graph::NodeView;
+use zkonnx_circuits::ops::{
+    Concat, Lanes, Move, Requantize, Rule, Slice, Steps, Table, WeightedSum, broadcast,
+};
+use zkonnx_circuits::program::{DataType, TensorId};
+
+/// Most terms of a sum.
+const MAX_TERMS: usize = 32;
+/// Most channels of accumulators with scales of their own.
+const MAX_CHANNELS: usize = 1 << 12;
+/// Bits of the largest sum: binary64 holds all of them.
+const MAX_BITS: i32 = 51;
+/// Largest coefficient.
+const MAX_COEFFICIENT: f64 = (1u64 << 40) as f64;
+
+const TOO_FAR_APART: NodeError = NodeError::Island {
+    reason: "its scales are too far apart",
+};
+const NOT_FINITE: NodeError = NodeError::Island {
+    reason: "a number that it adds up is not finite",
+};
+
+/// One of several reals that are added.
+#[derive(Clone)]
+enum Addend {
+    Acc(Acc),
+    /// A function of a quantized tensor.
+    Table(Quantized, Arc<Expr>),
+}
+
+/// An addend, and whether it is subtracted.
+#[derive(Clone)]
+pub(crate) struct Term {
+    addend: Addend,
+    negative: bool,
+}
+
+/// What a term is multiplied by, in some unit.
+#[derive(Clone, PartialEq)]
+pub(crate) enum Weight {
+    /// A coefficient of the integer less this zero point.
+    Factor(i64, i64),
+    /// An integer for each of the tensor's.
+    Table(Vec<i64>),
+}
+
+impl Term {
+    /// The integers that the real is a function of, but for what is added in float.
+    pub(crate) fn tensor(&self) -> TensorId {
+        match &self.addend {
+            Addend::Acc(acc) => acc.float.as_ref().map_or(acc.tensor, |(bare, _)| *bare),
+            Addend::Table(x, _) => x.tensor,
+        }
+    }
+
+    fn negated(self, negate: bool) -> Self {
+        Self {
+            negative: self.negative != negate,
+            ..self
+        }
+    }
+
+    fn sign(&self) -> f64 {
+        if self.negative { -1.0 } else { 1.0 }
+    }
+
+    /// What is added in float, for a lane.
+    fn added(&self, lane: usize) -> f64 {
+        match &self.addend {
+            Addend::Acc(Acc {
+                float: Some((_, reals)),
+                ..
+            }) if !reals.is_empty() => self.sign() * f64::from(at(reals, lane)),
+            _ => 0.0,
+        }
+    }
+
+    /// The real of each integer of a quantized tensor, in order; none of accumulators.
+    fn values(&self) -> Option<Vec<f32>> {
+        let Addend::Table(x, expr) = &self.addend else {
+            return None;
+        };
+        let (scale, zero) = x.params.uniform()?;
+        let range = x.params.range();
+        let real = |v: i64| self.sign() as f32 * expr.eval((v - zero) as f32 * scale, 0);
+        Some((range.lo..=range.hi).map(real).collect())
+    }
+
+    /// The real of one unit in a lane, and the zero point, of what is proportional to an integer.
+    fn factor(&self, lane: usize) -> Option<(f64, i64)> {
+        match &self.addend {
+            Addend::Acc(acc) => {
+                let unit = f64::from(acc.x_scale) * f64::from(at(&acc.w_scale, lane));
+                Some((self.sign() * unit, 0))
+            }
+            Addend::Table(x, expr) if **expr == Expr::X => {
+                let (scale, zero) = x.params.uniform()?;
+                Some((self.sign() * f64::from(scale), zero))
+            }
+            Addend::Table(..) => None,
+        }
+    }
+}
+
+/// Accumulators to which an expression adds constants along their channels.
+fn biased(acc: &Acc, expr: &Expr) -> Option<Acc> {
+    let (f, a, b) = match expr {
+        Expr::X => return Some(acc.clone()),
+        Expr::Binary(f, a, b) => (*f, &**a, &**b),
+        _ => return None,
+    };
+    let (inner, operand) = match (f, a, b) {
+        (Binary::Add, inner, Expr::Const(c)) | (Binary::Add, Expr::Const(c), inner) => (inner, c),
+        _ => return None,
+    };
+    let acc = biased(acc, inner)?;
+    let more = match operand {
+        Operand::Scalar(v) => vec![*v],
+        Operand::Axis(axis, values) if *axis == acc.axis => values.clone(),
+        Operand::Axis(..) => return None,
+    };
+    let (bare, reals) = match &acc.float {
+        Some((_, reals)) if acc.rounded && reals.is_empty() => return None,
+        Some((bare, reals)) => (*bare, reals.clone()),
+        None => (acc.tensor, vec![0.0]),
+    };
+    let lanes = 0..reals.len().max(more.len());
+    let reals = lanes.map(|lane| at(&reals, lane) + at(&more, lane));
+    let float = Some((bare, reals.collect()));
+    let terms = acc.terms + 1;
+    Some(Acc {
+        float,
+        terms,
+        ..acc
+    })
+}
+
+/// The terms that a real adds up, if it is nothing else.
+fn terms_of(real: &Real) -> Option<Vec<Term>> {
+    if !real.after.is_empty() {
+        return None;
+    }
+    let plain = *real.expr == Expr::X;
+    let term = |addend| Term {
+        addend,
+        negative: false,
+    };
+    let table = |x: &Quantized| {
+        let expr = &real.expr;
+        let usable = x.params.uniform().is_some()
+            && x.params.dtype.width() <= 16
+            && expr.spread() == Some(Spread::Tensor)
+            && doubt::is_stepwise(expr)
+            && !expr.depends_on_chosen_zero();
+        usable.then(|| term(Addend::Table(x.clone(), expr.clone())))
+    };
+    match &real.base {
+        Base::Quantized(x) => Some(vec![table(x)?]),
+        Base::Acc(acc) => Some(vec![term(Addend::Acc(biased(acc, &real.expr)?))]),
+        Base::Pair(pair) if plain && pair.op != PairOp::Mul => {
+            let minus = pair.op == PairOp::Sub;
+            Some(vec![table(&pair.a)?, table(&pair.b)?.negated(minus)])
+        }
+        Base::Total(terms) if plain => Some(terms.clone()),
+        _ => None,
+    }
+}
+
+/// The sum of two reals, or their difference, if both are sums of such terms.
+pub(crate) fn add(x: &Real, y: &Real, minus: bool) -> Result<Option<Real>, NodeError> {
+    let (Some(a), Some(b)) = (terms_of(x), terms_of(y)) else {
+        return Ok(None);
+    };
+    let shape = broadcast(&x.shape, &y.shape).ok_or(NodeError::Input {
+        input: 1,
+        what: "b",
+        reason: "its shape does not broadcast to that of a",
+    })?;
+    // What is added first stands first.
+    let later = a.len() < b.len();
+    let b = b.into_iter().map(|term| term.negated(minus));
+    let terms: Vec<Term> = match later {
+        true => b.chain(a).collect(),
+        false => a.into_iter().chain(b).collect(),
+    };
+    if terms.len() > MAX_TERMS {
+        let reason = "it adds up more than 32 tensors before a QuantizeLinear";
+        return Err(NodeError::Island { reason });
+    }
+    let real = Real::new(Base::Total(terms), shape);
+    Ok(Some(real.grown(x.size + y.size + 1)?))
+}
+
+/// How large terms are, and how far ONNX Runtime's float sum may be from the exact one.
+#[derive(Default)]
+struct Measure {
+    /// What the roundings amount to.
+    off: f64,
+    /// The distances of all integers from their zero points.
+    widths: f64,
+    /// The largest sum.
+    largest: f64,
+    /// The largest real of one unit.
+    factor: f64,
+}
+
+impl Importer<'_> {
+    /// The integers of a sum under a quantization.
+    pub(super) fn close_total(
+        &mut self,
+        node: &NodeView<'_>,
+        (terms, shape): (&[Term], &[usize]),
+        expr: &Expr,
+        y: &Params,
+    ) -> Result<(TensorId, Exactness), NodeError> {
+        if !expr.is_monotone() {
+            return Err(NodeError::Island {
+                reason: "a function that is not monotone follows a sum of values that are not quantized",
+            });
+        }
+        let (scale, zero) = y.uniform().ok_or(SEVERAL_AXES)?;
+        let tables: Option<Vec<Vec<f32>>> = terms.iter().map(Term::values).collect();
+        let narrow = |tables: &Vec<Vec<f32>>| tables.iter().all(|t| t.len() <= 256);
+        if let Some(tables) = tables.filter(narrow)
+            && expr.spread() == Some(Spread::Tensor)
+            && doubt::is_stepwise(expr)
+        {
+            if !tables.iter().flatten().all(|v| v.is_finite()) {
+                return Err(NOT_FINITE);
+            }
+            let class = |x: f32| quantize(expr.eval(x, 0), scale, zero, y.range());
+            let tensors: Vec<TensorId> = terms.iter().map(Term::tensor).collect();
+            let done = three::close(self, node, (&tensors, &tables), y.dtype, class)?;
+            if let Some(tensor) = done {
+                return Ok((tensor, Exactness::Steps));
+            }
+        }
+        self.exact_sum(node, (terms, shape), expr, (scale, zero), y)
+    }
+
+    /// The exact sum, rounded once.
+    fn exact_sum(
+        &mut self,
+        node: &NodeView<'_>,
+        (terms, shape): (&[Term], &[usize]),
+        expr: &Expr,
+        (scale, zero): (f32, i64),
+        y: &Params,
+    ) -> Result<(TensorId, Exactness), NodeError> {
+        let own = self.channels(terms, shape)?;
+        let spread = self.spread(own, expr, y)?;
+        let measure = self.measure(terms)?;
+        let count = match own {
+            Spread::Axis(_, len) => len,
+            Spread::Tensor => 1,
+        };
+        let bits = unit_of(terms, &measure, count)?;
+        let unit = 2f64.powi(bits);
+        let each = (0..count).map(|lane| weights(terms, unit, lane));
+        let each: Vec<Vec<Weight>> = each.collect::<Result<_, _>>()?;
+        let tensors: Vec<TensorId> = terms.iter().map(Term::tensor).collect();
+        let first = each.first().ok_or(SEVERAL_AXES)?;
+        let sum = match own {
+            Spread::Axis(axis, _) if each.iter().any(|weights| weights != first) => {
+                self.by_channel(node, (&tensors, shape), &each, axis)?
+            }
+            _ => self.weighted(node, &tensors, first)?,
+        };
+        let range = self.builder.fact(sum).range;
+        let close = |value: f32| quantize(value, scale, zero, y.range());
+        let real = |lane: usize, p: i64| {
+            let added: f64 = terms.iter().map(|t| t.added(lane.min(count - 1))).sum();
+            (p as f64 / unit + added) as f32
+        };
+        let rules = each_lane(spread, |lane| {
+            let rule = |p: i64| close(expr.eval(real(lane, p), lane));
+            Ok(Rule::Steps(Steps::bisect(range, rule)))
+        })?;
+        let off = (measure.off + 0.5 * measure.widths / unit) as f32;
+        let mut apart = 1;
+        for (lane, rule) in rules.iter().enumerate() {
+            let (of, sum) = ((rule, range), |p| real(lane, p));
+            apart = apart.max(steps_apart(expr, lane, of, sum, close, (off, scale))?);
+        }
+        let is_rounded = |t: &Term| matches!(&t.addend, Addend::Acc(acc) if acc.rounded);
+        let exactness = match terms.iter().any(is_rounded) {
+            true => Exactness::RoundedConstant { apart },
+            false => Exactness::Sum { apart },
+        };
+        let (rules, lanes) = lanes(spread, &rules);
+        let op = Requantize::new(y.dtype, rules, lanes)?;
+        Ok((self.push(node, op, &[sum])?, exactness))
+    }
+
+    /// The axis along which accumulators have scales or constants of their own.
+    fn channels(&self, terms: &[Term], shape: &[usize]) -> Result<Spread, NodeError> {
+        let mut all = Spread::Tensor;
+        for term in terms {
+            let Addend::Acc(acc) = &term.addend else {
+                continue;
+            };
+            let added = acc.float.as_ref().map_or(0, |(_, reals)| reals.len());
+            let own = spread_of(Some(acc.axis), acc.w_scale.len().max(added));
+            if own != Spread::Tensor && self.builder.fact(acc.tensor).shape != shape {
+                return Err(NodeError::Island {
+                    reason: "accumulators with scales of their own for each channel are broadcast",
+                });
+            }
+            all = join(all, own).ok_or(SEVERAL_AXES)?;
+        }
+        match all {
+            Spread::Axis(_, len) if len > MAX_CHANNELS => Err(SEVERAL_AXES),
+            all => Ok(all),
+        }
+    }
+
+    fn measure(&self, terms: &[Term]) -> Result<Measure, NodeError> {
+        let largest = |of: &[f32]| of.iter().fold(0.0, |m: f64, v| m.max(f64::from(v.abs())));
+        let mut measure = Measure::default();
+        let (mut count, mut all, mut rest) = (terms.len(), 0.0, 0.0);
+        for term in terms {
+            let range = self.builder.fact(term.tensor()).range;
+            match &term.addend {
+                Addend::Acc(acc) => {
+                    let unit = f64::from(acc.x_scale).abs() * largest(&acc.w_scale);
+                    let reals = acc.float.as_ref().map_or(&[][..], |(_, reals)| reals);
+                    let width = range.lo.unsigned_abs().max(range.hi.unsigned_abs()) as f64;
+                    let products = reach(range, narrowing(self.builder.fact(acc.x)));
+                    count += acc.terms + 1;
+                    all += products * unit + largest(reals);
+                    rest += if acc.rounded { 0.5 * unit } else { 0.0 };
+                    measure.widths += width;
+                    measure.largest += width * unit;
+                    measure.factor = measure.factor.max(unit);
+                }
+                Addend::Table(..) => {
+                    let most = largest(&term.values().ok_or(SEVERAL_AXES)?);
+                    all += most;
+                    measure.largest += most;
+                    match term.factor(0) {
+                        Some((unit, _)) => {
+                            measure.widths += range.hi.abs_diff(range.lo) as f64;
+                            measure.factor = measure.factor.max(unit.abs());
+                        }
+                        None => measure.widths += 1.0,
+                    }
+                }
+            }
+        }
+        if !all.is_finite() || all > f64::from(f32::MAX) {
+            return Err(NOT_FINITE);
+        }
+        measure.off = f64::from(roundings(count, all)) + rest;
+        Ok(measure)
+    }
+
+    /// The sum of the terms, each by its weight.
+    pub(crate) fn weighted(
+        &mut self,
+        node: &NodeView<'_>,
+        tensors: &[TensorId],
+        weights: &[Weight],
+    ) -> Result<TensorId, NodeError> {
+        let (mut inputs, mut factors, mut constant) = (Vec::new(), Vec::new(), 0i64);
+        for (&tensor, weight) in tensors.iter().zip(weights) {
+            match weight {
+                Weight::Factor(factor, zero) => {
+                    factors.push(*factor);
+                    constant = constant.saturating_sub(factor.saturating_mul(*zero));
+                    inputs.push(tensor);
+                }
+                Weight::Table(entries) => {
+                    let dtype = self.builder.fact(tensor).dtype;
+                    let entries = vec![entries.clone()];
+                    let table = Table::new(dtype, DataType::I64, entries, Lanes::Tensor)?;
+                    factors.push(1);
+                    inputs.push(self.push(node, table, &[tensor])?);
+                }
+            }
+        }
+        self.push(node, WeightedSum::new(factors, constant)?, &inputs)
+    }
+
+    /// The same with weights of its own for each index of an axis.
+    fn by_channel(
+        &mut self,
+        node: &NodeView<'_>,
+        (tensors, shape): (&[TensorId], &[usize]),
+        weights: &[Vec<Weight>],
+        axis: usize,
+    ) -> Result<TensorId, NodeError> {
+        let mut channels = Vec::with_capacity(weights.len());
+        for (lane, weights) in weights.iter().enumerate() {
+            let mut parts = Vec::with_capacity(tensors.len());
+            for &tensor in tensors {
+                let own = self.builder.fact(tensor).shape.clone();
+                let place = (axis + own.len()).checked_sub(shape.len());
+                parts.push(match place.and_then(|d| Some((d, *own.get(d)?))) {
+                    Some((axis, extent)) if extent > 1 => {
+                        let mut starts = vec![0; own.len()];
+                        let mut extents = own.clone();
+                        (starts[axis], extents[axis]) = (lane, 1);
+                        let steps = vec![1; own.len()];
+                        let slice = Slice {
+                            starts,
+                            steps,
+                            extents,
+                        };
+                        self.push(node, Move(slice), &[tensor])?
+                    }
+                    _ => tensor,
+                });
+            }
+            channels.push(self.weighted(node, &parts, weights)?);
+        }
+        self.push(node, Move(Concat { axis }), &channels)
+    }
+}
+
+/// How many bits a unit has behind the point: as few as say all weights exactly, or as many as make the rest smaller
+/// than the roundings of the float sum.
+fn unit_of(terms: &[Term], measure: &Measure, count: usize) -> Result<i32, NodeError> {
+    let fits = |bits: &i32| {
+        let unit = 2f64.powi(*bits);
+        measure.largest * unit < 2f64.powi(MAX_BITS) && measure.factor * unit <= MAX_COEFFICIENT
+    };
+    let most = (-150..=200).rev().find(fits).ok_or(TOO_FAR_APART)?;
+    let fine = |bits: &i32| 0.5 * measure.widths / 2f64.powi(*bits) <= measure.off;
+    let enough = (-150..=most).find(fine).unwrap_or(most);
+    let exact = |bits: &i32| {
+        let whole = |v: f64| (v * 2f64.powi(*bits)).fract() == 0.0;
+        terms.iter().all(|term| match term.factor(0) {
+            Some(_) => (0..count).all(|lane| term.factor(lane).is_some_and(|(v, _)| whole(v))),
+            None => term
+                .values()
+                .is_some_and(|all| all.iter().all(|v| whole(f64::from(*v)))),
+        })
+    };
+    Ok((-150..enough).find(exact).unwrap_or(enough))
+}
+
+/// The weights of a lane.
+fn weights(terms: &[Term], unit: f64, lane: usize) -> Result<Vec<Weight>, NodeError> {
+    let whole = |v: f64| (v * unit).round_ties_even() as i64;
+    let weight = |term: &Term| match term.factor(lane) {
+        Some((factor, zero)) => Some(Weight::Factor(whole(factor), zero)),
+        None => {
+            let values = term.values()?;
+            Some(Weight::Table(
+                values.iter().map(|v| whole(f64::from(*v))).collect(),
+            ))
+        }
+    };
+    let all = terms.iter().map(weight).collect::<Option<Vec<_>>>();
+    let all = all.ok_or(SEVERAL_AXES)?;
+    match all.iter().any(|w| matches!(w, Weight::Factor(0, _))) {
+        true => Err(TOO_FAR_APART),
+        false => Ok(all),
+    }
+}
