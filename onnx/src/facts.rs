@@ -172,7 +172,7 @@ pub(crate) const PRODUCT_OF_MATRICES: Facts = facts(
 );
 pub(crate) const ACCUMULATED: Facts = facts(
     "u8, i8 to i32",
-    "constant weights; one zero point for the activation; accumulators within int32",
+    "one constant operand, of MatMulInteger at most; one zero point for the activation; accumulators within int32",
     &[Relation::Kernel],
 );
 pub(crate) const QUANTIZATION: Facts = facts(
@@ -182,7 +182,7 @@ pub(crate) const QUANTIZATION: Facts = facts(
 );
 pub(crate) const CONVERSION: Facts = facts(
     ANY,
-    "to float32 only, as scale one and zero point zero; constants to any type",
+    "integers to float32, as scale one and zero point zero, and to integers, from 32 bits on where they fit; constants to any type",
     &[Relation::Kernel],
 );
 pub(crate) const MOVEMENT: Facts = facts(

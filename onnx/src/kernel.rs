@@ -60,6 +60,11 @@ impl Origin {
         }
     }
 
+    /// Whether a kernel may run, as far as the operands say.
+    pub(crate) fn has_kernel(&self) -> bool {
+        self.result.is_none() || self.kernel.is_some()
+    }
+
     /// The same group where something else rules a kernel out.
     pub(crate) fn in_float(self) -> Self {
         Self {

@@ -346,6 +346,74 @@ def residual(form, builder, rng, large):
     return close(form, builder, name, 4 * sy)
 
 
+def negative(form, builder, rng, large):
+    """A Gemm whose product is subtracted, in both forms; and a ConvTranspose of groups with scales for each channel."""
+    sx, sw, sy = form.scales()
+    rows = 64 if large else 2
+    x = builder.input(values(rng, form.x, (2, rows, 6)))
+    weights = builder.constant(values(rng, form.w, (6, 3)))
+    zeros = [7] * 3
+    scales = [sw, sw * 1.3, sw * 0.7] if form.extra == "channels" else [sw] * 3
+    if form.extra == "alpha":
+        channels = builder.input(values(rng, form.x, (2, 1, 4, rows, 3)))
+        channels = builder.dequantize(channels, sx, middle(form.x), form.x)
+        kernel = builder.constant(values(rng, form.w, (4, 3, 2, 2)))
+        kernel = builder.dequantize(kernel, [sw, sw * 1.3, sw * 0.7], zeros, form.w, axis=1)
+        name = builder.node("ConvTranspose", [channels, kernel], group=2, strides=[2, 1])
+        return close(form, builder, name, 4 * sy)
+    alpha = (-1.0, -0.5, -1.7)[form.seed % 3]
+    units = builder.constant(rng.integers(-4000, 4000, 3).astype(np.int32))
+    if form.bias in ("i32", "i32other", "none"):
+        inputs = [x, builder.constant(F32(sx)), builder.constant(TYPES[form.x](middle(form.x)))]
+        inputs += [weights, builder.constant(np.array(scales, F32))]
+        inputs += [builder.constant(np.array(zeros, TYPES[form.w])), "" if form.bias == "none" else units]
+        inputs += [builder.constant(F32(4 * sy)), builder.constant(TYPES[form.y](zero_of(form)))]
+        return [builder.node("QGemm", inputs, MICROSOFT, alpha=alpha)]
+    x = builder.dequantize(x, sx, middle(form.x), form.x)
+    inputs = [x, builder.dequantize(weights, scales, zeros, form.w, axis=1)]
+    if form.bias in ("float", "i8"):
+        inputs.append(builder.constant(rng.normal(size=3).astype(F32)))
+    beta = {"beta": -0.3} if form.extra == "beta" else {}
+    return close(form, builder, builder.node("Gemm", inputs, alpha=alpha, **beta), 4 * sy)
+
+
+# Shapes of both operands of a MatMul, and whether the constant stands on the left.
+STACKS = (
+    ((4, 5), (1, 5, 3), False), ((4, 5), (2, 5, 3), False), ((2, 1, 4, 5), (3, 5, 2), False),
+    ((4, 5), (5,), False), ((2, 4, 5), (5,), False), ((5,), (5, 3), False), ((5,), (2, 5, 3), False),
+    ((5,), (5,), False), ((5, 4), (3, 5), True), ((2, 5, 4), (3, 5), True), ((2, 5, 4), (2, 3, 5), True),
+    ((5, 4), (2, 3, 5), True), ((5, 4), (5,), True), ((5,), (3, 5), True), ((5,), (2, 3, 5), True),
+    ((5,), (5,), True),
+)  # fmt: skip
+
+
+def stacked(form, builder, rng, large):
+    """Products with constants that are no single matrix on the right."""
+    sx, sw, sy = form.scales()
+    x_shape, w_shape, left = STACKS[form.seed % len(STACKS)]
+    x = builder.input(values(rng, form.x, (20 if large else 2, *x_shape)))
+    weights = builder.constant(values(rng, form.w, w_shape))
+    axis = len(w_shape) - (2 if left else 1)
+    channels = form.extra == "channels" and len(w_shape) > 1
+    scales = np.linspace(sw, 2 * sw, w_shape[axis]) if channels else sw
+    zeros = np.full(np.shape(scales), 7)
+    if form.bias == "i32" and not channels:
+        zero = lambda kind, value: builder.constant(TYPES[kind](value))
+        operands = [
+            [x, builder.constant(F32(sx)), zero(form.x, middle(form.x))],
+            [weights, builder.constant(F32(sw)), zero(form.w, 7)],
+        ]
+        a, b = operands[::-1] if left else operands
+        result = [builder.constant(F32(4 * sy)), zero(form.y, zero_of(form))]
+        return [builder.node("QLinearMatMul", a + b + result)]
+    x = builder.dequantize(x, sx, middle(form.x), form.x)
+    weights = builder.dequantize(weights, scales, zeros, form.w, **({"axis": axis} if channels else {}))
+    name = builder.node("MatMul", [weights, x] if left else [x, weights])
+    if form.bias == "float":
+        name = builder.node("Add", [name, builder.constant(F32(0.3))])
+    return close(form, builder, name, 4 * sy)
+
+
 def several(form, builder, rng, large):
     """Several dequantized tensors added up before any sum is quantized."""
     sx, sw, sy = form.scales()
@@ -390,9 +458,12 @@ BUILDERS = {
     "Softmax": function,
     "Residual": residual,
     "Several": several,
+    "Stacked": stacked,
+    "Negative": negative,
 }
-# Softmax has a rule of its own that is nowhere called exact; it is drawn by its name.
-DRAWN = tuple(operator for operator in BUILDERS if operator != "Softmax")
+# Softmax has a rule of its own that is nowhere called exact; it is drawn by its name, and so are families of forms.
+BY_NAME = ("Softmax", "Residual", "Several", "Stacked", "Negative")
+DRAWN = tuple(operator for operator in BUILDERS if operator not in BY_NAME)
 BIASES = ("none", "i32", "i32other", "i32near", "i8", "float", "qdq", "matrix")
 AFTERS = ("", "relu", "clip", "clipwide", "relu+reshape", "flatten", "sigmoid", "relu+relu")
 
@@ -416,7 +487,7 @@ def forms(count, seed, only=None):
         extra = choose(("", "", "", "output", "twice", "channels", "alpha", "beta"))
         if operator in LINEAR[2:] + POOLS + REDUCTIONS + FUNCTIONS and "flatten" in after:
             after = ""
-        if operator in ("Residual", "Several") and "flatten" in after:
+        if operator in ("Residual", "Several", "Stacked", "Negative") and "flatten" in after:
             after = ""
         if operator in FUNCTIONS and "sigmoid" in after:
             after = ""
@@ -485,7 +556,7 @@ def judge(binary, form):
     small, _ = form.build(large=False)
     large, feeds = form.build(large=True)
     makers = {node.output[0]: node.op_type for node in large.graph.node}
-    names = [o.name for o in large.graph.output if makers[o.name] == "QuantizeLinear"]
+    names = [o.name for o in large.graph.output if makers[o.name] in ("QuantizeLinear", "QLinearMatMul", "QGemm")]
     session = ort_session.session(large)
     samples = len(next(iter(feeds.values())))
     outputs = [session.run(names, {k: v[i] for k, v in feeds.items()}) for i in range(samples)]

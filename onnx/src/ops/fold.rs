@@ -30,7 +30,7 @@ pub(crate) fn constants_only(
     Err(NodeError::NotConstant { input, what })
 }
 
-/// `Cast`: of integers to float by giving them the scale one.
+/// `Cast`: of integers to float by giving them the scale one, and to other integers.
 pub(crate) fn cast(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, NodeError> {
     node.int("saturate", 1)?;
     node.text("round_mode", "up")?;
@@ -42,8 +42,11 @@ pub(crate) fn cast(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, N
             if integer_type(to) == Some(fact.dtype) {
                 return Ok(Done::int(tensor));
             }
+            if let Some(dtype) = integer_type(to) {
+                return super::integer::cast(cx, node, tensor, dtype);
+            }
             if to != FLOAT {
-                return bad("only a cast to float32 is supported");
+                return bad("integers are cast to float32 and to integers of up to 64 bits only");
             }
             let params = Params {
                 scale: vec![1.0],

@@ -32,6 +32,8 @@ pub(super) struct Matrices {
     transposed: bool,
     alpha: f32,
     beta: f32,
+    /// Whether the product is subtracted.
+    negative: bool,
     origin: Origin,
 }
 
@@ -42,6 +44,7 @@ impl Matrices {
             transposed: false,
             alpha: 1.0,
             beta: 1.0,
+            negative: false,
             origin,
         }
     }
@@ -267,6 +270,7 @@ impl Importer<'_> {
             transposed,
             alpha,
             beta,
+            negative,
             origin,
         } = form;
         let bad = |reason| NodeError::Input {
@@ -282,6 +286,9 @@ impl Importer<'_> {
             return Err(bad("their scales do not follow the output channels"));
         }
         let mut values = centered(weights).ok_or_else(|| bad("they are not integers"))?;
+        if negative {
+            values.iter_mut().for_each(|v| *v = -*v);
+        }
         let n = if transposed { rows } else { columns };
         if transposed {
             values = (0..rows * columns)
@@ -289,7 +296,7 @@ impl Importer<'_> {
                 .collect();
         }
         let product = |x: f32| -> Vec<f32> { weights.params.scale.iter().map(|w| x * w).collect() };
-        let x_scale = alpha * x.scale;
+        let x_scale = alpha.abs() * x.scale;
         let (units, sums) = (product(x.scale), product(x_scale));
         let any_scale = beta == 1.0 && alpha == 1.0;
         let form = BiasForm::new(self, (bias.0.as_ref(), bias.1), any_scale, &origin);
@@ -335,6 +342,20 @@ impl Importer<'_> {
         Ok(Real::new(Base::Acc(acc), shape))
     }
 
+    /// `x · w` with constant weights of any rank.
+    pub(super) fn times(
+        &mut self,
+        node: &NodeView<'_>,
+        x: &Activation,
+        weights: &QuantizedConstant,
+        origin: Origin,
+    ) -> Result<Real, NodeError> {
+        match weights.data.shape.len() {
+            2 => self.product(node, x, weights, (None, 0), Matrices::plain(origin)),
+            _ => self.stacked(node, x, weights, false, origin),
+        }
+    }
+
     /// A vector as the matrix that `shaped` makes of its length; anything else as it is.
     fn matrix(
         &mut self,
@@ -350,7 +371,7 @@ impl Importer<'_> {
     }
 
     /// The matrix product of two activations.
-    fn two_activations(
+    pub(super) fn two_activations(
         &mut self,
         node: &NodeView<'_>,
         a: &Activation,
@@ -424,8 +445,14 @@ pub(crate) fn qlinear_conv(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result
     finish(cx, node, &real, &y)
 }
 
-/// `MatMul` between DequantizeLinear and QuantizeLinear; the right operand is constant.
+/// `MatMul` between DequantizeLinear and QuantizeLinear.
 pub(crate) fn matmul(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, NodeError> {
+    if matches!(cx.value(node, 0)?, Value::Weights(_)) {
+        let (weights, x) = (cx.weights(node, 0)?, cx.activation(node, 1)?);
+        let x_type = cx.builder.fact(x.tensor).dtype;
+        let origin = cx.origin(node, &[1], weighted(weights.params.dtype, x_type));
+        return Ok(Done::pending(cx.stacked(node, &x, &weights, true, origin)?));
+    }
     let x = cx.activation(node, 0)?;
     if matches!(cx.value(node, 1)?, Value::Real(_)) {
         let b = cx.activation(node, 1)?;
@@ -434,16 +461,27 @@ pub(crate) fn matmul(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done,
         return Ok(Done::pending(cx.two_activations(node, &x, &b, origin)?));
     }
     let weights = cx.weights(node, 1)?;
-    let form = Matrices::plain(cx.linear_origin(node, &x, weights.params.dtype));
-    let real = cx.product(node, &x, &weights, (None, 0), form)?;
-    Ok(Done::pending(real))
+    let origin = cx.linear_origin(node, &x, weights.params.dtype);
+    Ok(Done::pending(cx.times(node, &x, &weights, origin)?))
 }
 
-/// `QLinearMatMul` with a constant right operand.
+/// `QLinearMatMul` of activations, or of an activation and a constant.
 pub(crate) fn qlinear_matmul(
     cx: &mut Importer<'_>,
     node: &NodeView<'_>,
 ) -> Result<Done, NodeError> {
+    if matches!(cx.value(node, 0)?, Value::Const(_)) {
+        let single = |data: &Constant, dtype| {
+            let _ = data;
+            cx.params(node, &scalar(1, 2, dtype))
+        };
+        let weights = cx.integer_weights(node, 0, single)?;
+        let b = cx.params(node, &scalar(4, 5, DataType::U8))?;
+        let x = cx.integer_activation(node, 3, Some(b))?;
+        let y = cx.output_params(node, &scalar(6, 7, DataType::U8))?;
+        let real = cx.stacked(node, &x, &weights, true, Origin::kernel())?;
+        return finish(cx, node, &real, &y);
+    }
     let a = cx.params(node, &scalar(1, 2, DataType::U8))?;
     let x = cx.integer_activation(node, 0, Some(a))?;
     if matches!(cx.value(node, 3)?, Value::Int(_)) {
@@ -466,8 +504,7 @@ pub(crate) fn qlinear_matmul(
         )
     })?;
     let y = cx.output_params(node, &scalar(6, 7, DataType::U8))?;
-    let form = Matrices::plain(Origin::kernel());
-    let real = cx.product(node, &x, &weights, (None, 0), form)?;
+    let real = cx.times(node, &x, &weights, Origin::kernel())?;
     finish(cx, node, &real, &y)
 }
 
@@ -482,6 +519,7 @@ pub(crate) fn gemm(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, N
         transposed,
         alpha,
         beta,
+        negative: alpha < 0.0,
         origin: cx.linear_origin(node, &x, weights.params.dtype),
     };
     let real = cx.product(node, &x, &weights, (bias, 2), form)?;
@@ -494,7 +532,8 @@ pub(crate) fn qgemm(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, 
     let x = cx.integer_activation(node, 0, Some(a))?;
     let (mut x, alpha, transposed) = gemm_operands(cx, node, x)?;
     // The kernel scales the activation.
-    x.scale *= alpha;
+    x.scale *= alpha.abs();
+    let negative = alpha < 0.0;
     let axis = usize::from(!transposed);
     let weights = cx.integer_weights(node, 3, |data, dtype| {
         cx.params(
@@ -508,7 +547,12 @@ pub(crate) fn qgemm(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, 
             },
         )
     })?;
-    let bias = integer_bias(cx, node, 6)?;
+    let mut bias = integer_bias(cx, node, 6)?;
+    if let (true, Some(Value::Const(c))) = (negative, &bias) {
+        let data = c.as_ints().unwrap_or_default().iter().map(|v| -v).collect();
+        let negated = Constant::ints(DataType::I32, c.shape.clone(), data);
+        bias = Some(Value::Const(Arc::new(negated)));
+    }
     if node.input(7).is_none() {
         return Err(NodeError::Arity {
             what: "inputs",
@@ -519,6 +563,7 @@ pub(crate) fn qgemm(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, 
     let y = cx.output_params(node, &scalar(7, 8, DataType::U8))?;
     let form = Matrices {
         transposed,
+        negative,
         ..Matrices::plain(Origin::kernel())
     };
     let real = cx.product(node, &x, &weights, (bias, 6), form)?;
@@ -532,10 +577,10 @@ fn gemm_operands(
     mut x: Activation,
 ) -> Result<(Activation, f32, bool), NodeError> {
     let alpha = node.float("alpha", 1.0)?;
-    if !(alpha.is_normal() && alpha > 0.0) {
+    if !alpha.is_normal() {
         return Err(NodeError::Attribute {
             name: "alpha",
-            reason: "it is not a positive number",
+            reason: "it is zero, or no normal number",
         });
     }
     if node.flag("transA", false)? {

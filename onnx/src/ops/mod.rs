@@ -20,5 +20,6 @@ pub(crate) mod reduction;
 pub(crate) mod resize;
 pub(crate) mod selection;
 pub(crate) mod softmax;
+pub(crate) mod stacked;
 pub(crate) mod three;
 pub(crate) mod transposed;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::super::close::quantize;
-use super::super::importer::{Done, Importer};
+use super::super::importer::{Done, Importer, real_constant};
 use super::super::real::{Base, Real, Value};
 use super::border::surround;
 use super::linear::scalar;
@@ -137,7 +137,7 @@ pub(crate) fn split(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, 
         }
     };
     let total = sizes.iter().fold(0usize, |acc, &s| acc.saturating_add(s));
-    if sizes.len() != outputs || total != extent || sizes.contains(&0) {
+    if sizes.len() != outputs || total != extent {
         return Err(NodeError::Attribute {
             name: "split",
             reason: "it does not fit the axis",
@@ -154,10 +154,27 @@ pub(crate) fn split(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, 
         part.starts[axis] = start;
         part.extents[axis] = size;
         start += size;
+        if size == 0 {
+            values.push(nothing(cx, &value, part.extents));
+            continue;
+        }
         values.push(cx.apply(node, value.clone(), part)?);
     }
     let status = values.first().map_or(super::super::Status::Group, status);
     Ok(Done { values, status })
+}
+
+/// A tensor without elements, which is a constant of the type of `of`.
+fn nothing(cx: &Importer<'_>, of: &Value, shape: Vec<usize>) -> Value {
+    let dtype = match of {
+        Value::Int(tensor) => Some(cx.builder.fact(*tensor).dtype),
+        Value::Const(c) => c.dtype(),
+        _ => None,
+    };
+    Value::Const(Arc::new(match dtype {
+        Some(dtype) => Folded::ints(dtype, shape, Vec::new()),
+        None => Folded::floats(shape, Vec::new()),
+    }))
 }
 
 /// `Gather` with constant indices.
@@ -328,7 +345,11 @@ fn pad_constant(
     before: Vec<usize>,
     after: Vec<usize>,
 ) -> Result<Done, NodeError> {
-    let constant = cx.maybe_constant(node, 2, "the constant")?;
+    let constant = match cx.maybe(node, 2) {
+        // Quantizers quantize it like any other constant.
+        Some(Value::Weights(w)) => Some(Arc::new(real_constant(&w))),
+        _ => cx.maybe_constant(node, 2, "the constant")?,
+    };
     let attribute = node.float("value", 0.0)?;
     let integer = match &value {
         Value::Int(_) => match &constant {
@@ -489,8 +510,11 @@ pub(crate) fn concat(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done,
     if elements(&shape) > MAX_ELEMENTS {
         return Err(TOO_LARGE);
     }
-    let mut tensors = Vec::new();
-    let mut reals = Vec::new();
+    let (mut values, mut tensors, mut reals) = (values, Vec::new(), Vec::new());
+    if elements(&shape) > 0 {
+        // What has no element adds none.
+        values.retain(|v| !matches!(v, Value::Const(c) if c.len() == 0));
+    }
     for value in &values {
         match value {
             Value::Int(tensor) => tensors.push(*tensor),
