@@ -11,7 +11,7 @@ use super::outputs::{boundary, tail_node};
 use super::outside::outside;
 use super::real::{Base, Params, QuantizedConstant, Real, Value};
 use super::registry::{self, Entry};
-use super::{Imported, NodeReport, Status, windows};
+use super::{Imported, NodeReport, Status, ids, windows};
 use crate::error::{ImportError, InputProblem, NodeError, NodeProblem, TensorProblem};
 use crate::graph::constant::{Constant, MAX_COMPUTED_ELEMENTS};
 use crate::graph::{Graph, Input, InputType, Node, NodeView, ValueId};
@@ -126,7 +126,11 @@ impl<'a> Importer<'a> {
                 }
                 InputType::Other(_) => Value::Broken,
                 InputType::Int(dtype) => {
-                    let fact = Fact::any(dtype, input.shape.clone());
+                    let range = ids::range(self.graph, &self.routes, input.value, dtype);
+                    let fact = Fact {
+                        range,
+                        ..Fact::any(dtype, input.shape.clone())
+                    };
                     let name = self.graph.name(input.value);
                     let tensor = self.builder.input(name, fact, None);
                     self.tensors.push((input.value, tensor));

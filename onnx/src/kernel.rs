@@ -145,6 +145,11 @@ impl<'a> Routes<'a> {
         self.makers.get(&value).copied()
     }
 
+    /// The nodes that read a value.
+    pub(crate) fn readers(&self, value: ValueId) -> impl Iterator<Item = &'a Node> + '_ {
+        self.readers.get(&value).into_iter().flatten().copied()
+    }
+
     /// Whether some node reads a value, or it is an output.
     pub(crate) fn is_used(&self, value: ValueId) -> bool {
         self.readers.contains_key(&value) || self.outputs.contains(&value)

@@ -20,6 +20,7 @@ mod expr;
 mod extension;
 mod facts;
 mod graph;
+mod ids;
 mod importer;
 mod input;
 mod kernel;

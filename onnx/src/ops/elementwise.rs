@@ -14,7 +14,8 @@ use super::quantization::dequantize;
 use crate::error::NodeError;
 use crate::graph::NodeView;
 use zkonnx_circuits::ops::{
-    Constant, Lanes, Maximum, Move, Reshape, Table, broadcast, broadcast_places,
+    Constant, Lanes, Maximum, Move, Requantize, Reshape, Rule, Steps, Table, broadcast,
+    broadcast_places,
 };
 use zkonnx_circuits::program::{Range, TensorId, elements};
 
@@ -85,6 +86,9 @@ pub(crate) fn unary(
     }
 }
 
+/// Most integers between the limits of a clamp of wide ones.
+const MAX_LIMITED: i64 = 1 << 16;
+
 /// A clamp of integers: of 8-bit and 16-bit types by a table, of others by steps.
 fn clamp_integers(
     cx: &mut Importer<'_>,
@@ -93,16 +97,29 @@ fn clamp_integers(
     lo: i64,
     hi: i64,
 ) -> Result<Done, NodeError> {
-    let dtype = cx.builder.fact(tensor).dtype;
-    if dtype.width() > 16 {
-        let reason = "only 8-bit and 16-bit integers are supported";
-        return Err(NodeError::Input {
-            input: 0,
-            what: "x",
-            reason,
-        });
-    }
+    let fact = cx.builder.fact(tensor);
+    let (dtype, known) = (fact.dtype, fact.range);
     let range = Range::of(dtype);
+    if dtype.width() > 16 {
+        if lo <= known.lo && known.hi <= hi {
+            return Ok(Done::int(tensor));
+        }
+        let limited = |v: i64| v.max(lo).min(hi);
+        let (least, most) = (limited(known.lo), limited(known.hi));
+        if most.saturating_sub(least) >= MAX_LIMITED {
+            let reason =
+                "its integers have more than 16 bits, and the limits leave more than 65536 of them";
+            return Err(NodeError::Input {
+                input: 0,
+                what: "x",
+                reason,
+            });
+        }
+        let steps = (least + 1..=most).map(|v| (v, v)).collect();
+        let rule = Rule::Steps(Steps::new(least, steps)?);
+        let op = Requantize::new(dtype, vec![rule], Lanes::Tensor)?;
+        return Ok(Done::int(cx.push(node, op, &[tensor])?));
+    }
     let table = (range.lo..=range.hi)
         .map(|v| v.max(lo).min(hi).clamp(range.lo, range.hi))
         .collect();
