@@ -119,7 +119,7 @@ pub(crate) const ROWS: Facts = facts(
 );
 pub(crate) const SOFTMAX: Facts = facts(
     BYTES,
-    "one scale of at most 2; at most 4096 elements along the axis; QuantizeLinear or data movement follows directly",
+    "one scale of at most 2^16; at most 4096 elements along the axis; QuantizeLinear or data movement follows directly",
     &[Relation::Softmax],
 );
 pub(crate) const RANKING: Facts = facts(
@@ -177,7 +177,7 @@ pub(crate) const ACCUMULATED: Facts = facts(
 );
 pub(crate) const QUANTIZATION: Facts = facts(
     "u8, i8, u16, i16; i32 for biases",
-    "constant, positive, normal scales, per tensor or axis; no blocks",
+    "constant, positive, normal scales, per tensor or axis; constants of 4 bits too, and in blocks",
     &[Relation::Kernel, Relation::Steps],
 );
 pub(crate) const CONVERSION: Facts = facts(

@@ -7,6 +7,7 @@ use super::eval::{self, Inputs};
 use super::exactness::Exactness;
 use super::extension::{Extension, Registry};
 use super::kernel::{Routes, is_kernel};
+use super::ops::blocks::Blocked;
 use super::outputs::{boundary, tail_node};
 use super::outside::outside;
 use super::real::{Base, Params, QuantizedConstant, Real, Value};
@@ -54,6 +55,8 @@ pub(crate) struct Importer<'a> {
     pub(super) values: HashMap<ValueId, Value>,
     /// Program inputs made from float inputs of the graph, with their quantization.
     pub(crate) quantized_inputs: HashMap<usize, (Params, TensorId)>,
+    /// Constants that were dequantized in blocks.
+    pub(crate) blocked: HashMap<ValueId, Arc<Blocked>>,
     report: Vec<NodeReport>,
     pub(super) problems: Vec<NodeProblem>,
     /// Integer tensors by the values that they are.
@@ -77,6 +80,7 @@ pub(crate) fn import(graph: &Graph, registry: &Registry) -> Result<Imported, Imp
         builder: Builder::new(),
         values: HashMap::new(),
         quantized_inputs: HashMap::new(),
+        blocked: HashMap::new(),
         report: Vec::new(),
         problems: Vec::new(),
         tensors: Vec::new(),

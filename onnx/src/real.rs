@@ -199,6 +199,13 @@ pub(crate) struct QuantizedConstant {
     pub(crate) params: Params,
 }
 
+impl QuantizedConstant {
+    /// Whether a kernel may take its integers, by their type: none takes those of 4 bits.
+    pub(crate) fn is_for_kernels(&self) -> bool {
+        self.data.dtype().is_some()
+    }
+}
+
 /// What a tensor of the graph is during import.
 #[derive(Clone)]
 pub(crate) enum Value {

@@ -27,6 +27,8 @@ use zkonnx_circuits::program::{DataType, TensorId};
 const MAX_TERMS: usize = 32;
 /// Most channels of accumulators with scales of their own.
 const MAX_CHANNELS: usize = 1 << 12;
+/// Most parts of weights with scales of their own.
+const MAX_PARTS: usize = 1 << 14;
 /// Bits of the largest sum: binary64 holds all of them.
 const MAX_BITS: i32 = 51;
 /// Largest coefficient.
@@ -208,6 +210,29 @@ pub(crate) fn add(x: &Real, y: &Real, minus: bool) -> Result<Option<Real>, NodeE
     }
     let real = Real::new(Base::Total(terms), shape);
     Ok(Some(real.grown(x.size + y.size + 1)?))
+}
+
+/// The sum of accumulators of one shape.
+pub(crate) fn of(parts: Vec<Real>) -> Result<Real, NodeError> {
+    let count = parts.len();
+    let mut parts = parts.into_iter();
+    let first = parts.next().ok_or(NodeError::Unknown)?;
+    if count == 1 {
+        return Ok(first);
+    }
+    let channels = first.shape.last().copied().unwrap_or(1);
+    if count.saturating_mul(channels) > MAX_PARTS {
+        return Err(NodeError::Input {
+            input: 1,
+            what: "the weights",
+            reason: "they have more than 16384 scales",
+        });
+    }
+    let shape = first.shape.clone();
+    let all = std::iter::once(first).chain(parts);
+    let terms: Option<Vec<Vec<Term>>> = all.map(|part| terms_of(&part)).collect();
+    let terms = terms.ok_or(NodeError::Unknown)?;
+    Ok(Real::new(Base::Total(terms.concat()), shape))
 }
 
 /// How large terms are, and how far ONNX Runtime's float sum may be from the exact one.

@@ -427,6 +427,7 @@ fn one_real(
         Value::Weights(w) => {
             // A quantized constant beside a quantized activation is the kernel of two quantized tensors.
             if let (Some(a), Some(op), None) = (x.as_quantized(), pair_op(f), w.params.axis)
+                && w.is_for_kernels()
                 && broadcast(&x.shape, &w.data.shape).as_deref() == Some(x.shape.as_slice())
             {
                 let data = w.data.as_ints().unwrap_or_default().to_vec();

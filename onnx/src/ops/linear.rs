@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::super::importer::{Done, Importer, centered};
+use super::super::importer::{Done, Importer, centered, real_constant};
 use super::super::kernel::{Origin, weighted};
 use super::super::real::{
     Acc, Base, Params, Quantized, QuantizedConstant, Real, Value, rebias_matmul,
@@ -52,9 +52,15 @@ impl Matrices {
 
 impl Importer<'_> {
     /// The origin of a linear node of a QDQ group.
-    fn linear_origin(&self, node: &NodeView<'_>, x: &Activation, w: DataType) -> Origin {
+    fn linear_origin(
+        &self,
+        node: &NodeView<'_>,
+        x: &Activation,
+        weights: &QuantizedConstant,
+    ) -> Origin {
         let x = self.builder.fact(x.tensor).dtype;
-        self.origin(node, &[0], weighted(x, w))
+        let kernel = weighted(x, weights.params.dtype);
+        self.origin(node, &[0], kernel.filter(|_| weights.is_for_kernels()))
     }
 
     pub(super) fn shape_of(&self, tensor: TensorId) -> Vec<usize> {
@@ -418,7 +424,7 @@ pub(crate) fn conv(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, N
     let x = cx.activation(node, 0)?;
     let weights = cx.weights(node, 1)?;
     let bias = cx.maybe(node, 2);
-    let origin = cx.linear_origin(node, &x, weights.params.dtype);
+    let origin = cx.linear_origin(node, &x, &weights);
     let real = cx.convolution(node, &x, &weights, (bias, 2), origin)?;
     Ok(Done::pending(real))
 }
@@ -450,7 +456,8 @@ pub(crate) fn matmul(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done,
     if matches!(cx.value(node, 0)?, Value::Weights(_)) {
         let (weights, x) = (cx.weights(node, 0)?, cx.activation(node, 1)?);
         let x_type = cx.builder.fact(x.tensor).dtype;
-        let origin = cx.origin(node, &[1], weighted(weights.params.dtype, x_type));
+        let kernel = weighted(weights.params.dtype, x_type);
+        let origin = cx.origin(node, &[1], kernel.filter(|_| weights.is_for_kernels()));
         return Ok(Done::pending(cx.stacked(node, &x, &weights, true, origin)?));
     }
     let x = cx.activation(node, 0)?;
@@ -460,8 +467,12 @@ pub(crate) fn matmul(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done,
         let origin = cx.origin(node, &[0, 1], weighted(types[0], types[1]));
         return Ok(Done::pending(cx.two_activations(node, &x, &b, origin)?));
     }
+    if let Some(weights) = cx.blocked_weights(node.input(1), false) {
+        let real = cx.block_product(node, &x, (&weights, false), None)?;
+        return Ok(Done::pending(real));
+    }
     let weights = cx.weights(node, 1)?;
-    let origin = cx.linear_origin(node, &x, weights.params.dtype);
+    let origin = cx.linear_origin(node, &x, &weights);
     Ok(Done::pending(cx.times(node, &x, &weights, origin)?))
 }
 
@@ -511,16 +522,27 @@ pub(crate) fn qlinear_matmul(
 /// `Gemm` between DequantizeLinear and QuantizeLinear; the right operand is constant.
 pub(crate) fn gemm(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, NodeError> {
     let x = cx.activation(node, 0)?;
-    let weights = cx.weights(node, 1)?;
     let bias = cx.maybe(node, 2);
     let beta = node.float("beta", 1.0)?;
     let (x, alpha, transposed) = gemm_operands(cx, node, x)?;
+    if let Some(weights) = cx.blocked_weights(node.input(1), transposed)
+        && (alpha, beta) == (1.0, 1.0)
+    {
+        let bias = match bias {
+            Some(Value::Weights(w)) => Some(Arc::new(real_constant(&w))),
+            _ => cx.maybe_constant(node, 2, "the bias")?,
+        };
+        let weights = (&*weights, transposed);
+        let real = cx.block_product(node, &x, weights, bias.as_deref())?;
+        return Ok(Done::pending(real));
+    }
+    let weights = cx.weights(node, 1)?;
     let form = Matrices {
         transposed,
         alpha,
         beta,
         negative: alpha < 0.0,
-        origin: cx.linear_origin(node, &x, weights.params.dtype),
+        origin: cx.linear_origin(node, &x, &weights),
     };
     let real = cx.product(node, &x, &weights, (bias, 2), form)?;
     Ok(Done::pending(real))

@@ -137,7 +137,11 @@ pub(super) fn lookup(
             _ => Err(bad(0, "the data", "their element type is not supported")),
         },
         Value::Weights(w) => {
-            let Some(ints) = w.data.as_ints().filter(|_| w.params.axis.is_none()) else {
+            let Some(ints) = w
+                .data
+                .as_ints()
+                .filter(|_| w.params.axis.is_none() && w.is_for_kernels())
+            else {
                 return floats(cx, node, index, &real_constant(w), axis);
             };
             let places = Places::new(cx, node, index, &w.data.shape, axis)?;

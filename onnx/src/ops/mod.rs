@@ -3,6 +3,7 @@
 pub(crate) mod accumulators;
 pub(crate) mod activation;
 pub(crate) mod bias;
+pub(crate) mod blocks;
 pub(crate) mod border;
 pub(crate) mod elementwise;
 pub(crate) mod fit;

@@ -27,8 +27,9 @@ const ONE: i64 = 1 << (UNIT_BITS + 1);
 const PIECE_BITS: u32 = 6;
 /// Bits of the digits that the circuit multiplies.
 const DIGIT_BITS: usize = 7;
-/// Largest scale of the input: beyond it the second largest exponential is next to nothing.
-const MAX_SCALE: f32 = 2.0;
+/// Largest scale of the input: from 16 on, whatever is not the largest is nothing, as masks in the scores make it. Beyond
+/// this limit logarithms have more than the 40 bits of the operator.
+const MAX_SCALE: f32 = (1 << 16) as f32;
 /// Smallest scale of the input: below it all results are next to equal, and the tables would be long.
 const MIN_SCALE: f32 = 1.0 / (1 << UNIT_BITS) as f32;
 /// Largest number of elements along the axis.
@@ -78,7 +79,7 @@ fn lines(
     }
     match x.params.uniform() {
         Some((scale, _)) if (MIN_SCALE..=MAX_SCALE).contains(&scale) => {}
-        _ => return Err(bad("the scale of x", "it lies outside 2^-21 to 2")),
+        _ => return Err(bad("the scale of x", "it lies outside 2^-21 to 2^16")),
     }
     if opset >= 13 || axis + 1 == shape.len() {
         return Ok((x.tensor, axis));

@@ -14,6 +14,7 @@ mod open;
 mod outputs;
 mod picked;
 mod restored;
+mod short;
 mod stacked;
 mod tail;
 mod totals;
