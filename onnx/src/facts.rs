@@ -175,6 +175,17 @@ pub(crate) const ACCUMULATED: Facts = facts(
     "one constant operand, of MatMulInteger at most; one zero point for the activation; accumulators within int32",
     &[Relation::Kernel],
 );
+/// The kernel's sums, times their scale.
+pub(crate) const ACCUMULATED_FLOATS: Facts = facts(
+    "u8, i8",
+    "constant weights, or two activations of one scale each; accumulators within int32",
+    &[Relation::Steps],
+);
+pub(crate) const EINSUM: Facts = facts(
+    "u8, i8; all integers where elements only move",
+    "one operand that is transposed, or two, one of which may be constant, as a product of matrices",
+    &[Relation::Kernel, Relation::Sum],
+);
 pub(crate) const QUANTIZATION: Facts = facts(
     "u8, i8, u16, i16; i32 for biases",
     "constant, positive, normal scales, per tensor or axis; constants of 4 bits too, and in blocks",

@@ -44,12 +44,22 @@ pub(crate) struct Origin {
     kernel: Option<DataType>,
     /// Whether the kernel may give its sums as floats.
     sums: bool,
+    /// Whether it does so whatever follows.
+    always_sums: bool,
 }
 
 impl Origin {
     /// The result of an operator that is an integer kernel as it stands.
     pub(crate) fn kernel() -> Self {
         Self::default()
+    }
+
+    /// The result of an operator that is an integer kernel and gives its sums as floats.
+    pub(crate) fn sums() -> Self {
+        Self {
+            always_sums: true,
+            ..Self::default()
+        }
     }
 
     /// The same group with its result elsewhere, as where ONNX Runtime fuses a node with the next one.
@@ -279,6 +289,7 @@ impl Importer<'_> {
             result: node.node().output(0),
             kernel: kernel.filter(|_| activations.iter().all(dequantized)),
             sums: matches!(node.op(), "Gemm" | "MatMul"),
+            always_sums: false,
         }
     }
 
@@ -307,6 +318,9 @@ impl Importer<'_> {
 
     /// How ONNX Runtime computes the group that ends in a quantization `y`, `expr` being what follows its operator.
     pub(crate) fn arithmetic(&self, origin: &Origin, expr: &Expr, y: &Params) -> Arithmetic {
+        if origin.always_sums {
+            return Arithmetic::IntegerSums;
+        }
         let Some(result) = origin.result else {
             return Arithmetic::Integer;
         };

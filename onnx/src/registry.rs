@@ -3,8 +3,8 @@
 use super::facts::{self, Facts};
 use super::importer::{Done, Importer};
 use super::ops::{
-    accumulators, activation, elementwise, fold, linear, logic, movement, pool, quantization,
-    ranking, reduction, resize, selection, softmax, transposed,
+    accumulators, activation, einsum, elementwise, fold, linear, logic, movement, pool,
+    quantization, ranking, reduction, resize, selection, softmax, transposed,
 };
 use crate::error::NodeError;
 use crate::graph::NodeView;
@@ -178,6 +178,7 @@ const ENTRIES: &[Entry] = &[
     onnx("Flatten", movement::flatten, &facts::MOVEMENT),
     onnx("Floor", activation::activation, &facts::FUNCTION),
     onnx("Gather", selection::gather, &facts::PICKED),
+    since(12, onnx("Einsum", einsum::einsum, &facts::EINSUM)),
     since(20, onnx("Gelu", activation::activation, &facts::FUNCTION)),
     closing(onnx("Gemm", linear::gemm, &facts::GEMM)),
     onnx(
@@ -229,6 +230,8 @@ const ENTRIES: &[Entry] = &[
     )),
     since(11, onnx("Range", fold::constants_only, &facts::SHAPES)),
     onnx("Reciprocal", activation::activation, &facts::FUNCTION),
+    onnx("ReduceL1", reduction::reduce_norm, &facts::SUM),
+    onnx("ReduceL2", reduction::reduce_norm, &facts::SUM),
     onnx(
         "ReduceMax",
         reduction::reduce_extreme,
@@ -241,6 +244,7 @@ const ENTRIES: &[Entry] = &[
         &facts::EXTREME_ALONG,
     ),
     onnx("ReduceSum", reduction::reduce_sum, &facts::SUM),
+    onnx("ReduceSumSquare", reduction::reduce_norm, &facts::SUM),
     onnx("Relu", activation::activation, &facts::CLAMP),
     onnx("Reshape", movement::reshape, &facts::MOVEMENT),
     onnx("Resize", resize::resize, &facts::NEAREST),
@@ -274,6 +278,11 @@ const ENTRIES: &[Entry] = &[
         "DequantizeLinear",
         quantization::dequantize_linear,
         &facts::QUANTIZATION,
+    ),
+    microsoft(
+        "MatMulIntegerToFloat",
+        accumulators::matmul_integer_to_float,
+        &facts::ACCUMULATED_FLOATS,
     ),
     pending(microsoft("Gelu", activation::activation, &facts::FUNCTION)),
     microsoft("QGemm", linear::qgemm, &facts::WEIGHTED_KERNEL),

@@ -1,9 +1,12 @@
 //! `ConvInteger` and `MatMulInteger`: the accumulators themselves, of type int32.
 
+use super::super::expr::{Binary, Operand};
 use super::super::importer::{Done, Importer};
 use super::super::kernel::Origin;
 use super::super::real::{Base, Params, QuantizedConstant, Real, Value};
-use super::linear::Activation;
+use super::elementwise::with_operand;
+use super::linear::{Activation, scalar};
+use super::quantization::Place;
 use crate::error::NodeError;
 use crate::graph::NodeView;
 use crate::graph::constant::Constant;
@@ -52,6 +55,57 @@ pub(crate) fn matmul_integer(
         }
     };
     accumulators(&real)
+}
+
+/// `com.microsoft.MatMulIntegerToFloat`: the accumulators as floats, plus a bias.
+pub(crate) fn matmul_integer_to_float(
+    cx: &mut Importer<'_>,
+    node: &NodeView<'_>,
+) -> Result<Done, NodeError> {
+    let dtype = |cx: &Importer<'_>, input| match cx.value(node, input)? {
+        Value::Int(tensor) => Ok(cx.builder.fact(tensor).dtype),
+        Value::Const(c) => c.dtype().ok_or(NodeError::Unknown),
+        _ => Err(NodeError::Unknown),
+    };
+    let a = cx.params(node, &scalar(2, 4, dtype(cx, 0)?))?;
+    let x = cx.integer_activation(node, 0, Some(a))?;
+    let real = match cx.value(node, 1)? {
+        Value::Int(_) => {
+            let b = cx.params(node, &scalar(3, 5, dtype(cx, 1)?))?;
+            let b = cx.integer_activation(node, 1, Some(b))?;
+            cx.two_activations(node, &x, &b, Origin::sums())?
+        }
+        _ => {
+            let weights = cx.integer_weights(node, 1, |data, dtype| {
+                let place = Place {
+                    scale: 3,
+                    zero: 5,
+                    axis: data.shape.len().max(1) - 1,
+                    shape: &data.shape,
+                    dtype,
+                };
+                cx.params(node, &place)
+            })?;
+            cx.times(node, &x, &weights, Origin::sums())?
+        }
+    };
+    let Some(bias) = cx.maybe_constant(node, 6, "the bias")? else {
+        return Ok(Done::pending(real));
+    };
+    let (floats, columns) = (bias.as_floats(), real.shape.last().copied());
+    let floats = floats.filter(|f| bias.shape.len() == 1 && Some(f.len()) == columns);
+    let floats = floats.ok_or(NodeError::Input {
+        input: 6,
+        what: "the bias",
+        reason: "it has not one float for each column",
+    })?;
+    let operand = Operand::Axis(real.shape.len() - 1, floats.to_vec());
+    Ok(Done::pending(with_operand(
+        &real,
+        Binary::Add,
+        operand,
+        false,
+    )?))
 }
 
 /// The only zero point of an operand.

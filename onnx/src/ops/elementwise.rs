@@ -233,7 +233,12 @@ pub(crate) fn batch_normalization(
 }
 
 /// Combines each element with a constant; `first` says that the constant is the first argument.
-fn with_operand(real: &Real, f: Binary, operand: Operand, first: bool) -> Result<Real, NodeError> {
+pub(super) fn with_operand(
+    real: &Real,
+    f: Binary,
+    operand: Operand,
+    first: bool,
+) -> Result<Real, NodeError> {
     let real = &of_one(real);
     if matches!(operand, Operand::Axis(..)) && !real.after.is_empty() {
         return Err(NodeError::Island {

@@ -73,8 +73,17 @@ impl Importer<'_> {
         node: &NodeView<'_>,
         input: usize,
     ) -> Result<Activation, NodeError> {
+        self.activation_of(&self.value(node, input)?, input)
+    }
+
+    /// The same of a value that stands for an input.
+    pub(super) fn activation_of(
+        &self,
+        value: &Value,
+        input: usize,
+    ) -> Result<Activation, NodeError> {
         let what = "the activation";
-        match self.value(node, input)? {
+        match value {
             Value::Real(real) => match real.as_quantized() {
                 Some(Quantized { tensor, params }) => match params.uniform() {
                     Some((scale, zero)) => Ok(Activation {

@@ -5,6 +5,7 @@ pub(crate) mod activation;
 pub(crate) mod bias;
 pub(crate) mod blocks;
 pub(crate) mod border;
+pub(crate) mod einsum;
 pub(crate) mod elementwise;
 pub(crate) mod fit;
 pub(crate) mod fold;

@@ -13,6 +13,7 @@ mod old;
 mod open;
 mod outputs;
 mod picked;
+mod products;
 mod restored;
 mod short;
 mod stacked;
