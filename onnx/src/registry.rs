@@ -3,8 +3,8 @@
 use super::facts::{self, Facts};
 use super::importer::{Done, Importer};
 use super::ops::{
-    accumulators, activation, einsum, elementwise, fold, linear, logic, movement, pool,
-    quantization, ranking, reduction, resize, selection, softmax, transposed,
+    accumulators, activation, border, einsum, elementwise, fold, limits, linear, logic, matrices,
+    movement, pool, quantization, ranking, reduction, resize, selection, softmax, transposed,
 };
 use crate::error::NodeError;
 use crate::graph::NodeView;
@@ -140,7 +140,7 @@ const ENTRIES: &[Entry] = &[
     onnx("Cast", fold::cast, &facts::CONVERSION),
     onnx("Ceil", activation::activation, &facts::FUNCTION),
     since(12, onnx("Celu", activation::activation, &facts::FUNCTION)),
-    onnx("Clip", elementwise::clip, &facts::CLAMP),
+    onnx("Clip", limits::clip, &facts::CLAMP),
     onnx("Concat", selection::concat, &facts::JOINED),
     onnx("Constant", fold::constants_only, &facts::SHAPES),
     onnx("ConstantOfShape", fold::constants_only, &facts::SHAPES),
@@ -180,7 +180,7 @@ const ENTRIES: &[Entry] = &[
     onnx("Gather", selection::gather, &facts::PICKED),
     since(12, onnx("Einsum", einsum::einsum, &facts::EINSUM)),
     since(20, onnx("Gelu", activation::activation, &facts::FUNCTION)),
-    closing(onnx("Gemm", linear::gemm, &facts::GEMM)),
+    closing(onnx("Gemm", matrices::gemm, &facts::GEMM)),
     onnx(
         "GlobalAveragePool",
         pool::global_average_pool,
@@ -197,21 +197,25 @@ const ENTRIES: &[Entry] = &[
     onnx("LeakyRelu", activation::activation, &facts::FUNCTION),
     onnx("Log", activation::activation, &facts::FUNCTION),
     onnx("LogSoftmax", softmax::softmax, &facts::SOFTMAX),
-    closing(onnx("MatMul", linear::matmul, &facts::PRODUCT_OF_MATRICES)),
+    closing(onnx(
+        "MatMul",
+        matrices::matmul,
+        &facts::PRODUCT_OF_MATRICES,
+    )),
     closing(onnx(
         "MatMulInteger",
         accumulators::matmul_integer,
         &facts::ACCUMULATED,
     )),
-    onnx("Max", elementwise::extreme, &facts::EXTREME),
+    onnx("Max", limits::extreme, &facts::EXTREME),
     onnx("MaxPool", pool::max_pool, &facts::MAXIMUM),
-    onnx("Min", elementwise::extreme, &facts::EXTREME),
+    onnx("Min", limits::extreme, &facts::EXTREME),
     onnx("Mod", elementwise::arithmetic, &facts::WITH_CONSTANT),
     since(18, onnx("Mish", activation::activation, &facts::FUNCTION)),
     onnx("Mul", elementwise::arithmetic, &facts::PRODUCT),
     onnx("Neg", activation::activation, &facts::FUNCTION),
     onnx("PRelu", elementwise::arithmetic, &facts::WITH_CONSTANT),
-    onnx("Pad", selection::pad, &facts::PADDING),
+    onnx("Pad", border::pad, &facts::PADDING),
     onnx("Pow", elementwise::arithmetic, &facts::WITH_CONSTANT),
     closing(onnx(
         "QLinearConv",
@@ -220,7 +224,7 @@ const ENTRIES: &[Entry] = &[
     )),
     closing(onnx(
         "QLinearMatMul",
-        linear::qlinear_matmul,
+        matrices::qlinear_matmul,
         &facts::PRODUCT_KERNEL,
     )),
     closing(onnx(
@@ -285,7 +289,7 @@ const ENTRIES: &[Entry] = &[
         &facts::ACCUMULATED_FLOATS,
     ),
     pending(microsoft("Gelu", activation::activation, &facts::FUNCTION)),
-    microsoft("QGemm", linear::qgemm, &facts::WEIGHTED_KERNEL),
+    microsoft("QGemm", matrices::qgemm, &facts::WEIGHTED_KERNEL),
     microsoft("QLinearAdd", elementwise::qlinear, &facts::PAIR),
     microsoft(
         "QLinearAveragePool",

@@ -14,14 +14,13 @@ use super::exactness::Exactness;
 use super::expr::{Binary, Expr, Operand, Spread, join};
 use super::importer::Importer;
 use super::ops::three;
+use super::ops::weighted::Weight;
 use super::real::{Acc, Base, PairOp, Params, Quantized, Real};
 use super::sums::{narrowing, reach, roundings, steps_apart};
 use crate::error::NodeError;
 use crate::graph::NodeView;
-use zkonnx_circuits::ops::{
-    Concat, Lanes, Move, Requantize, Rule, Slice, Steps, Table, WeightedSum, broadcast,
-};
-use zkonnx_circuits::program::{DataType, TensorId};
+use zkonnx_circuits::ops::{Requantize, Rule, Steps, broadcast};
+use zkonnx_circuits::program::TensorId;
 
 /// Most terms of a sum.
 const MAX_TERMS: usize = 32;
@@ -54,15 +53,6 @@ enum Addend {
 pub(crate) struct Term {
     addend: Addend,
     negative: bool,
-}
-
-/// What a term is multiplied by, in some unit.
-#[derive(Clone, PartialEq)]
-pub(crate) enum Weight {
-    /// A coefficient of the integer less this zero point.
-    Factor(i64, i64),
-    /// An integer for each of the tensor's.
-    Table(Vec<i64>),
 }
 
 impl Term {
@@ -396,68 +386,6 @@ impl Importer<'_> {
         }
         measure.off = f64::from(roundings(count, all)) + rest;
         Ok(measure)
-    }
-
-    /// The sum of the terms, each by its weight.
-    pub(crate) fn weighted(
-        &mut self,
-        node: &NodeView<'_>,
-        tensors: &[TensorId],
-        weights: &[Weight],
-    ) -> Result<TensorId, NodeError> {
-        let (mut inputs, mut factors, mut constant) = (Vec::new(), Vec::new(), 0i64);
-        for (&tensor, weight) in tensors.iter().zip(weights) {
-            match weight {
-                Weight::Factor(factor, zero) => {
-                    factors.push(*factor);
-                    constant = constant.saturating_sub(factor.saturating_mul(*zero));
-                    inputs.push(tensor);
-                }
-                Weight::Table(entries) => {
-                    let dtype = self.builder.fact(tensor).dtype;
-                    let entries = vec![entries.clone()];
-                    let table = Table::new(dtype, DataType::I64, entries, Lanes::Tensor)?;
-                    factors.push(1);
-                    inputs.push(self.push(node, table, &[tensor])?);
-                }
-            }
-        }
-        self.push(node, WeightedSum::new(factors, constant)?, &inputs)
-    }
-
-    /// The same with weights of its own for each index of an axis.
-    fn by_channel(
-        &mut self,
-        node: &NodeView<'_>,
-        (tensors, shape): (&[TensorId], &[usize]),
-        weights: &[Vec<Weight>],
-        axis: usize,
-    ) -> Result<TensorId, NodeError> {
-        let mut channels = Vec::with_capacity(weights.len());
-        for (lane, weights) in weights.iter().enumerate() {
-            let mut parts = Vec::with_capacity(tensors.len());
-            for &tensor in tensors {
-                let own = self.builder.fact(tensor).shape.clone();
-                let place = (axis + own.len()).checked_sub(shape.len());
-                parts.push(match place.and_then(|d| Some((d, *own.get(d)?))) {
-                    Some((axis, extent)) if extent > 1 => {
-                        let mut starts = vec![0; own.len()];
-                        let mut extents = own.clone();
-                        (starts[axis], extents[axis]) = (lane, 1);
-                        let steps = vec![1; own.len()];
-                        let slice = Slice {
-                            starts,
-                            steps,
-                            extents,
-                        };
-                        self.push(node, Move(slice), &[tensor])?
-                    }
-                    _ => tensor,
-                });
-            }
-            channels.push(self.weighted(node, &parts, weights)?);
-        }
-        self.push(node, Move(Concat { axis }), &channels)
     }
 }
 

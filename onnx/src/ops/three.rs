@@ -5,8 +5,8 @@
 //! threshold a result lies, it is added to the exact sum, by a table of the pairs.
 
 use super::super::importer::Importer;
-use super::super::totals::Weight;
 use super::fit::{Classes, Sum};
+use super::weighted::Weight;
 use crate::error::NodeError;
 use crate::graph::NodeView;
 use zkonnx_circuits::ops::{Lanes, Requantize, Rule, Steps, WeightedSum};

@@ -25,7 +25,7 @@ pub(super) fn run_all(imported: &Imported, data: &[&[i64]]) -> Vec<i64> {
 /// What is said of a node.
 pub(super) fn said(imported: &Imported, node: &str) -> Exactness {
     let mut rows = imported.report.iter().filter(|row| row.node == node);
-    match rows.next().map(|row| row.status.clone()) {
+    match rows.next().map(|row| row.status) {
         Some(Status::Closed(exactness)) => exactness,
         other => panic!("{other:?}"),
     }
