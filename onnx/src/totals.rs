@@ -43,7 +43,7 @@ const NOT_FINITE: NodeError = NodeError::Island {
 /// One of several reals that are added.
 #[derive(Clone)]
 enum Addend {
-    Acc(Acc),
+    Acc(Acc, Affine),
     /// A function of a quantized tensor.
     Table(Quantized, Arc<Expr>),
 }
@@ -59,7 +59,7 @@ impl Term {
     /// The integers that the real is a function of, but for what is added in float.
     pub(crate) fn tensor(&self) -> TensorId {
         match &self.addend {
-            Addend::Acc(acc) => acc.float.as_ref().map_or(acc.tensor, |(bare, _)| *bare),
+            Addend::Acc(acc, _) => acc.float.as_ref().map_or(acc.tensor, |(bare, _)| *bare),
             Addend::Table(x, _) => x.tensor,
         }
     }
@@ -78,11 +78,8 @@ impl Term {
     /// What is added in float, for a lane.
     fn added(&self, lane: usize) -> f64 {
         match &self.addend {
-            Addend::Acc(Acc {
-                float: Some((_, reals)),
-                ..
-            }) if !reals.is_empty() => self.sign() * f64::from(at(reals, lane)),
-            _ => 0.0,
+            Addend::Acc(_, affine) => self.sign() * at(&affine.plus, lane),
+            Addend::Table(..) => 0.0,
         }
     }
 
@@ -100,9 +97,9 @@ impl Term {
     /// The real of one unit in a lane, and the zero point, of what is proportional to an integer.
     fn factor(&self, lane: usize) -> Option<(f64, i64)> {
         match &self.addend {
-            Addend::Acc(acc) => {
+            Addend::Acc(acc, affine) => {
                 let unit = f64::from(acc.x_scale) * f64::from(at(&acc.w_scale, lane));
-                Some((self.sign() * unit, 0))
+                Some((self.sign() * unit * at(&affine.times, lane), 0))
             }
             Addend::Table(x, expr) if **expr == Expr::X => {
                 let (scale, zero) = x.params.uniform()?;
@@ -113,37 +110,86 @@ impl Term {
     }
 }
 
-/// Accumulators to which an expression adds constants along their channels.
-fn biased(acc: &Acc, expr: &Expr) -> Option<Acc> {
-    let (f, a, b) = match expr {
-        Expr::X => return Some(acc.clone()),
-        Expr::Binary(f, a, b) => (*f, &**a, &**b),
-        _ => return None,
-    };
-    let (inner, operand) = match (f, a, b) {
-        (Binary::Add, inner, Expr::Const(c)) | (Binary::Add, Expr::Const(c), inner) => (inner, c),
-        _ => return None,
-    };
-    let acc = biased(acc, inner)?;
-    let more = match operand {
-        Operand::Scalar(v) => vec![*v],
-        Operand::Axis(axis, values) if *axis == acc.axis => values.clone(),
-        Operand::Axis(..) => return None,
-    };
-    let (bare, reals) = match &acc.float {
-        Some((_, reals)) if acc.rounded && reals.is_empty() => return None,
-        Some((bare, reals)) => (*bare, reals.clone()),
-        None => (acc.tensor, vec![0.0]),
-    };
-    let lanes = 0..reals.len().max(more.len());
-    let reals = lanes.map(|lane| at(&reals, lane) + at(&more, lane));
-    let float = Some((bare, reals.collect()));
-    let terms = acc.terms + 1;
-    Some(Acc {
-        float,
-        terms,
-        ..acc
-    })
+/// The accumulators' reals times these, plus those: one value, or one for each channel.
+#[derive(Clone)]
+struct Affine {
+    times: Vec<f64>,
+    plus: Vec<f64>,
+    /// What the absolute values of all that was added amount to.
+    reach: f64,
+    /// How many operations that is.
+    steps: usize,
+}
+
+fn largest(of: impl IntoIterator<Item = f64>) -> f64 {
+    of.into_iter().fold(0.0, |m: f64, v| m.max(v.abs()))
+}
+
+impl Affine {
+    /// What an expression makes of accumulators, if it is only that.
+    fn of(acc: &Acc, expr: &Expr) -> Option<Self> {
+        let (f, a, b) = match expr {
+            Expr::X => {
+                let reals = acc.float.as_ref().map_or(&[][..], |(_, reals)| reals);
+                let plus: Vec<f64> = reals.iter().map(|v| f64::from(*v)).collect();
+                return Some(Self {
+                    times: vec![1.0],
+                    reach: largest(plus.iter().copied()),
+                    plus: if plus.is_empty() { vec![0.0] } else { plus },
+                    steps: 0,
+                });
+            }
+            Expr::Binary(f, a, b) => (*f, &**a, &**b),
+            _ => return None,
+        };
+        let (inner, operand) = match (f, a, b) {
+            (Binary::Add | Binary::Sub | Binary::Mul | Binary::Div, inner, Expr::Const(c))
+            | (Binary::Add | Binary::Mul, Expr::Const(c), inner) => (inner, c),
+            _ => return None,
+        };
+        let of = Self::of(acc, inner)?;
+        let values: Vec<f64> = match operand {
+            Operand::Scalar(v) => vec![f64::from(*v)],
+            Operand::Axis(axis, values) if *axis == acc.axis => {
+                values.iter().map(|v| f64::from(*v)).collect()
+            }
+            Operand::Axis(..) => return None,
+        };
+        let each = |of: &[f64], f: &dyn Fn(f64, f64) -> f64| -> Vec<f64> {
+            let lanes = 0..of.len().max(values.len());
+            lanes
+                .map(|lane| f(at(of, lane), at(&values, lane)))
+                .collect()
+        };
+        let more = largest(values.iter().copied());
+        let steps = of.steps + 1;
+        Some(match f {
+            Binary::Add | Binary::Sub => {
+                let sign = if f == Binary::Sub { -1.0 } else { 1.0 };
+                let plus = each(&of.plus, &|a, b| a + sign * b);
+                let reach = of.reach + more;
+                Self {
+                    plus,
+                    reach,
+                    steps,
+                    ..of
+                }
+            }
+            _ => {
+                let apply: &dyn Fn(f64, f64) -> f64 = match f {
+                    Binary::Div => &|a, b| a / b,
+                    _ => &|a, b| a * b,
+                };
+                let ones = each(&[1.0], apply);
+                Self {
+                    times: each(&of.times, apply),
+                    plus: each(&of.plus, apply),
+                    reach: of.reach * largest(ones),
+                    steps,
+                }
+            }
+        })
+    }
 }
 
 /// The terms that a real adds up, if it is nothing else.
@@ -167,7 +213,12 @@ fn terms_of(real: &Real) -> Option<Vec<Term>> {
     };
     match &real.base {
         Base::Quantized(x) => Some(vec![table(x)?]),
-        Base::Acc(acc) => Some(vec![term(Addend::Acc(biased(acc, &real.expr)?))]),
+        Base::Acc(acc) => {
+            let affine = Affine::of(acc, &real.expr)?;
+            let finite = |of: &[f64]| of.iter().all(|v| v.is_finite());
+            let usable = finite(&affine.times) && finite(&affine.plus);
+            usable.then(|| vec![term(Addend::Acc(acc.clone(), affine))])
+        }
         Base::Pair(pair) if plain && pair.op != PairOp::Mul => {
             let minus = pair.op == PairOp::Sub;
             Some(vec![table(&pair.a)?, table(&pair.b)?.negated(minus)])
@@ -316,7 +367,7 @@ impl Importer<'_> {
             let (of, sum) = ((rule, range), |p| real(lane, p));
             apart = apart.max(steps_apart(expr, lane, of, sum, close, (off, scale))?);
         }
-        let is_rounded = |t: &Term| matches!(&t.addend, Addend::Acc(acc) if acc.rounded);
+        let is_rounded = |t: &Term| matches!(&t.addend, Addend::Acc(acc, _) if acc.rounded);
         let exactness = match terms.iter().any(is_rounded) {
             true => Exactness::RoundedConstant { apart },
             false => Exactness::Sum { apart },
@@ -330,11 +381,11 @@ impl Importer<'_> {
     fn channels(&self, terms: &[Term], shape: &[usize]) -> Result<Spread, NodeError> {
         let mut all = Spread::Tensor;
         for term in terms {
-            let Addend::Acc(acc) = &term.addend else {
+            let Addend::Acc(acc, affine) = &term.addend else {
                 continue;
             };
-            let added = acc.float.as_ref().map_or(0, |(_, reals)| reals.len());
-            let own = spread_of(Some(acc.axis), acc.w_scale.len().max(added));
+            let own = affine.times.len().max(affine.plus.len());
+            let own = spread_of(Some(acc.axis), own.max(acc.w_scale.len()));
             if own != Spread::Tensor && self.builder.fact(acc.tensor).shape != shape {
                 return Err(NodeError::Island {
                     reason: "accumulators with scales of their own for each channel are broadcast",
@@ -349,26 +400,26 @@ impl Importer<'_> {
     }
 
     fn measure(&self, terms: &[Term]) -> Result<Measure, NodeError> {
-        let largest = |of: &[f32]| of.iter().fold(0.0, |m: f64, v| m.max(f64::from(v.abs())));
         let mut measure = Measure::default();
         let (mut count, mut all, mut rest) = (terms.len(), 0.0, 0.0);
         for term in terms {
             let range = self.builder.fact(term.tensor()).range;
             match &term.addend {
-                Addend::Acc(acc) => {
-                    let unit = f64::from(acc.x_scale).abs() * largest(&acc.w_scale);
-                    let reals = acc.float.as_ref().map_or(&[][..], |(_, reals)| reals);
+                Addend::Acc(acc, affine) => {
+                    let lanes = 0..acc.w_scale.len().max(affine.times.len());
+                    let unit = largest(lanes.filter_map(|lane| Some(term.factor(lane)?.0)));
                     let width = range.lo.unsigned_abs().max(range.hi.unsigned_abs()) as f64;
                     let products = reach(range, narrowing(self.builder.fact(acc.x)));
-                    count += acc.terms + 1;
-                    all += products * unit + largest(reals);
+                    count += acc.terms + 1 + affine.steps;
+                    all += products * unit + affine.reach;
                     rest += if acc.rounded { 0.5 * unit } else { 0.0 };
                     measure.widths += width;
                     measure.largest += width * unit;
                     measure.factor = measure.factor.max(unit);
                 }
                 Addend::Table(..) => {
-                    let most = largest(&term.values().ok_or(SEVERAL_AXES)?);
+                    let values = term.values().ok_or(SEVERAL_AXES)?;
+                    let most = largest(values.into_iter().map(f64::from));
                     all += most;
                     measure.largest += most;
                     match term.factor(0) {

@@ -335,6 +335,13 @@ def residual(form, builder, rng, large):
             name = builder.node("Sum", [other, name, product(sw / 3)])
         case "qdq":
             name = builder.node("Add", [builder.node("Relu", [other]), name])
+        case "none" if convolution:
+            # What an exporter leaves that cannot fold it into quantized weights.
+            numbers = [builder.constant(rng.uniform(0.3, 2, 3).astype(F32)) for _ in range(4)]
+            name = builder.node("Add", [builder.node("BatchNormalization", [name, *numbers]), other])
+        case "none":
+            name = builder.node("Mul", [name, builder.constant(F32(-0.37))])
+            name = builder.node("Sub", [other, name])
         case "matrix":
             shape = (1, 3, 1, 1) if convolution else (1, 3)
             other = builder.dequantize(builder.constant(values(rng, form.w, shape)), 0.05, 3, form.w)

@@ -102,8 +102,8 @@ fn wrapped(v: i64, to: DataType) -> i64 {
     }
 }
 
-/// `Cast` of integers to another integer type. Those of at most 16 bits wrap around; wider ones that may leave the type
-/// are refused.
+/// `Cast` of integers to another integer type. Those of at most 16 bits, or of as few values, wrap
+/// around; others that may leave the type are refused.
 pub(super) fn cast(
     cx: &mut Importer<'_>,
     node: &NodeView<'_>,
@@ -141,8 +141,8 @@ pub(super) fn cast(
             let table = Table::new(fact.dtype, to, vec![table], Lanes::Tensor)?;
             cx.push(node, table, &[x])?
         }
-        _ if fits && range.hi - range.lo < MAX_ENUMERATION => {
-            let rule = Rule::Steps(Steps::enumerate(range, |v| v));
+        _ if range.hi.saturating_sub(range.lo) < MAX_ENUMERATION => {
+            let rule = Rule::Steps(Steps::enumerate(range, |v| wrapped(v, to)));
             cx.push(node, Requantize::new(to, vec![rule], Lanes::Tensor)?, &[x])?
         }
         _ => {

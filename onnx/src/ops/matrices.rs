@@ -170,6 +170,16 @@ pub(crate) fn gemm(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, N
         let real = cx.block_product(node, &x, weights, bias.as_deref())?;
         return Ok(Done::pending(real));
     }
+    if let (Value::Real(_), None, 1.0) = (cx.value(node, 1)?, &bias, alpha) {
+        let mut b = cx.activation(node, 1)?;
+        if transposed {
+            let turned = Move(Transpose { perm: vec![1, 0] });
+            b.tensor = cx.push(node, turned, &[b.tensor])?;
+        }
+        let types = [&x, &b].map(|a| cx.builder.fact(a.tensor).dtype);
+        let origin = cx.origin(node, &[0, 1], weighted(types[0], types[1]));
+        return Ok(Done::pending(cx.two_activations(node, &x, &b, origin)?));
+    }
     let weights = cx.weights(node, 1)?;
     let form = Matrices {
         transposed,

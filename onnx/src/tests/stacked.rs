@@ -166,8 +166,20 @@ fn accepts_a_cast_of_places_and_rejects_one_that_may_wrap_around() {
     for to in [DataType::Int32, DataType::Uint8] {
         assert_eq!(run_all(&accepted(&model(3, to)), &[&x]), [1, 0]);
     }
+    let mut x = vec![0; 600];
+    (x[260], x[300]) = (9, 9);
+    assert_eq!(
+        run_all(&accepted(&model(300, DataType::Uint8)), &[&x]),
+        [4, 0]
+    );
+    let sums = Model::new(17)
+        .input("x", DataType::Uint8, &[1, 3])
+        .ints("w", DataType::Int8, &[3, 1], &[100, 100, 100])
+        .node("MatMulInteger", &["x", "w"], "m")
+        .node_with("Cast", &["m"], "y", vec![int("to", DataType::Uint8 as i64)])
+        .output("y");
     assert!(matches!(
-        problem(&model(300, DataType::Uint8)),
+        problem(&sums),
         NodeError::Attribute { name: "to", .. }
     ));
 }

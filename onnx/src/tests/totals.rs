@@ -181,3 +181,30 @@ fn rejects_a_sum_of_values_that_are_no_terms() {
         .output("yq");
     assert!(matches!(problem(&model), NodeError::Island { .. }));
 }
+
+#[test]
+fn accepts_accumulators_that_a_normalization_scales_before_they_are_added() {
+    let mut model = residual(&[0.01])
+        .floats("k", &[2], &[0.5, -1.5])
+        .floats("c", &[2], &[0.02, 0.3])
+        .node("Mul", &["g", "k"], "gk")
+        .node("Add", &["gk", "c"], "gc");
+    for node in &mut model.graph().node {
+        if node.output[0] == "s" {
+            node.input[1] = "gc".into();
+        }
+    }
+    let imported = accepted(&model);
+    assert_eq!(said(&imported, "node_yq"), Exactness::Sum { apart: 1 });
+    let (x, r) = ([10i64, 200, 3], [90i64, 101]);
+    let weights = [[1, -2], [3, 4], [-5, 6]];
+    let y = run_all(&imported, &[&x, &r]);
+    for n in 0..2 {
+        let acc: i64 = (0..3).map(|k| (x[k] - 3) * weights[k][n]).sum();
+        let unit = f64::from(0.02f32) * f64::from(0.01f32);
+        let scaled = acc as f64 * unit * [0.5, -1.5][n] + f64::from([0.02f32, 0.3][n]);
+        let sum = scaled + (r[n] - 100) as f64 * f64::from(0.03f32);
+        let want = (((sum as f32).max(0.0) / 0.005).round_ties_even() as i64 + 10).clamp(0, 255);
+        assert_eq!(y[n], want);
+    }
+}
