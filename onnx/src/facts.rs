@@ -119,7 +119,7 @@ pub(crate) const ROWS: Facts = facts(
 );
 pub(crate) const SOFTMAX: Facts = facts(
     BYTES,
-    "one scale of at most 2^16; at most 4096 elements along the axis; QuantizeLinear or data movement follows directly",
+    "one scale of at most 2^16; at most 4096 elements along the axis; scores scaled by a number and masked by a constant; QuantizeLinear or data movement follows directly",
     &[Relation::Softmax],
 );
 pub(crate) const RANKING: Facts = facts(

@@ -368,6 +368,11 @@ impl<'a> Importer<'a> {
             .cloned()
     }
 
+    /// What a value of the graph is, if it has been visited.
+    pub(crate) fn value_of(&self, value: ValueId) -> Option<&Value> {
+        self.values.get(&value)
+    }
+
     /// The value of an input that has to be there.
     pub(crate) fn value(&self, node: &NodeView<'_>, input: usize) -> Result<Value, NodeError> {
         let got = node.inputs();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::super::eval::factors;
-use super::super::expr::{Binary, Expr, Operand, Unary};
+use super::super::expr::{Binary, Expr, Operand, Spread, Unary};
 use super::super::importer::{Done, Importer};
 use super::super::kernel::{Origin, alike};
 use super::super::real::{Base, Deferred, Pair, PairOp, Quantized, Real, Value};
@@ -369,9 +369,13 @@ fn one_real(
             });
         }
     };
-    if let (Some(a), true) = (x.as_quantized(), several_axes(&of, &x.shape)) {
+    if let (Base::Quantized(a), Some(Spread::Tensor)) = (&x.base, x.expr.spread())
+        && x.after.is_empty()
+        && several_axes(&of, &x.shape)
+    {
+        let one = (a, x, f);
         return Ok(Done::pending(each_element(
-            cx, node, a, f, &values, &of, first,
+            cx, node, one, &values, &of, first,
         )?));
     }
     Ok(Done::pending(with_operand(
@@ -392,12 +396,11 @@ fn several_axes(of: &[usize], shape: &[usize]) -> bool {
         && broadcast(shape, of).as_deref() == Some(shape)
 }
 
-/// Combines each element with a constant of its own: on the flattened tensor, whose only axis the constants follow.
+/// Combines a function of each element with a constant of its own: on the flattened tensor, whose only axis the constants follow.
 fn each_element(
     cx: &mut Importer<'_>,
     node: &NodeView<'_>,
-    a: &Quantized,
-    f: Binary,
+    (a, x, f): (&Quantized, &Real, Binary),
     values: &[f32],
     of: &[usize],
     first: bool,
@@ -417,7 +420,8 @@ fn each_element(
     };
     let places = broadcast_places(&shape, of);
     let each = places.into_iter().map(|place| values[place]).collect();
-    let real = Real::new(Base::Quantized(flat), vec![count]);
+    let mut real = Real::new(Base::Quantized(flat), vec![count]);
+    (real.expr, real.size) = (x.expr.clone(), x.size);
     let mut real = with_operand(&real, f, Operand::Axis(0, each), first)?;
     real.after.push(Deferred::Move(Arc::new(Move(Reshape {
         shape: shape.clone(),

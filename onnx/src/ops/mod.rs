@@ -14,6 +14,7 @@ pub(crate) mod limits;
 pub(crate) mod linear;
 pub(crate) mod logic;
 pub(crate) mod lookup;
+pub(crate) mod masked;
 pub(crate) mod matrices;
 pub(crate) mod movement;
 pub(crate) mod pair;

@@ -91,6 +91,9 @@ fn lines(
 
 /// `Softmax` and `LogSoftmax` of a quantized tensor.
 pub(crate) fn softmax(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, NodeError> {
+    if let Some(done) = super::masked::softmax(cx, node)? {
+        return Ok(done);
+    }
     let x = summand(cx, node)?;
     let shape = cx.builder.fact(x.tensor).shape.clone();
     let (tensor, axis) = lines(cx, node, &x, node.opset)?;
@@ -114,6 +117,34 @@ pub(crate) fn softmax(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done
     }
     real.shape = shape;
     Ok(Done::pending(real))
+}
+
+/// The Softmax, in float, of the lines of a matrix of integers under a scale; of which one integer is zero does not matter.
+pub(super) fn of_scores(
+    cx: &Importer<'_>,
+    node: &NodeView<'_>,
+    tensor: TensorId,
+    scale: f32,
+) -> Result<Real, NodeError> {
+    let fact = cx.builder.fact(tensor);
+    let shape = fact.shape.clone();
+    if fact.dtype.width() != 8 {
+        return Err(bad("x", "only 8-bit integers are supported"));
+    }
+    if shape.last().is_none_or(|extent| *extent > MAX_EXTENT) {
+        return Err(bad("x", "more than 4096 elements share a sum"));
+    }
+    if !(MIN_SCALE..=MAX_SCALE).contains(&scale) {
+        return Err(bad("the scale of x", "it lies outside 2^-21 to 2^16"));
+    }
+    let pending = Pending {
+        tensor,
+        scale,
+        axis: shape.len() - 1,
+        log: false,
+        origin: cx.origin(node, &[0], None),
+    };
+    Ok(Real::new(Base::Softmax(pending), shape))
 }
 
 /// `com.microsoft.QLinearSoftmax`.

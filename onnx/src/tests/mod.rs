@@ -9,6 +9,7 @@ mod identity;
 mod inlined;
 mod kernels;
 mod lookup;
+mod masked;
 mod old;
 mod open;
 mod outputs;
