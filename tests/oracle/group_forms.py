@@ -4,7 +4,7 @@
 
 Draws COUNT forms (operators, types of activation, weights and result, biases, clamps and functions, zero points,
 opsets, QDQ and QOperator, scales of two kinds that make many ties, and results in steps so small that the roundings of
-float sums show), asks ONNX Runtime live, runs the binary, and reads ONNX Runtime's optimized graph. A form fails if
+float sums show; families of forms by their names: Residual, Several, Stacked, Negative, Short, Masked), asks ONNX Runtime live, runs the binary, and reads ONNX Runtime's optimized graph. A form fails if
 
 - a group that `check` calls exact differs in any element;
 - another differs by more than the distance that `check` gives it;
@@ -54,6 +54,14 @@ class Builder:
         self.constants.append(numpy_helper.from_array(np.asarray(array), name))
         return name
 
+    def short(self, array, signed):
+        """A constant of 4 bits."""
+        name = self.name("c")
+        kind = onnx.TensorProto.INT4 if signed else onnx.TensorProto.UINT4
+        array = np.asarray(array)
+        self.constants.append(helper.make_tensor(name, kind, array.shape, array.ravel().tolist()))
+        return name
+
     def node(self, op, inputs, domain="", **attributes):
         name = self.name(op.lower())
         self.nodes.append(helper.make_node(op, inputs, [name], name, domain=domain, **attributes))
@@ -82,7 +90,9 @@ class Builder:
         opsets = [helper.make_opsetid("", self.opset)]
         if any(node.domain == MICROSOFT for node in self.nodes):
             opsets.append(helper.make_opsetid(MICROSOFT, 1))
-        return helper.make_model(graph, opset_imports=opsets, ir_version=8)
+        short = {onnx.TensorProto.INT4, onnx.TensorProto.UINT4}
+        version = 10 if any(c.data_type in short for c in self.constants) else 8
+        return helper.make_model(graph, opset_imports=opsets, ir_version=version)
 
 
 # Scales whose results have steps near the roundings of sums.
@@ -384,6 +394,57 @@ def negative(form, builder, rng, large):
     return close(form, builder, builder.node("Gemm", inputs, alpha=alpha, **beta), 4 * sy)
 
 
+def short(form, builder, rng, large):
+    """Weights of 4 bits: one scale, scales of channels, and scales of blocks."""
+    builder.opset = 21
+    sx, _, sy = form.scales()
+    signed = form.w == "i8"
+    low, high = (-8, 8) if signed else (0, 16)
+    rows, k = (64, 32) if large else (2, 8)
+    x = builder.dequantize(builder.input(values(rng, form.x, (2, rows, k))), sx, middle(form.x), form.x)
+    transposed = form.seed % 2 and form.seed % 3
+    axis = int(bool(transposed))
+    block = {"i32": 4, "i8": 8, "float": 3, "qdq": 16}.get(form.bias)
+    shape = [3, k] if transposed else [k, 3]
+    if block:
+        scales = list(shape)
+        scales[axis] = -(-k // block)
+        attributes = {"axis": axis, "block_size": block}
+    elif form.extra == "channels":
+        scales, attributes = [3], {"axis": 1 - axis}
+    else:
+        scales, attributes = [], {}
+    inputs = [
+        builder.short(rng.integers(low, high, shape), signed),
+        builder.constant(rng.uniform(0.05, 0.2, scales).astype(F32)),
+        builder.short(rng.integers(low, high, scales), signed),
+    ]
+    weights = builder.node("DequantizeLinear", inputs, **attributes)
+    if form.seed % 3:
+        name = builder.node("Gemm", [x, weights], transB=axis)
+    else:
+        name = builder.node("MatMul", [x, weights])
+    return close(form, builder, name, 20 * sy)
+
+
+def masked(form, builder, rng, large):
+    """A Softmax of scores that are scaled, and masked by a constant."""
+    sx, _, _ = form.scales()
+    shape = (20 if large else 2, 2, 5, 5)
+    x = builder.dequantize(builder.input(values(rng, form.x, shape)), 2 * sx, middle(form.x), form.x)
+    name, mask = x, np.triu(np.ones((5, 5), bool), 1)
+    if form.seed % 2:
+        name = builder.node("Mul", [name, builder.constant(F32(0.35))])
+    number = {"i32": -np.inf, "i8": -1e4, "float": np.finfo(F32).min}.get(form.bias, -1e9)
+    if form.seed % 3:
+        constant = builder.constant(np.where(mask, number, 0).astype(F32))
+        name = builder.node("Add", [name, constant])
+    else:
+        name = builder.node("Where", [builder.constant(mask), builder.constant(F32(number)), name])
+    softmax = builder.node("Softmax", [name], axis=-1)
+    return [builder.quantize(softmax, 2**-8, int(np.iinfo(TYPES[form.y]).min), form.y)]
+
+
 # Shapes of both operands of a MatMul, and whether the constant stands on the left.
 STACKS = (
     ((4, 5), (1, 5, 3), False), ((4, 5), (2, 5, 3), False), ((2, 1, 4, 5), (3, 5, 2), False),
@@ -467,9 +528,11 @@ BUILDERS = {
     "Several": several,
     "Stacked": stacked,
     "Negative": negative,
+    "Short": short,
+    "Masked": masked,
 }
 # Softmax has a rule of its own that is nowhere called exact; it is drawn by its name, and so are families of forms.
-BY_NAME = ("Softmax", "Residual", "Several", "Stacked", "Negative")
+BY_NAME = ("Softmax", "Residual", "Several", "Stacked", "Negative", "Short", "Masked")
 DRAWN = tuple(operator for operator in BUILDERS if operator not in BY_NAME)
 BIASES = ("none", "i32", "i32other", "i32near", "i8", "float", "qdq", "matrix")
 AFTERS = ("", "relu", "clip", "clipwide", "relu+reshape", "flatten", "sigmoid", "relu+relu")
@@ -494,7 +557,7 @@ def forms(count, seed, only=None):
         extra = choose(("", "", "", "output", "twice", "channels", "alpha", "beta"))
         if operator in LINEAR[2:] + POOLS + REDUCTIONS + FUNCTIONS and "flatten" in after:
             after = ""
-        if operator in ("Residual", "Several", "Stacked", "Negative") and "flatten" in after:
+        if operator in ("Residual", "Several", "Stacked", "Negative", "Short") and "flatten" in after:
             after = ""
         if operator in FUNCTIONS and "sigmoid" in after:
             after = ""
