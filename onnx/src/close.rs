@@ -122,6 +122,7 @@ impl Importer<'_> {
             Base::Acc(acc) => self.close_acc(node, acc, expr, y),
             Base::Mean(mean) => self.close_mean(node, mean, expr, y),
             Base::Pair(pair) => ops::pair::close(self, node, pair, expr, y),
+            Base::Total(terms) => self.close_total(node, (terms, &real.base_shape), expr, y),
             Base::Extreme(parts, largest) => self.close_extreme(node, parts, *largest, expr, y),
             Base::Softmax(pending) => ops::softmax::close(self, node, pending, expr, y),
             Base::Constant(c) => self.close_constant(node, c, expr, y),

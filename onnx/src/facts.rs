@@ -58,8 +58,18 @@ pub(crate) const PAIR: Facts = facts(
 );
 pub(crate) const TERMS: Facts = facts(
     "u8, i8; i32, i64 as they are",
-    "two activations of one scale each, or a constant: one axis, or at most 1024 elements; integers with constants",
-    &[Relation::Kernel, Relation::Steps, Relation::Pairs],
+    "activations of one scale each, accumulators, or a constant: one axis, or at most 1024 elements; integers with constants",
+    &[
+        Relation::Kernel,
+        Relation::Steps,
+        Relation::Pairs,
+        Relation::Sum,
+    ],
+);
+pub(crate) const SEVERAL: Facts = facts(
+    "u8, i8, u16, i16; accumulators",
+    "activations of one scale each, accumulators, constants; at most 32",
+    &[Relation::Steps, Relation::Sum],
 );
 pub(crate) const PRODUCT: Facts = facts(
     BYTES,
@@ -114,7 +124,7 @@ pub(crate) const ROWS: Facts = facts(
 );
 pub(crate) const SOFTMAX: Facts = facts(
     BYTES,
-    "one scale of at most 2; at most 4096 elements along the axis; QuantizeLinear or data movement follows directly",
+    "one scale of at most 2^16; at most 4096 elements along the axis; scores scaled by a number and masked by a constant; QuantizeLinear or data movement follows directly",
     &[Relation::Softmax],
 );
 pub(crate) const RANKING: Facts = facts(
@@ -167,17 +177,28 @@ pub(crate) const PRODUCT_OF_MATRICES: Facts = facts(
 );
 pub(crate) const ACCUMULATED: Facts = facts(
     "u8, i8 to i32",
-    "constant weights; one zero point for the activation; accumulators within int32",
+    "one constant operand, of MatMulInteger at most; one zero point for the activation; accumulators within int32",
     &[Relation::Kernel],
+);
+/// The kernel's sums, times their scale.
+pub(crate) const ACCUMULATED_FLOATS: Facts = facts(
+    "u8, i8",
+    "constant weights, or two activations of one scale each; accumulators within int32",
+    &[Relation::Steps],
+);
+pub(crate) const EINSUM: Facts = facts(
+    "u8, i8; all integers where elements only move",
+    "one operand that is transposed, or two, one of which may be constant, as a product of matrices",
+    &[Relation::Kernel, Relation::Sum],
 );
 pub(crate) const QUANTIZATION: Facts = facts(
     "u8, i8, u16, i16; i32 for biases",
-    "constant, positive, normal scales, per tensor or axis; no blocks",
+    "constant, positive, normal scales, per tensor or axis; constants of 4 bits too, and in blocks",
     &[Relation::Kernel, Relation::Steps],
 );
 pub(crate) const CONVERSION: Facts = facts(
     ANY,
-    "to float32 only, as scale one and zero point zero; constants to any type",
+    "integers to float32, as scale one and zero point zero, and to integers, from 32 bits on where they fit; constants to any type",
     &[Relation::Kernel],
 );
 pub(crate) const MOVEMENT: Facts = facts(

@@ -8,11 +8,12 @@ use super::eval::{self, Inputs};
 use super::exactness::Exactness;
 use super::extension::{Extension, Registry};
 use super::kernel::{Routes, is_kernel};
+use super::ops::blocks::Blocked;
 use super::outputs::{boundary, tail_node};
 use super::outside::outside;
 use super::real::{Base, Params, QuantizedConstant, Real, Value};
 use super::registry::{self, Entry};
-use super::{Imported, NodeReport, Status, windows};
+use super::{Imported, NodeReport, Status, ids, windows};
 use crate::error::{ImportError, InputProblem, NodeError, NodeProblem, TensorProblem};
 use crate::graph::constant::{Constant, MAX_COMPUTED_ELEMENTS};
 use crate::graph::{Graph, Input, InputType, Node, NodeView, ValueId};
@@ -56,6 +57,8 @@ pub(crate) struct Importer<'a> {
     pub(super) values: HashMap<ValueId, Value>,
     /// Program inputs made from float inputs of the graph, with their quantization.
     pub(crate) quantized_inputs: HashMap<usize, (Params, TensorId)>,
+    /// Constants that were dequantized in blocks.
+    pub(crate) blocked: HashMap<ValueId, Arc<Blocked>>,
     report: Vec<NodeReport>,
     /// For each node that was reported, its place in the report.
     reported: HashMap<usize, usize>,
@@ -85,6 +88,7 @@ pub(crate) fn import(graph: &Graph, registry: &Registry) -> Result<Imported, Imp
         builder: Builder::new(),
         values: HashMap::new(),
         quantized_inputs: HashMap::new(),
+        blocked: HashMap::new(),
         report: Vec::new(),
         reported: HashMap::new(),
         problems: Vec::new(),
@@ -138,7 +142,11 @@ impl<'a> Importer<'a> {
                 InputType::Other(_) => Value::Broken,
                 dtype if self.is_cast_input(input.value, dtype) => Value::Head,
                 InputType::Int(dtype) => {
-                    let fact = Fact::any(dtype, input.shape.clone());
+                    let range = ids::range(self.graph, &self.routes, input.value, dtype);
+                    let fact = Fact {
+                        range,
+                        ..Fact::any(dtype, input.shape.clone())
+                    };
                     let name = self.graph.name(input.value);
                     let tensor = self.builder.input(name, fact, None);
                     self.tensors.push((input.value, tensor));
@@ -402,6 +410,11 @@ impl<'a> Importer<'a> {
         node.input(input)
             .and_then(|value| self.values.get(&value))
             .cloned()
+    }
+
+    /// What a value of the graph is, if it has been visited.
+    pub(crate) fn value_of(&self, value: ValueId) -> Option<&Value> {
+        self.values.get(&value)
     }
 
     /// The value of an input that has to be there.

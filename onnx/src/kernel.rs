@@ -44,6 +44,8 @@ pub(crate) struct Origin {
     kernel: Option<DataType>,
     /// Whether the kernel may give its sums as floats.
     sums: bool,
+    /// Whether it does so whatever follows.
+    always_sums: bool,
 }
 
 impl Origin {
@@ -52,12 +54,25 @@ impl Origin {
         Self::default()
     }
 
+    /// The result of an operator that is an integer kernel and gives its sums as floats.
+    pub(crate) fn sums() -> Self {
+        Self {
+            always_sums: true,
+            ..Self::default()
+        }
+    }
+
     /// The same group with its result elsewhere, as where ONNX Runtime fuses a node with the next one.
     pub(crate) fn moved_to(&self, node: &NodeView<'_>) -> Self {
         Self {
             result: self.result.and_then(|_| node.node().output(0)),
             ..self.clone()
         }
+    }
+
+    /// Whether a kernel may run, as far as the operands say.
+    pub(crate) fn has_kernel(&self) -> bool {
+        self.result.is_none() || self.kernel.is_some()
     }
 
     /// The same group where something else rules a kernel out.
@@ -138,6 +153,11 @@ impl<'a> Routes<'a> {
     /// The node that makes a value.
     pub(crate) fn maker(&self, value: ValueId) -> Option<&'a Node> {
         self.makers.get(&value).copied()
+    }
+
+    /// The nodes that read a value.
+    pub(crate) fn readers(&self, value: ValueId) -> impl Iterator<Item = &'a Node> + '_ {
+        self.readers.get(&value).into_iter().flatten().copied()
     }
 
     /// Whether some node reads a value, or it is an output.
@@ -269,6 +289,7 @@ impl Importer<'_> {
             result: node.node().output(0),
             kernel: kernel.filter(|_| activations.iter().all(dequantized)),
             sums: matches!(node.op(), "Gemm" | "MatMul"),
+            always_sums: false,
         }
     }
 
@@ -297,6 +318,9 @@ impl Importer<'_> {
 
     /// How ONNX Runtime computes the group that ends in a quantization `y`, `expr` being what follows its operator.
     pub(crate) fn arithmetic(&self, origin: &Origin, expr: &Expr, y: &Params) -> Arithmetic {
+        if origin.always_sums {
+            return Arithmetic::IntegerSums;
+        }
         let Some(result) = origin.result else {
             return Arithmetic::Integer;
         };

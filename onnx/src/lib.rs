@@ -22,6 +22,7 @@ mod extension;
 mod facts;
 mod graph;
 mod head;
+mod ids;
 mod importer;
 mod input;
 mod kernel;
@@ -39,6 +40,7 @@ mod sums;
 mod tail;
 #[cfg(test)]
 mod tests;
+mod totals;
 mod trees;
 mod windows;
 

@@ -221,7 +221,7 @@ fn float_constant(constant: &Constant) -> FloatConstant {
             ElementType::U64,
             data.iter().flat_map(|v| v.to_le_bytes()).collect(),
         ),
-        Data::Int(dtype, data) => {
+        Data::Int(dtype, data) | Data::Short(dtype, data) => {
             let bytes = |value: &i64| value.to_le_bytes().into_iter().take(dtype.bytes());
             (
                 ElementType::Integer(*dtype),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::expr::Expr;
 use super::kernel::Origin;
 use super::ops::softmax;
+use super::totals::Term;
 use crate::error::NodeError;
 use crate::graph::constant::Constant;
 use zkonnx_circuits::ops::{MatMul, Window};
@@ -122,6 +123,8 @@ pub(crate) enum Base {
     Acc(Acc),
     Mean(Mean),
     Pair(Pair),
+    /// Several reals added up.
+    Total(Vec<Term>),
     /// Reals joined along an axis.
     Concat(Vec<Real>, usize),
     /// Float constants.
@@ -194,6 +197,13 @@ impl Real {
 pub(crate) struct QuantizedConstant {
     pub(crate) data: Constant,
     pub(crate) params: Params,
+}
+
+impl QuantizedConstant {
+    /// Whether a kernel may take its integers, by their type: none takes those of 4 bits.
+    pub(crate) fn is_for_kernels(&self) -> bool {
+        self.data.dtype().is_some()
+    }
 }
 
 /// What a tensor of the graph is during import.

@@ -3,8 +3,9 @@
 use super::facts::{self, Facts};
 use super::importer::{Done, Importer};
 use super::ops::{
-    accumulators, activation, elementwise, fold, linear, logic, movement, pool, quantization,
-    ranking, reduction, resize, selection, softmax, transposed, trees,
+    accumulators, activation, border, einsum, elementwise, fold, limits, linear, logic, matrices,
+    movement, pool, quantization, ranking, reduction, resize, selection, softmax, transposed,
+    trees,
 };
 use crate::error::NodeError;
 use crate::graph::NodeView;
@@ -153,7 +154,7 @@ const ENTRIES: &[Entry] = &[
     onnx("Cast", fold::cast, &facts::CONVERSION),
     onnx("Ceil", activation::activation, &facts::FUNCTION),
     since(12, onnx("Celu", activation::activation, &facts::FUNCTION)),
-    onnx("Clip", elementwise::clip, &facts::CLAMP),
+    onnx("Clip", limits::clip, &facts::CLAMP),
     onnx("Concat", selection::concat, &facts::JOINED),
     onnx("Constant", fold::constants_only, &facts::SHAPES),
     onnx("ConstantOfShape", fold::constants_only, &facts::SHAPES),
@@ -191,8 +192,9 @@ const ENTRIES: &[Entry] = &[
     onnx("Flatten", movement::flatten, &facts::MOVEMENT),
     onnx("Floor", activation::activation, &facts::FUNCTION),
     onnx("Gather", selection::gather, &facts::PICKED),
+    since(12, onnx("Einsum", einsum::einsum, &facts::EINSUM)),
     since(20, onnx("Gelu", activation::activation, &facts::FUNCTION)),
-    closing(onnx("Gemm", linear::gemm, &facts::GEMM)),
+    closing(onnx("Gemm", matrices::gemm, &facts::GEMM)),
     onnx(
         "GlobalAveragePool",
         pool::global_average_pool,
@@ -209,21 +211,25 @@ const ENTRIES: &[Entry] = &[
     onnx("LeakyRelu", activation::activation, &facts::FUNCTION),
     onnx("Log", activation::activation, &facts::FUNCTION),
     onnx("LogSoftmax", softmax::softmax, &facts::SOFTMAX),
-    closing(onnx("MatMul", linear::matmul, &facts::PRODUCT_OF_MATRICES)),
+    closing(onnx(
+        "MatMul",
+        matrices::matmul,
+        &facts::PRODUCT_OF_MATRICES,
+    )),
     closing(onnx(
         "MatMulInteger",
         accumulators::matmul_integer,
         &facts::ACCUMULATED,
     )),
-    onnx("Max", elementwise::extreme, &facts::EXTREME),
+    onnx("Max", limits::extreme, &facts::EXTREME),
     onnx("MaxPool", pool::max_pool, &facts::MAXIMUM),
-    onnx("Min", elementwise::extreme, &facts::EXTREME),
+    onnx("Min", limits::extreme, &facts::EXTREME),
     onnx("Mod", elementwise::arithmetic, &facts::WITH_CONSTANT),
     since(18, onnx("Mish", activation::activation, &facts::FUNCTION)),
     onnx("Mul", elementwise::arithmetic, &facts::PRODUCT),
     onnx("Neg", activation::activation, &facts::FUNCTION),
     onnx("PRelu", elementwise::arithmetic, &facts::WITH_CONSTANT),
-    onnx("Pad", selection::pad, &facts::PADDING),
+    onnx("Pad", border::pad, &facts::PADDING),
     onnx("Pow", elementwise::arithmetic, &facts::WITH_CONSTANT),
     closing(onnx(
         "QLinearConv",
@@ -232,7 +238,7 @@ const ENTRIES: &[Entry] = &[
     )),
     closing(onnx(
         "QLinearMatMul",
-        linear::qlinear_matmul,
+        matrices::qlinear_matmul,
         &facts::PRODUCT_KERNEL,
     )),
     closing(onnx(
@@ -242,6 +248,8 @@ const ENTRIES: &[Entry] = &[
     )),
     since(11, onnx("Range", fold::constants_only, &facts::SHAPES)),
     onnx("Reciprocal", activation::activation, &facts::FUNCTION),
+    onnx("ReduceL1", reduction::reduce_norm, &facts::SUM),
+    onnx("ReduceL2", reduction::reduce_norm, &facts::SUM),
     onnx(
         "ReduceMax",
         reduction::reduce_extreme,
@@ -254,6 +262,7 @@ const ENTRIES: &[Entry] = &[
         &facts::EXTREME_ALONG,
     ),
     onnx("ReduceSum", reduction::reduce_sum, &facts::SUM),
+    onnx("ReduceSumSquare", reduction::reduce_norm, &facts::SUM),
     onnx("Relu", activation::activation, &facts::CLAMP),
     onnx("Reshape", movement::reshape, &facts::MOVEMENT),
     onnx("Resize", resize::resize, &facts::NEAREST),
@@ -275,6 +284,7 @@ const ENTRIES: &[Entry] = &[
     onnx("Sqrt", activation::activation, &facts::FUNCTION),
     onnx("Squeeze", movement::squeeze, &facts::MOVEMENT),
     onnx("Sub", elementwise::arithmetic, &facts::TERMS),
+    onnx("Sum", elementwise::sum, &facts::SEVERAL),
     since(24, onnx("Swish", activation::activation, &facts::FUNCTION)),
     onnx("Tan", activation::activation, &facts::FUNCTION),
     onnx("Tanh", activation::activation, &facts::FUNCTION),
@@ -287,8 +297,13 @@ const ENTRIES: &[Entry] = &[
         quantization::dequantize_linear,
         &facts::QUANTIZATION,
     ),
+    microsoft(
+        "MatMulIntegerToFloat",
+        accumulators::matmul_integer_to_float,
+        &facts::ACCUMULATED_FLOATS,
+    ),
     pending(microsoft("Gelu", activation::activation, &facts::FUNCTION)),
-    microsoft("QGemm", linear::qgemm, &facts::WEIGHTED_KERNEL),
+    microsoft("QGemm", matrices::qgemm, &facts::WEIGHTED_KERNEL),
     microsoft("QLinearAdd", elementwise::qlinear, &facts::PAIR),
     microsoft(
         "QLinearAveragePool",

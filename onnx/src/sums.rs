@@ -26,7 +26,7 @@ use super::real::{Acc, Mean, MeanKind, Params};
 use crate::error::NodeError;
 use crate::graph::NodeView;
 use zkonnx_circuits::ops::{Lanes, Requantize, Rule, Steps};
-use zkonnx_circuits::program::{Range, TensorId};
+use zkonnx_circuits::program::{Fact, Range, TensorId};
 
 /// The float result of an accumulator, before what follows it.
 struct FloatSum<'a> {
@@ -67,7 +67,7 @@ fn shortest(scale: Result<Rule, NodeError>, exact: Rule, range: Range) -> Rule {
 const ROUNDING: f64 = 1.0 / (1u64 << 24) as f64;
 
 /// By how much a float sum of so many terms, whose absolute values add up to `reach`, may be off in any order.
-fn roundings(terms: usize, reach: f64) -> f32 {
+pub(super) fn roundings(terms: usize, reach: f64) -> f32 {
     (ROUNDING * (terms as f64 + 4.0) * reach) as f32
 }
 
@@ -77,13 +77,18 @@ fn width(range: Range) -> f64 {
 
 /// What the absolute values of the terms of a sum add up to at most, where a term is no larger than so many times the
 /// width of its range, or all of them have one sign.
-fn reach(sum: Range, times: f64) -> f64 {
+pub(super) fn reach(sum: Range, times: f64) -> f64 {
     width(sum) * times + sum.lo.unsigned_abs().max(sum.hi.unsigned_abs()) as f64
+}
+
+/// How many times wider than its range the type of a tensor is.
+pub(super) fn narrowing(x: &Fact) -> f64 {
+    (width(Range::of(x.dtype)) / width(x.range).max(1.0)).max(1.0)
 }
 
 /// By how many steps a result may be off whose float sum is off by `off`: at least one. An error if it is more because
 /// of a jump.
-fn steps_apart(
+pub(super) fn steps_apart(
     expr: &Expr,
     lane: usize,
     (rule, range): (&Rule, Range),
@@ -160,9 +165,7 @@ impl Importer<'_> {
             }
         })?;
         let apart = || -> Result<u32, NodeError> {
-            let x = self.builder.fact(acc.x);
-            let narrow = width(Range::of(x.dtype)) / width(x.range).max(1.0);
-            let reach = reach(range, narrow.max(1.0));
+            let reach = reach(range, narrowing(self.builder.fact(acc.x)));
             let mut each = rules.iter().enumerate().map(|(lane, rule)| {
                 let unit = f64::from(acc.x_scale).abs() * f64::from(at(&acc.w_scale, lane)).abs();
                 let added = addend.get(lane.min(addend.len().saturating_sub(1)));

@@ -4,7 +4,7 @@
 
 Draws COUNT forms (operators, types of activation, weights and result, biases, clamps and functions, zero points,
 opsets, QDQ and QOperator, scales of two kinds that make many ties, and results in steps so small that the roundings of
-float sums show), asks ONNX Runtime live, runs the binary, and reads ONNX Runtime's optimized graph. A form fails if
+float sums show; families of forms by their names: Residual, Several, Stacked, Negative, Short, Masked), asks ONNX Runtime live, runs the binary, and reads ONNX Runtime's optimized graph. A form fails if
 
 - a group that `check` calls exact differs in any element;
 - another differs by more than the distance that `check` gives it;
@@ -54,6 +54,14 @@ class Builder:
         self.constants.append(numpy_helper.from_array(np.asarray(array), name))
         return name
 
+    def short(self, array, signed):
+        """A constant of 4 bits."""
+        name = self.name("c")
+        kind = onnx.TensorProto.INT4 if signed else onnx.TensorProto.UINT4
+        array = np.asarray(array)
+        self.constants.append(helper.make_tensor(name, kind, array.shape, array.ravel().tolist()))
+        return name
+
     def node(self, op, inputs, domain="", **attributes):
         name = self.name(op.lower())
         self.nodes.append(helper.make_node(op, inputs, [name], name, domain=domain, **attributes))
@@ -82,7 +90,9 @@ class Builder:
         opsets = [helper.make_opsetid("", self.opset)]
         if any(node.domain == MICROSOFT for node in self.nodes):
             opsets.append(helper.make_opsetid(MICROSOFT, 1))
-        return helper.make_model(graph, opset_imports=opsets, ir_version=8)
+        short = {onnx.TensorProto.INT4, onnx.TensorProto.UINT4}
+        version = 10 if any(c.data_type in short for c in self.constants) else 8
+        return helper.make_model(graph, opset_imports=opsets, ir_version=version)
 
 
 # Scales whose results have steps near the roundings of sums.
@@ -299,6 +309,208 @@ def function(form, builder, rng, large):
     return close(form, builder, builder.node(form.operator, [x], **attributes), scale)
 
 
+def residual(form, builder, rng, large):
+    """What a linear operator makes, and other reals, added before any of them is quantized."""
+    sx, sw, sy = form.scales()
+    rows, spatial = (32, 9) if large else (2, 3)
+    operator = ("Conv", "Gemm", "MatMul")[form.seed % 3]
+    convolution = operator == "Conv"
+    x_shape = (2, 1, 3, spatial, spatial) if convolution else (2, rows, 6)
+    x = builder.dequantize(builder.input(values(rng, form.x, x_shape)), sx, middle(form.x), form.x)
+
+    def product(scale):
+        w_shape = (3, 3, 1, 1) if convolution else (6, 3)
+        weights, zero = rng.integers(-60, 60, w_shape), 0
+        if form.w == "u8":
+            weights, zero = weights + 70, 70
+        channel = 0 if convolution else 1
+        scales = [scale, scale * 1.3, scale * 0.7] if form.extra == "channels" else scale
+        zeros = [zero] * 3 if form.extra == "channels" else zero
+        axis = {"axis": channel} if form.extra == "channels" else {}
+        w = builder.constant(weights.astype(TYPES[form.w]))
+        inputs = [x, builder.dequantize(w, scales, zeros, form.w, **axis)]
+        if operator != "MatMul" and form.bias in ("float", "i32"):
+            inputs.append(bias_of(form, builder, rng, 3, rows, F32(F32(sx) * F32(sw))))
+        return builder.node(operator, inputs)
+
+    y_shape = (2, 1, 3, spatial, spatial) if convolution else (2, rows, 3)
+    other = builder.dequantize(builder.input(values(rng, form.y, y_shape)), sw * 3, middle(form.y), form.y)
+    name = product(sw)
+    match form.bias:
+        case "i8":
+            name = builder.node("Add", [name, product(sw * 1.7)])
+        case "i32other":
+            name = builder.node("Sub", [other, name])
+        case "i32near":
+            name = builder.node("Sum", [other, name, product(sw / 3)])
+        case "qdq":
+            name = builder.node("Add", [builder.node("Relu", [other]), name])
+        case "none" if convolution:
+            # What an exporter leaves that cannot fold it into quantized weights.
+            numbers = [builder.constant(rng.uniform(0.3, 2, 3).astype(F32)) for _ in range(4)]
+            name = builder.node("Add", [builder.node("BatchNormalization", [name, *numbers]), other])
+        case "none":
+            name = builder.node("Mul", [name, builder.constant(F32(-0.37))])
+            name = builder.node("Sub", [other, name])
+        case "matrix":
+            shape = (1, 3, 1, 1) if convolution else (1, 3)
+            other = builder.dequantize(builder.constant(values(rng, form.w, shape)), 0.05, 3, form.w)
+            name = builder.node("Add", [name, other])
+            more = builder.input(values(rng, form.x, y_shape))
+            name = builder.node("Add", [builder.dequantize(more, sx, 5, form.x), name])
+        case _:
+            name = builder.node("Add", [name, other])
+    return close(form, builder, name, 4 * sy)
+
+
+def negative(form, builder, rng, large):
+    """A Gemm whose product is subtracted, in both forms; and a ConvTranspose of groups with scales for each channel."""
+    sx, sw, sy = form.scales()
+    rows = 64 if large else 2
+    x = builder.input(values(rng, form.x, (2, rows, 6)))
+    weights = builder.constant(values(rng, form.w, (6, 3)))
+    zeros = [7] * 3
+    scales = [sw, sw * 1.3, sw * 0.7] if form.extra == "channels" else [sw] * 3
+    if form.extra == "alpha":
+        channels = builder.input(values(rng, form.x, (2, 1, 4, rows, 3)))
+        channels = builder.dequantize(channels, sx, middle(form.x), form.x)
+        kernel = builder.constant(values(rng, form.w, (4, 3, 2, 2)))
+        kernel = builder.dequantize(kernel, [sw, sw * 1.3, sw * 0.7], zeros, form.w, axis=1)
+        name = builder.node("ConvTranspose", [channels, kernel], group=2, strides=[2, 1])
+        return close(form, builder, name, 4 * sy)
+    alpha = (-1.0, -0.5, -1.7)[form.seed % 3]
+    units = builder.constant(rng.integers(-4000, 4000, 3).astype(np.int32))
+    if form.bias in ("i32", "i32other", "none"):
+        inputs = [x, builder.constant(F32(sx)), builder.constant(TYPES[form.x](middle(form.x)))]
+        inputs += [weights, builder.constant(np.array(scales, F32))]
+        inputs += [builder.constant(np.array(zeros, TYPES[form.w])), "" if form.bias == "none" else units]
+        inputs += [builder.constant(F32(4 * sy)), builder.constant(TYPES[form.y](zero_of(form)))]
+        return [builder.node("QGemm", inputs, MICROSOFT, alpha=alpha)]
+    x = builder.dequantize(x, sx, middle(form.x), form.x)
+    inputs = [x, builder.dequantize(weights, scales, zeros, form.w, axis=1)]
+    if form.bias in ("float", "i8"):
+        inputs.append(builder.constant(rng.normal(size=3).astype(F32)))
+    beta = {"beta": -0.3} if form.extra == "beta" else {}
+    return close(form, builder, builder.node("Gemm", inputs, alpha=alpha, **beta), 4 * sy)
+
+
+def short(form, builder, rng, large):
+    """Weights of 4 bits: one scale, scales of channels, and scales of blocks."""
+    builder.opset = 21
+    sx, _, sy = form.scales()
+    signed = form.w == "i8"
+    low, high = (-8, 8) if signed else (0, 16)
+    rows, k = (64, 32) if large else (2, 8)
+    x = builder.dequantize(builder.input(values(rng, form.x, (2, rows, k))), sx, middle(form.x), form.x)
+    transposed = form.seed % 2 and form.seed % 3
+    axis = int(bool(transposed))
+    block = {"i32": 4, "i8": 8, "float": 3, "qdq": 16}.get(form.bias)
+    shape = [3, k] if transposed else [k, 3]
+    if block:
+        scales = list(shape)
+        scales[axis] = -(-k // block)
+        attributes = {"axis": axis, "block_size": block}
+    elif form.extra == "channels":
+        scales, attributes = [3], {"axis": 1 - axis}
+    else:
+        scales, attributes = [], {}
+    inputs = [
+        builder.short(rng.integers(low, high, shape), signed),
+        builder.constant(rng.uniform(0.05, 0.2, scales).astype(F32)),
+        builder.short(rng.integers(low, high, scales), signed),
+    ]
+    weights = builder.node("DequantizeLinear", inputs, **attributes)
+    if form.seed % 3:
+        name = builder.node("Gemm", [x, weights], transB=axis)
+    else:
+        name = builder.node("MatMul", [x, weights])
+    return close(form, builder, name, 20 * sy)
+
+
+def masked(form, builder, rng, large):
+    """A Softmax of scores that are scaled, and masked by a constant."""
+    sx, _, _ = form.scales()
+    shape = (20 if large else 2, 2, 5, 5)
+    x = builder.dequantize(builder.input(values(rng, form.x, shape)), 2 * sx, middle(form.x), form.x)
+    name, mask = x, np.triu(np.ones((5, 5), bool), 1)
+    if form.seed % 2:
+        name = builder.node("Mul", [name, builder.constant(F32(0.35))])
+    number = {"i32": -np.inf, "i8": -1e4, "float": np.finfo(F32).min}.get(form.bias, -1e9)
+    if form.seed % 3:
+        constant = builder.constant(np.where(mask, number, 0).astype(F32))
+        name = builder.node("Add", [name, constant])
+    else:
+        name = builder.node("Where", [builder.constant(mask), builder.constant(F32(number)), name])
+    softmax = builder.node("Softmax", [name], axis=-1)
+    return [builder.quantize(softmax, 2**-8, int(np.iinfo(TYPES[form.y]).min), form.y)]
+
+
+# Shapes of both operands of a MatMul, and whether the constant stands on the left.
+STACKS = (
+    ((4, 5), (1, 5, 3), False), ((4, 5), (2, 5, 3), False), ((2, 1, 4, 5), (3, 5, 2), False),
+    ((4, 5), (5,), False), ((2, 4, 5), (5,), False), ((5,), (5, 3), False), ((5,), (2, 5, 3), False),
+    ((5,), (5,), False), ((5, 4), (3, 5), True), ((2, 5, 4), (3, 5), True), ((2, 5, 4), (2, 3, 5), True),
+    ((5, 4), (2, 3, 5), True), ((5, 4), (5,), True), ((5,), (3, 5), True), ((5,), (2, 3, 5), True),
+    ((5,), (5,), True),
+)  # fmt: skip
+
+
+def stacked(form, builder, rng, large):
+    """Products with constants that are no single matrix on the right."""
+    sx, sw, sy = form.scales()
+    x_shape, w_shape, left = STACKS[form.seed % len(STACKS)]
+    x = builder.input(values(rng, form.x, (20 if large else 2, *x_shape)))
+    weights = builder.constant(values(rng, form.w, w_shape))
+    axis = len(w_shape) - (2 if left else 1)
+    channels = form.extra == "channels" and len(w_shape) > 1
+    scales = np.linspace(sw, 2 * sw, w_shape[axis]) if channels else sw
+    zeros = np.full(np.shape(scales), 7)
+    if form.bias == "i32" and not channels:
+        zero = lambda kind, value: builder.constant(TYPES[kind](value))
+        operands = [
+            [x, builder.constant(F32(sx)), zero(form.x, middle(form.x))],
+            [weights, builder.constant(F32(sw)), zero(form.w, 7)],
+        ]
+        a, b = operands[::-1] if left else operands
+        result = [builder.constant(F32(4 * sy)), zero(form.y, zero_of(form))]
+        return [builder.node("QLinearMatMul", a + b + result)]
+    x = builder.dequantize(x, sx, middle(form.x), form.x)
+    weights = builder.dequantize(weights, scales, zeros, form.w, **({"axis": axis} if channels else {}))
+    name = builder.node("MatMul", [weights, x] if left else [x, weights])
+    if form.bias == "float":
+        name = builder.node("Add", [name, builder.constant(F32(0.3))])
+    return close(form, builder, name, 4 * sy)
+
+
+def several(form, builder, rng, large):
+    """Several dequantized tensors added up before any sum is quantized."""
+    sx, sw, sy = form.scales()
+    shape = (2, 400 if large else 4, 7)
+    scales = [sx, sw * 3, sw] if form.extra == "channels" else [sx, sw * 3.3, sw * 0.9]
+    kinds = (form.x, form.w, form.y if form.y.endswith("8") else "u8")
+    a, b, c = (
+        builder.dequantize(builder.input(values(rng, k, shape)), s, middle(k), k)
+        for k, s in zip(kinds, scales)
+    )
+    match form.bias:
+        case "none" | "float":
+            name = builder.node("Sum", [a, b, c])
+        case "i8":
+            name = builder.node("Sum", [a, b])
+        case "i32":
+            name = builder.node("Sub", [c, builder.node("Add", [a, b])])
+        case "i32other":
+            name = builder.node("Add", [builder.node("Sub", [a, b]), c])
+        case "i32near":
+            name = builder.node("Add", [builder.node("Relu", [a]), b])
+        case "qdq":
+            name = builder.node("Sum", [a, builder.constant(F32(0.3)), b, c])
+        case _:
+            d = builder.dequantize(builder.input(values(rng, "u8", shape)), sx, 7, "u8")
+            name = builder.node("Sum", [a, b, c, d])
+    return close(form, builder, name, sy)
+
+
 LINEAR = ("Gemm", "MatMul", "Conv", "ConvTranspose")
 PAIRS = ("Add", "Mul", "Sub")
 POOLS = ("AveragePool", "GlobalAveragePool")
@@ -312,9 +524,16 @@ BUILDERS = {
     **dict.fromkeys(REDUCTIONS, reduction),
     **dict.fromkeys(FUNCTIONS, function),
     "Softmax": function,
+    "Residual": residual,
+    "Several": several,
+    "Stacked": stacked,
+    "Negative": negative,
+    "Short": short,
+    "Masked": masked,
 }
-# Softmax has a rule of its own that is nowhere called exact; it is drawn by its name.
-DRAWN = tuple(operator for operator in BUILDERS if operator != "Softmax")
+# Softmax has a rule of its own that is nowhere called exact; it is drawn by its name, and so are families of forms.
+BY_NAME = ("Softmax", "Residual", "Several", "Stacked", "Negative", "Short", "Masked")
+DRAWN = tuple(operator for operator in BUILDERS if operator not in BY_NAME)
 BIASES = ("none", "i32", "i32other", "i32near", "i8", "float", "qdq", "matrix")
 AFTERS = ("", "relu", "clip", "clipwide", "relu+reshape", "flatten", "sigmoid", "relu+relu")
 
@@ -337,6 +556,8 @@ def forms(count, seed, only=None):
         after = choose(AFTERS[:4] if usual else AFTERS)
         extra = choose(("", "", "", "output", "twice", "channels", "alpha", "beta"))
         if operator in LINEAR[2:] + POOLS + REDUCTIONS + FUNCTIONS and "flatten" in after:
+            after = ""
+        if operator in ("Residual", "Several", "Stacked", "Negative", "Short") and "flatten" in after:
             after = ""
         if operator in FUNCTIONS and "sigmoid" in after:
             after = ""
@@ -405,7 +626,7 @@ def judge(binary, form):
     small, _ = form.build(large=False)
     large, feeds = form.build(large=True)
     makers = {node.output[0]: node.op_type for node in large.graph.node}
-    names = [o.name for o in large.graph.output if makers[o.name] == "QuantizeLinear"]
+    names = [o.name for o in large.graph.output if makers[o.name] in ("QuantizeLinear", "QLinearMatMul", "QGemm")]
     session = ort_session.session(large)
     samples = len(next(iter(feeds.values())))
     outputs = [session.run(names, {k: v[i] for k, v in feeds.items()}) for i in range(samples)]

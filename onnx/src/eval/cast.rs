@@ -41,7 +41,8 @@ pub(super) fn cast(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
     node.text("round_mode", "up")?;
     let to = i32::try_from(node.int("to", 0)?)
         .ok()
-        .and_then(element_type);
+        .and_then(element_type)
+        .filter(|to| !matches!(to, Element::Short(_)));
     let to = to.ok_or(attribute("to", "the type is not supported"))?;
     converted(inputs.get(0)?, to)
 }
@@ -85,7 +86,7 @@ pub(crate) fn convert(data: &Data, to: Element) -> Result<Data, NodeError> {
         Data::Half(kind, v) => {
             from_floats(v.iter().map(|&bits| f64::from(widened(*kind, bits))), to)
         }
-        Data::Int(_, v) => from_integers(v.iter().copied().map(i128::from), to),
+        Data::Int(_, v) | Data::Short(_, v) => from_integers(v.iter().copied().map(i128::from), to),
         Data::Long(v) => from_integers(v.iter().copied().map(i128::from), to),
     }
 }
@@ -113,6 +114,7 @@ fn from_floats(values: impl Iterator<Item = f64>, to: Element) -> Result<Data, N
             let values = values.map(|v| integer(v).map(|v| v as u64));
             Data::Long(values.collect::<Result<_, _>>()?)
         }
+        Element::Short(_) => return Err(NodeError::Unknown),
     })
 }
 

@@ -87,6 +87,7 @@ const I64: Types = 256;
 const U8: Types = 512;
 const U16: Types = 1024;
 const U32: Types = 2048;
+const SHORT: Types = 4096;
 const SIGNED: Types = I8 | I16 | I32 | I64;
 const UNSIGNED: Types = U8 | U16 | U32 | U64;
 const INTS: Types = SIGNED | UNSIGNED;
@@ -108,6 +109,7 @@ fn bit(element: Element) -> Types {
         Element::Int(DataType::U8) => U8,
         Element::Int(DataType::U16) => U16,
         Element::Int(DataType::U32) => U32,
+        Element::Short(_) => SHORT,
         // No other type is read from a file.
         Element::Int(_) => 0,
     }
@@ -115,9 +117,9 @@ fn bit(element: Element) -> Types {
 
 /// The name of an element type, as ONNX has it.
 fn type_name(element: Element) -> &'static str {
-    const NAMES: [&str; 12] = [
+    const NAMES: [&str; 13] = [
         "float", "double", "float16", "uint64", "bool", "int8", "int16", "int32", "int64", "uint8",
-        "uint16", "uint32",
+        "uint16", "uint32", "int4",
     ];
     let place = bit(element).trailing_zeros() as usize;
     NAMES.get(place).copied().unwrap_or("unknown")
@@ -345,7 +347,7 @@ const RULES: &[Rule] = &[
         types::dequantized,
         onnx(
             "DequantizeLinear",
-            I8 | U8 | I16 | U16 | I32,
+            I8 | U8 | I16 | U16 | I32 | SHORT,
             quantization::dequantize_linear,
         ),
     ),
@@ -357,7 +359,7 @@ const RULES: &[Rule] = &[
         types::dequantized,
         onnx(
             "DequantizeLinear",
-            I8 | U8 | I16 | U16 | I32,
+            I8 | U8 | I16 | U16 | I32 | SHORT,
             quantization::dequantize_linear,
         ),
     )),

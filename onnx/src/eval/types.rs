@@ -135,6 +135,7 @@ pub(crate) fn zeros(ty: &Type) -> Constant {
             Element::Half(half) => Data::Half(half, vec![0; n]),
             Element::Int(dtype) => Data::Int(dtype, vec![0; n]),
             Element::Long => Data::Long(vec![0; n]),
+            Element::Short(dtype) => Data::Short(dtype, vec![0; n]),
         },
     }
 }

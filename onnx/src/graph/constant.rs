@@ -25,6 +25,8 @@ pub(crate) enum Data {
     Int(DataType, Vec<i64>),
     /// Unsigned integers of 64 bits, which no program has.
     Long(Vec<u64>),
+    /// Integers of 4 bits, with the type of 8 bits of their sign. They are dequantized, not computed with.
+    Short(DataType, Vec<i64>),
 }
 
 /// A float type of 16 bits.
@@ -44,6 +46,7 @@ pub(crate) enum Element {
     Half(Half),
     Int(DataType),
     Long,
+    Short(DataType),
 }
 
 impl Data {
@@ -54,6 +57,7 @@ impl Data {
             Self::Half(_, data) => data.len(),
             Self::Int(_, data) => data.len(),
             Self::Long(data) => data.len(),
+            Self::Short(_, data) => data.len(),
         }
     }
 
@@ -64,6 +68,7 @@ impl Data {
             Self::Half(kind, _) => Element::Half(*kind),
             Self::Int(dtype, _) => Element::Int(*dtype),
             Self::Long(_) => Element::Long,
+            Self::Short(dtype, _) => Element::Short(*dtype),
         }
     }
 
@@ -78,6 +83,7 @@ impl Data {
             Self::Half(kind, data) => Self::Half(*kind, at(data, places)),
             Self::Int(dtype, data) => Self::Int(*dtype, at(data, places)),
             Self::Long(data) => Self::Long(at(data, places)),
+            Self::Short(dtype, data) => Self::Short(*dtype, at(data, places)),
         }
     }
 
@@ -89,6 +95,7 @@ impl Data {
             (Self::Half(x, a), Self::Half(y, b)) if x == y => a.extend(b),
             (Self::Int(x, a), Self::Int(y, b)) if x == y => a.extend(b),
             (Self::Long(a), Self::Long(b)) => a.extend(b),
+            (Self::Short(x, a), Self::Short(y, b)) if x == y => a.extend(b),
             _ => return false,
         }
         true
@@ -123,7 +130,7 @@ impl Constant {
 
     pub(crate) fn as_ints(&self) -> Option<&[i64]> {
         match &self.data {
-            Data::Int(_, data) => Some(data),
+            Data::Int(_, data) | Data::Short(_, data) => Some(data),
             _ => None,
         }
     }

@@ -1,9 +1,12 @@
 //! `ConvInteger` and `MatMulInteger`: the accumulators themselves, of type int32.
 
+use super::super::expr::{Binary, Operand};
 use super::super::importer::{Done, Importer};
 use super::super::kernel::Origin;
-use super::super::real::{Base, Params, QuantizedConstant, Real};
-use super::linear::{Activation, Matrices};
+use super::super::real::{Base, Params, QuantizedConstant, Real, Value};
+use super::elementwise::with_operand;
+use super::linear::{Activation, scalar};
+use super::quantization::Place;
 use crate::error::NodeError;
 use crate::graph::NodeView;
 use crate::graph::constant::Constant;
@@ -15,15 +18,108 @@ pub(crate) fn conv_integer(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result
     accumulators(&real)
 }
 
-/// `MatMulInteger` with a constant right operand: the accumulators themselves, of type int32.
+/// `MatMulInteger`: the accumulators themselves, of type int32.
 pub(crate) fn matmul_integer(
     cx: &mut Importer<'_>,
     node: &NodeView<'_>,
 ) -> Result<Done, NodeError> {
-    let (x, weights) = integer_operands(cx, node, |_| 1)?;
-    let form = Matrices::plain(Origin::kernel());
-    let real = cx.product(node, &x, &weights, (None, 0), form)?;
+    let is_constant = |cx: &Importer<'_>, input| {
+        let value = cx.value(node, input)?;
+        Ok::<_, NodeError>(matches!(value, Value::Const(_)))
+    };
+    let real = match (is_constant(cx, 0)?, is_constant(cx, 1)?) {
+        (true, _) => {
+            let weights = cx.integer_weights(node, 0, |_, dtype| {
+                let zero = vec![one_zero(cx, node, 2)?];
+                let (scale, axis) = (vec![1.0], None);
+                Ok(Params {
+                    scale,
+                    zero,
+                    axis,
+                    dtype,
+                })
+            })?;
+            let mut x = cx.integer_activation(node, 1, None)?;
+            x.zero = one_zero(cx, node, 3)?;
+            cx.stacked(node, &x, &weights, true, Origin::kernel())?
+        }
+        (false, true) => {
+            let (x, weights) = integer_operands(cx, node, |data| data.shape.len().max(1) - 1)?;
+            cx.times(node, &x, &weights, Origin::kernel())?
+        }
+        (false, false) => {
+            let mut a = cx.integer_activation(node, 0, None)?;
+            let mut b = cx.integer_activation(node, 1, None)?;
+            (a.zero, b.zero) = (one_zero(cx, node, 2)?, one_zero(cx, node, 3)?);
+            cx.two_activations(node, &a, &b, Origin::kernel())?
+        }
+    };
     accumulators(&real)
+}
+
+/// `com.microsoft.MatMulIntegerToFloat`: the accumulators as floats, plus a bias.
+pub(crate) fn matmul_integer_to_float(
+    cx: &mut Importer<'_>,
+    node: &NodeView<'_>,
+) -> Result<Done, NodeError> {
+    let dtype = |cx: &Importer<'_>, input| match cx.value(node, input)? {
+        Value::Int(tensor) => Ok(cx.builder.fact(tensor).dtype),
+        Value::Const(c) => c.dtype().ok_or(NodeError::Unknown),
+        _ => Err(NodeError::Unknown),
+    };
+    let a = cx.params(node, &scalar(2, 4, dtype(cx, 0)?))?;
+    let x = cx.integer_activation(node, 0, Some(a))?;
+    let real = match cx.value(node, 1)? {
+        Value::Int(_) => {
+            let b = cx.params(node, &scalar(3, 5, dtype(cx, 1)?))?;
+            let b = cx.integer_activation(node, 1, Some(b))?;
+            cx.two_activations(node, &x, &b, Origin::sums())?
+        }
+        _ => {
+            let weights = cx.integer_weights(node, 1, |data, dtype| {
+                let place = Place {
+                    scale: 3,
+                    zero: 5,
+                    axis: data.shape.len().max(1) - 1,
+                    shape: &data.shape,
+                    dtype,
+                };
+                cx.params(node, &place)
+            })?;
+            cx.times(node, &x, &weights, Origin::sums())?
+        }
+    };
+    let Some(bias) = cx.maybe_constant(node, 6, "the bias")? else {
+        return Ok(Done::pending(real));
+    };
+    let (floats, columns) = (bias.as_floats(), real.shape.last().copied());
+    let floats = floats.filter(|f| bias.shape.len() == 1 && Some(f.len()) == columns);
+    let floats = floats.ok_or(NodeError::Input {
+        input: 6,
+        what: "the bias",
+        reason: "it has not one float for each column",
+    })?;
+    let operand = Operand::Axis(real.shape.len() - 1, floats.to_vec());
+    Ok(Done::pending(with_operand(
+        &real,
+        Binary::Add,
+        operand,
+        false,
+    )?))
+}
+
+/// The only zero point of an operand.
+fn one_zero(cx: &Importer<'_>, node: &NodeView<'_>, input: usize) -> Result<i64, NodeError> {
+    let what = "the zero point";
+    let reason = "only one zero point for all rows is supported";
+    match cx.maybe_constant(node, input, what)? {
+        None => Ok(0),
+        Some(zero) => zero.as_int().ok_or(NodeError::Input {
+            input,
+            what,
+            reason,
+        }),
+    }
 }
 
 fn accumulators(real: &Real) -> Result<Done, NodeError> {
@@ -40,14 +136,7 @@ fn integer_operands(
     axis: impl Fn(&Constant) -> usize,
 ) -> Result<(Activation, QuantizedConstant), NodeError> {
     let mut x = cx.integer_activation(node, 0, None)?;
-    if let Some(zero) = cx.maybe_constant(node, 2, "the zero point")? {
-        let reason = "only one zero point for all rows is supported";
-        x.zero = zero.as_int().ok_or(NodeError::Input {
-            input: 2,
-            what: "the zero point",
-            reason,
-        })?;
-    }
+    x.zero = one_zero(cx, node, 2)?;
     let zero = cx.maybe_constant(node, 3, "the zero point")?;
     let weights = cx.integer_weights(node, 1, |data, dtype| {
         let zero = zero

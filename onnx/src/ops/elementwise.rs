@@ -3,19 +3,19 @@
 use std::sync::Arc;
 
 use super::super::eval::factors;
-use super::super::expr::{Binary, Expr, Operand, Unary};
+use super::super::expr::{Binary, Expr, Operand, Spread, Unary};
 use super::super::importer::{Done, Importer};
 use super::super::kernel::{Origin, alike};
 use super::super::real::{Base, Deferred, Pair, PairOp, Quantized, Real, Value};
+use super::super::{Status, totals};
+use super::limits::clamp_integers;
 use super::linear::scalar;
 use super::pool::quantized;
 use super::quantization::dequantize;
 use crate::error::NodeError;
 use crate::graph::NodeView;
-use zkonnx_circuits::ops::{
-    Constant, Lanes, Maximum, Move, Reshape, Table, broadcast, broadcast_places,
-};
-use zkonnx_circuits::program::{Range, TensorId, elements};
+use zkonnx_circuits::ops::{Constant, Move, Reshape, broadcast, broadcast_places};
+use zkonnx_circuits::program::elements;
 
 /// A tensor that is combined with itself, as the float function of one tensor that it is if more than a clamp follows:
 /// then no kernel of two tensors has a part in it.
@@ -84,82 +84,6 @@ pub(crate) fn unary(
     }
 }
 
-/// A clamp of integers: of 8-bit and 16-bit types by a table, of others by steps.
-fn clamp_integers(
-    cx: &mut Importer<'_>,
-    node: &NodeView<'_>,
-    tensor: TensorId,
-    lo: i64,
-    hi: i64,
-) -> Result<Done, NodeError> {
-    let dtype = cx.builder.fact(tensor).dtype;
-    if dtype.width() > 16 {
-        let reason = "only 8-bit and 16-bit integers are supported";
-        return Err(NodeError::Input {
-            input: 0,
-            what: "x",
-            reason,
-        });
-    }
-    let range = Range::of(dtype);
-    let table = (range.lo..=range.hi)
-        .map(|v| v.max(lo).min(hi).clamp(range.lo, range.hi))
-        .collect();
-    let table = Table::new(dtype, dtype, vec![table], Lanes::Tensor)?;
-    Ok(Done::int(cx.push(node, table, &[tensor])?))
-}
-
-/// `Clip`, with limits as attributes (until opset 10) or inputs.
-pub(crate) fn clip(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, NodeError> {
-    if let Value::Int(tensor) = cx.value(node, 0)? {
-        let limit = |input, default| match cx.maybe_constant(node, input, "the limit")? {
-            None => Ok(default),
-            Some(c) => c.as_int().ok_or(NodeError::Input {
-                input,
-                what: "the limit",
-                reason: "it is not one integer",
-            }),
-        };
-        let (lo, hi) = (limit(1, i64::MIN)?, limit(2, i64::MAX)?);
-        return clamp_integers(cx, node, tensor, lo, hi);
-    }
-    let limit = |input, name, default: f32| -> Result<f32, NodeError> {
-        let attribute = node.maybe_float(name)?;
-        let given = match cx.maybe_constant(node, input, "the limit")? {
-            Some(c) => match c.as_floats() {
-                Some(&[v]) => Some(v),
-                _ => {
-                    let reason = "it is not one float";
-                    return Err(NodeError::Input {
-                        input,
-                        what: "the limit",
-                        reason,
-                    });
-                }
-            },
-            None => attribute,
-        };
-        Ok(given.unwrap_or(default))
-    };
-    // ONNX Runtime takes a Relu before any input of a Clip for one of the data, and its limit for zero at least.
-    for input in [1, 2] {
-        if node
-            .input(input)
-            .is_some_and(|value| cx.is_lone_relu(value))
-        {
-            return Err(NodeError::Input {
-                input,
-                what: "the limit",
-                reason: "a Relu gives it, which ONNX Runtime confuses with one of the data; give the limit as a constant",
-            });
-        }
-    }
-    // A limit that is left out is the last finite number.
-    let lo = limit(1, "min", f32::MIN)?;
-    let hi = limit(2, "max", f32::MAX)?;
-    unary(cx, node, Unary::Clip(lo, hi))
-}
-
 /// `BatchNormalization` in inference, with the factors as ONNX Runtime forms them.
 pub(crate) fn batch_normalization(
     cx: &mut Importer<'_>,
@@ -215,7 +139,12 @@ pub(crate) fn batch_normalization(
 }
 
 /// Combines each element with a constant; `first` says that the constant is the first argument.
-fn with_operand(real: &Real, f: Binary, operand: Operand, first: bool) -> Result<Real, NodeError> {
+pub(super) fn with_operand(
+    real: &Real,
+    f: Binary,
+    operand: Operand,
+    first: bool,
+) -> Result<Real, NodeError> {
     let real = &of_one(real);
     if matches!(operand, Operand::Axis(..)) && !real.after.is_empty() {
         return Err(NodeError::Island {
@@ -301,8 +230,8 @@ fn pair_origin(
     activations: &[usize],
 ) -> Origin {
     let kernel = match op {
-        PairOp::Add | PairOp::Mul => alike(&[a.params.dtype, b.params.dtype]),
-        PairOp::Sub => None,
+        PairOp::Add | PairOp::Mul if node.op() != "Sum" => alike(&[a.params.dtype, b.params.dtype]),
+        _ => None,
     };
     cx.origin(node, activations, kernel)
 }
@@ -340,9 +269,39 @@ fn two_reals(
         let expr = Arc::new(Expr::Binary(f, x.expr.clone(), y.expr.clone()));
         return Ok(Done::pending(Real { expr, ..x.clone() }.grown(y.size + 1)?));
     }
+    if matches!(f, Binary::Add | Binary::Sub)
+        && let Some(total) = totals::add(x, y, f == Binary::Sub)?
+    {
+        return Ok(Done::pending(total));
+    }
     Err(NodeError::Island {
         reason: "it combines two values of which one is not quantized",
     })
+}
+
+/// `Sum`, of one input after the other. ONNX Runtime has no kernel of it.
+pub(crate) fn sum(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, NodeError> {
+    if node.inputs() == 1 {
+        return super::movement::identity(cx, node);
+    }
+    let mut total = cx.value(node, 0)?;
+    for input in 1..node.inputs() {
+        let next = cx.value(node, input)?;
+        let done = match (&total, &next) {
+            (Value::Real(x), Value::Real(y)) => two_reals(cx, node, Binary::Add, x, y)?,
+            (Value::Real(x), other) => one_real(cx, node, Binary::Add, x, other, false)?,
+            (other, Value::Real(x)) => one_real(cx, node, Binary::Add, x, other, true)?,
+            _ => {
+                return Err(NodeError::Input {
+                    input,
+                    what: "x",
+                    reason: "neither it nor what stands before it is a dequantized activation; let an activation be first",
+                });
+            }
+        };
+        total = done.values.into_iter().next().ok_or(NodeError::Unknown)?;
+    }
+    Ok(Done::new(total, Status::Group))
 }
 
 fn one_real(
@@ -356,6 +315,7 @@ fn one_real(
     let input = usize::from(!first);
     if let (Base::Acc(acc), Binary::Add, Expr::X, true) =
         (&x.base, f, x.expr.as_ref(), x.after.is_empty())
+        && node.op() == "Add"
         && let Some(real) = cx.add_bias(node, acc, other.clone(), input)?
     {
         return Ok(Done::pending(real));
@@ -378,6 +338,7 @@ fn one_real(
         Value::Weights(w) => {
             // A quantized constant beside a quantized activation is the kernel of two quantized tensors.
             if let (Some(a), Some(op), None) = (x.as_quantized(), pair_op(f), w.params.axis)
+                && w.is_for_kernels()
                 && broadcast(&x.shape, &w.data.shape).as_deref() == Some(x.shape.as_slice())
             {
                 let data = w.data.as_ints().unwrap_or_default().to_vec();
@@ -408,9 +369,13 @@ fn one_real(
             });
         }
     };
-    if let (Some(a), true) = (x.as_quantized(), several_axes(&of, &x.shape)) {
+    if let (Base::Quantized(a), Some(Spread::Tensor)) = (&x.base, x.expr.spread())
+        && x.after.is_empty()
+        && several_axes(&of, &x.shape)
+    {
+        let one = (a, x, f);
         return Ok(Done::pending(each_element(
-            cx, node, a, f, &values, &of, first,
+            cx, node, one, &values, &of, first,
         )?));
     }
     Ok(Done::pending(with_operand(
@@ -431,12 +396,11 @@ fn several_axes(of: &[usize], shape: &[usize]) -> bool {
         && broadcast(shape, of).as_deref() == Some(shape)
 }
 
-/// Combines each element with a constant of its own: on the flattened tensor, whose only axis the constants follow.
+/// Combines a function of each element with a constant of its own: on the flattened tensor, whose only axis the constants follow.
 fn each_element(
     cx: &mut Importer<'_>,
     node: &NodeView<'_>,
-    a: &Quantized,
-    f: Binary,
+    (a, x, f): (&Quantized, &Real, Binary),
     values: &[f32],
     of: &[usize],
     first: bool,
@@ -456,7 +420,8 @@ fn each_element(
     };
     let places = broadcast_places(&shape, of);
     let each = places.into_iter().map(|place| values[place]).collect();
-    let real = Real::new(Base::Quantized(flat), vec![count]);
+    let mut real = Real::new(Base::Quantized(flat), vec![count]);
+    (real.expr, real.size) = (x.expr.clone(), x.size);
     let mut real = with_operand(&real, f, Operand::Axis(0, each), first)?;
     real.after.push(Deferred::Move(Arc::new(Move(Reshape {
         shape: shape.clone(),
@@ -485,88 +450,6 @@ pub(crate) fn arithmetic(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<D
         _ => return Err(NodeError::Unknown),
     };
     binary(cx, node, f)
-}
-
-/// `Min` and `Max` of constants and activations.
-pub(crate) fn extreme(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, NodeError> {
-    let largest = node.op() == "Max";
-    let f = if largest { Binary::Max } else { Binary::Min };
-    let values = (0..node.inputs())
-        .map(|i| cx.value(node, i))
-        .collect::<Result<Vec<_>, _>>()?;
-    let reals: Vec<Real> = values
-        .iter()
-        .filter_map(|v| {
-            if let Value::Real(real) = v {
-                Some((**real).clone())
-            } else {
-                None
-            }
-        })
-        .collect();
-    match (values.as_slice(), reals.as_slice()) {
-        ([_], _) => super::movement::identity(cx, node),
-        (all, []) if all.iter().any(|v| matches!(v, Value::Int(_))) => {
-            extreme_integers(cx, node, all, largest)
-        }
-        ([_, _], [_]) => binary(cx, node, f),
-        _ if reals.len() == values.len() => {
-            let mut shape = Vec::new();
-            for real in &reals {
-                shape = broadcast(&shape, &real.shape).ok_or(NodeError::Input {
-                    input: 1,
-                    what: "b",
-                    reason: "its shape does not broadcast to that of a",
-                })?;
-            }
-            let size = reals.iter().map(|r| r.size + 1).sum();
-            let real = Real::new(Base::Extreme(reals, largest), shape);
-            Ok(Done::pending(real.grown(size)?))
-        }
-        _ => Err(NodeError::Island {
-            reason: "it mixes several activations with constants",
-        }),
-    }
-}
-
-/// `Max` and `Min` of integers.
-fn extreme_integers(
-    cx: &mut Importer<'_>,
-    node: &NodeView<'_>,
-    values: &[Value],
-    largest: bool,
-) -> Result<Done, NodeError> {
-    let mut tensors = Vec::with_capacity(values.len());
-    for (input, value) in values.iter().enumerate() {
-        let bad = |reason| NodeError::Input {
-            input,
-            what: "x",
-            reason,
-        };
-        let tensor = match value {
-            Value::Int(tensor) => *tensor,
-            Value::Const(c) => {
-                let (Some(dtype), Some(data)) = (c.dtype(), c.as_ints()) else {
-                    return Err(bad("it is not an integer"));
-                };
-                let constant = Constant::new(dtype, c.shape.clone(), data.to_vec())?;
-                cx.push(node, constant, &[])?
-            }
-            _ => return Err(bad("it is not an integer")),
-        };
-        if cx.builder.fact(tensor).dtype.width() > 16 {
-            return Err(bad("only 8-bit and 16-bit integers are supported"));
-        }
-        tensors.push(match largest {
-            true => tensor,
-            false => cx.mirror(node, tensor)?,
-        });
-    }
-    let tensor = cx.push(node, Maximum, &tensors)?;
-    Ok(Done::int(match largest {
-        true => tensor,
-        false => cx.mirror(node, tensor)?,
-    }))
 }
 
 /// `com.microsoft.QLinearAdd` and `com.microsoft.QLinearMul`.

@@ -65,10 +65,15 @@ impl Classes {
                 return Ok(Fit { sum, steps });
             }
         }
+        self.fit_tables([&parts[0], &parts[1]])
+    }
+
+    /// A sum of tables that keeps the classes apart.
+    pub(super) fn fit_tables(&self, parts: [&dyn Fn(i64) -> f64; 2]) -> Result<Fit, NodeError> {
         let [ra, rb] = self.ranges;
         let reals = [
-            (ra.lo..=ra.hi).map(&parts[0]).collect::<Vec<f64>>(),
-            (rb.lo..=rb.hi).map(&parts[1]).collect(),
+            (ra.lo..=ra.hi).map(parts[0]).collect::<Vec<f64>>(),
+            (rb.lo..=rb.hi).map(parts[1]).collect(),
         ];
         // A real may be infinite where a scale is huge. No sum of integers holds it, nor what stands beside it.
         let largest = reals.iter().flatten().fold(0.0, |m: f64, v| m.max(v.abs()));

@@ -8,7 +8,8 @@ use super::super::importer::{Done, Importer};
 use super::super::real::{Base, Params, Quantized, Real, Value};
 use crate::error::NodeError;
 use crate::graph::NodeView;
-use crate::proto::tensor::{FLOAT, integer_type};
+use crate::graph::constant::Element;
+use crate::proto::tensor::{FLOAT, element_type, integer_type};
 
 /// `Shape` and `Size`: known at import.
 pub(crate) fn shape(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, NodeError> {
@@ -30,7 +31,7 @@ pub(crate) fn constants_only(
     Err(NodeError::NotConstant { input, what })
 }
 
-/// `Cast`: of integers to float by giving them the scale one.
+/// `Cast`: of integers to float by giving them the scale one, and to other integers.
 pub(crate) fn cast(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, NodeError> {
     node.int("saturate", 1)?;
     node.text("round_mode", "up")?;
@@ -42,8 +43,16 @@ pub(crate) fn cast(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, N
             if integer_type(to) == Some(fact.dtype) {
                 return Ok(Done::int(tensor));
             }
+            if let Some(dtype) = integer_type(to) {
+                return super::integer::cast(cx, node, tensor, dtype);
+            }
+            // Floats of other sizes are no part of a quantized model; what they say stays outside.
+            if let Some(Element::Double | Element::Half(_)) = element_type(to) {
+                let (values, status) = (vec![Value::Outside], Status::Outside);
+                return Ok(Done { values, status });
+            }
             if to != FLOAT {
-                return bad("only a cast to float32 is supported");
+                return bad("integers are cast to float32 and to integers of up to 64 bits only");
             }
             let params = Params {
                 scale: vec![1.0],

@@ -1,12 +1,18 @@
-//! Sums of integers that stand for themselves: places of extremes, accumulators.
+//! Sums and casts of integers that stand for themselves: places of extremes, accumulators.
 
 use super::super::expr::Binary;
 use super::super::importer::{Done, Importer};
 use super::super::real::Value;
 use crate::error::NodeError;
 use crate::graph::NodeView;
-use zkonnx_circuits::ops::{Offset, WeightedSum, broadcast, broadcast_places};
-use zkonnx_circuits::program::{DataType, TensorId};
+use zkonnx_circuits::ops::{
+    Lanes, MatMul, Move, Offset, Requantize, Reshape, Rule, Steps, Table, WeightedSum, broadcast,
+    broadcast_places,
+};
+use zkonnx_circuits::program::{DataType, Range, TensorId, elements};
+
+/// Most integers that are given another type one by one.
+const MAX_ENUMERATION: i64 = 1 << 16;
 
 /// `Add` and `Sub` of integers that are not dequantized: with a constant, or of two int64 tensors. Sums that may leave
 /// their type are refused, so that none wraps around.
@@ -81,4 +87,70 @@ fn add(
         .map(|p| constants[p].saturating_mul(sign));
     let offset = Offset::new(shape.clone(), constants.collect())?;
     cx.push(node, offset, &[x])
+}
+
+/// What becomes of an integer that is cast: whether it is zero, or its lowest bits.
+fn wrapped(v: i64, to: DataType) -> i64 {
+    match to {
+        DataType::Bool => i64::from(v != 0),
+        DataType::I64 => v,
+        _ => {
+            let range = Range::of(to);
+            let count = range.hi - range.lo + 1;
+            (v - range.lo).rem_euclid(count) + range.lo
+        }
+    }
+}
+
+/// `Cast` of integers to another integer type. Those of at most 16 bits, or of as few values, wrap
+/// around; others that may leave the type are refused.
+pub(super) fn cast(
+    cx: &mut Importer<'_>,
+    node: &NodeView<'_>,
+    x: TensorId,
+    to: DataType,
+) -> Result<Done, NodeError> {
+    let fact = cx.builder.fact(x).clone();
+    let (range, of) = (fact.range, Range::of(to));
+    let fits = of.lo <= range.lo && range.hi <= of.hi;
+    let tensor = match to {
+        DataType::Bool => {
+            // Not zero: below it, at it, above it.
+            let mut steps = vec![(0, 0), (1, 1)];
+            steps.retain(|(at, _)| *at > range.lo && *at <= range.hi);
+            let first = i64::from(range.lo != 0);
+            let mut last = first;
+            steps.retain(|(_, value)| std::mem::replace(&mut last, *value) != *value);
+            let rule = Rule::Steps(Steps::new(first, steps)?);
+            cx.push(node, Requantize::new(to, vec![rule], Lanes::Tensor)?, &[x])?
+        }
+        DataType::I64 => cx.push(node, WeightedSum::new(vec![1], 0)?, &[x])?,
+        DataType::I32 if fits => {
+            // A product with one is a number that costs nothing.
+            let column = Reshape {
+                shape: vec![elements(&fact.shape), 1],
+            };
+            let column = cx.push(node, Move(column), &[x])?;
+            let product = cx.push(node, MatMul::new(vec![1], vec![0], 0)?, &[column])?;
+            let shape = fact.shape;
+            cx.push(node, Move(Reshape { shape }), &[product])?
+        }
+        _ if matches!(fact.dtype.width(), 8 | 16) => {
+            let all = Range::of(fact.dtype);
+            let table = (all.lo..=all.hi).map(|v| wrapped(v, to)).collect();
+            let table = Table::new(fact.dtype, to, vec![table], Lanes::Tensor)?;
+            cx.push(node, table, &[x])?
+        }
+        _ if range.hi.saturating_sub(range.lo) < MAX_ENUMERATION => {
+            let rule = Rule::Steps(Steps::enumerate(range, |v| wrapped(v, to)));
+            cx.push(node, Requantize::new(to, vec![rule], Lanes::Tensor)?, &[x])?
+        }
+        _ => {
+            return Err(NodeError::Attribute {
+                name: "to",
+                reason: "an integer may not fit the type, in which it would wrap around; cast to a wider one",
+            });
+        }
+    };
+    Ok(Done::int(tensor))
 }

@@ -16,7 +16,7 @@ use super::quantization::Place;
 use crate::error::NodeError;
 use crate::graph::NodeView;
 use crate::graph::constant::Constant;
-use zkonnx_circuits::ops::{Conv, MatMul, Move, Product, Reshape, Transpose};
+use zkonnx_circuits::ops::{Conv, MatMul};
 use zkonnx_circuits::program::{DataType, TensorId};
 
 /// The integers of a linear operator's activation.
@@ -29,10 +29,12 @@ pub(super) struct Activation {
 /// What a matrix product does besides.
 pub(super) struct Matrices {
     /// Whether the weights are `[N, K]`.
-    transposed: bool,
-    alpha: f32,
-    beta: f32,
-    origin: Origin,
+    pub(super) transposed: bool,
+    pub(super) alpha: f32,
+    pub(super) beta: f32,
+    /// Whether the product is subtracted.
+    pub(super) negative: bool,
+    pub(super) origin: Origin,
 }
 
 impl Matrices {
@@ -42,6 +44,7 @@ impl Matrices {
             transposed: false,
             alpha: 1.0,
             beta: 1.0,
+            negative: false,
             origin,
         }
     }
@@ -49,9 +52,15 @@ impl Matrices {
 
 impl Importer<'_> {
     /// The origin of a linear node of a QDQ group.
-    fn linear_origin(&self, node: &NodeView<'_>, x: &Activation, w: DataType) -> Origin {
+    pub(super) fn linear_origin(
+        &self,
+        node: &NodeView<'_>,
+        x: &Activation,
+        weights: &QuantizedConstant,
+    ) -> Origin {
         let x = self.builder.fact(x.tensor).dtype;
-        self.origin(node, &[0], weighted(x, w))
+        let kernel = weighted(x, weights.params.dtype);
+        self.origin(node, &[0], kernel.filter(|_| weights.is_for_kernels()))
     }
 
     pub(super) fn shape_of(&self, tensor: TensorId) -> Vec<usize> {
@@ -64,8 +73,17 @@ impl Importer<'_> {
         node: &NodeView<'_>,
         input: usize,
     ) -> Result<Activation, NodeError> {
+        self.activation_of(&self.value(node, input)?, input)
+    }
+
+    /// The same of a value that stands for an input.
+    pub(super) fn activation_of(
+        &self,
+        value: &Value,
+        input: usize,
+    ) -> Result<Activation, NodeError> {
         let what = "the activation";
-        match self.value(node, input)? {
+        match value {
             Value::Real(real) => match real.as_quantized() {
                 Some(Quantized { tensor, params }) => match params.uniform() {
                     Some((scale, zero)) => Ok(Activation {
@@ -267,6 +285,7 @@ impl Importer<'_> {
             transposed,
             alpha,
             beta,
+            negative,
             origin,
         } = form;
         let bad = |reason| NodeError::Input {
@@ -282,6 +301,9 @@ impl Importer<'_> {
             return Err(bad("their scales do not follow the output channels"));
         }
         let mut values = centered(weights).ok_or_else(|| bad("they are not integers"))?;
+        if negative {
+            values.iter_mut().for_each(|v| *v = -*v);
+        }
         let n = if transposed { rows } else { columns };
         if transposed {
             values = (0..rows * columns)
@@ -289,7 +311,7 @@ impl Importer<'_> {
                 .collect();
         }
         let product = |x: f32| -> Vec<f32> { weights.params.scale.iter().map(|w| x * w).collect() };
-        let x_scale = alpha * x.scale;
+        let x_scale = alpha.abs() * x.scale;
         let (units, sums) = (product(x.scale), product(x_scale));
         let any_scale = beta == 1.0 && alpha == 1.0;
         let form = BiasForm::new(self, (bias.0.as_ref(), bias.1), any_scale, &origin);
@@ -334,62 +356,6 @@ impl Importer<'_> {
         };
         Ok(Real::new(Base::Acc(acc), shape))
     }
-
-    /// A vector as the matrix that `shaped` makes of its length; anything else as it is.
-    fn matrix(
-        &mut self,
-        node: &NodeView<'_>,
-        tensor: TensorId,
-        shape: &[usize],
-        shaped: impl Fn(usize) -> Vec<usize>,
-    ) -> Result<TensorId, NodeError> {
-        match shape {
-            &[k] => self.push(node, Move(Reshape { shape: shaped(k) }), &[tensor]),
-            _ => Ok(tensor),
-        }
-    }
-
-    /// The matrix product of two activations.
-    fn two_activations(
-        &mut self,
-        node: &NodeView<'_>,
-        a: &Activation,
-        b: &Activation,
-        origin: Origin,
-    ) -> Result<Real, NodeError> {
-        let product = Product::new(a.zero, b.zero)?;
-        // A vector is a row on the left and a column on the right, and its axis of one is dropped from the result.
-        let (left, right) = (self.shape_of(a.tensor), self.shape_of(b.tensor));
-        let row = self.matrix(node, a.tensor, &left, |k| vec![1, k])?;
-        let column = self.matrix(node, b.tensor, &right, |k| vec![k, 1])?;
-        let mut tensor = self.push(node, product, &[row, column])?;
-        let mut shape = self.shape_of(tensor);
-        if right.len() == 1 {
-            shape.pop();
-        }
-        if left.len() == 1 {
-            shape.remove(shape.len() - usize::from(right.len() > 1) - 1);
-        }
-        if shape != self.shape_of(tensor) {
-            let reshape = Reshape {
-                shape: shape.clone(),
-            };
-            tensor = self.push(node, Move(reshape), &[tensor])?;
-        }
-        let acc = Acc {
-            tensor,
-            x: a.tensor,
-            x_scale: a.scale,
-            w_scale: vec![b.scale],
-            axis: shape.len().saturating_sub(1),
-            rebias: None,
-            float: None,
-            rounded: false,
-            terms: left.last().copied().unwrap_or(1),
-            origin,
-        };
-        Ok(Real::new(Base::Acc(acc), shape))
-    }
 }
 
 /// `Conv` between DequantizeLinear and QuantizeLinear.
@@ -397,7 +363,7 @@ pub(crate) fn conv(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, N
     let x = cx.activation(node, 0)?;
     let weights = cx.weights(node, 1)?;
     let bias = cx.maybe(node, 2);
-    let origin = cx.linear_origin(node, &x, weights.params.dtype);
+    let origin = cx.linear_origin(node, &x, &weights);
     let real = cx.convolution(node, &x, &weights, (bias, 2), origin)?;
     Ok(Done::pending(real))
 }
@@ -424,126 +390,6 @@ pub(crate) fn qlinear_conv(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result
     finish(cx, node, &real, &y)
 }
 
-/// `MatMul` between DequantizeLinear and QuantizeLinear; the right operand is constant.
-pub(crate) fn matmul(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, NodeError> {
-    let x = cx.activation(node, 0)?;
-    if matches!(cx.value(node, 1)?, Value::Real(_)) {
-        let b = cx.activation(node, 1)?;
-        let types = [&x, &b].map(|a| cx.builder.fact(a.tensor).dtype);
-        let origin = cx.origin(node, &[0, 1], weighted(types[0], types[1]));
-        return Ok(Done::pending(cx.two_activations(node, &x, &b, origin)?));
-    }
-    let weights = cx.weights(node, 1)?;
-    let form = Matrices::plain(cx.linear_origin(node, &x, weights.params.dtype));
-    let real = cx.product(node, &x, &weights, (None, 0), form)?;
-    Ok(Done::pending(real))
-}
-
-/// `QLinearMatMul` with a constant right operand.
-pub(crate) fn qlinear_matmul(
-    cx: &mut Importer<'_>,
-    node: &NodeView<'_>,
-) -> Result<Done, NodeError> {
-    let a = cx.params(node, &scalar(1, 2, DataType::U8))?;
-    let x = cx.integer_activation(node, 0, Some(a))?;
-    if matches!(cx.value(node, 3)?, Value::Int(_)) {
-        let b = cx.params(node, &scalar(4, 5, DataType::U8))?;
-        let b = cx.integer_activation(node, 3, Some(b))?;
-        let y = cx.output_params(node, &scalar(6, 7, DataType::U8))?;
-        let real = cx.two_activations(node, &x, &b, Origin::kernel())?;
-        return finish(cx, node, &real, &y);
-    }
-    let weights = cx.integer_weights(node, 3, |data, dtype| {
-        cx.params(
-            node,
-            &Place {
-                scale: 4,
-                zero: 5,
-                axis: 1,
-                shape: &data.shape,
-                dtype,
-            },
-        )
-    })?;
-    let y = cx.output_params(node, &scalar(6, 7, DataType::U8))?;
-    let form = Matrices::plain(Origin::kernel());
-    let real = cx.product(node, &x, &weights, (None, 0), form)?;
-    finish(cx, node, &real, &y)
-}
-
-/// `Gemm` between DequantizeLinear and QuantizeLinear; the right operand is constant.
-pub(crate) fn gemm(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, NodeError> {
-    let x = cx.activation(node, 0)?;
-    let weights = cx.weights(node, 1)?;
-    let bias = cx.maybe(node, 2);
-    let beta = node.float("beta", 1.0)?;
-    let (x, alpha, transposed) = gemm_operands(cx, node, x)?;
-    let form = Matrices {
-        transposed,
-        alpha,
-        beta,
-        origin: cx.linear_origin(node, &x, weights.params.dtype),
-    };
-    let real = cx.product(node, &x, &weights, (bias, 2), form)?;
-    Ok(Done::pending(real))
-}
-
-/// `com.microsoft.QGemm` with a constant right operand.
-pub(crate) fn qgemm(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, NodeError> {
-    let a = cx.params(node, &scalar(1, 2, DataType::U8))?;
-    let x = cx.integer_activation(node, 0, Some(a))?;
-    let (mut x, alpha, transposed) = gemm_operands(cx, node, x)?;
-    // The kernel scales the activation.
-    x.scale *= alpha;
-    let axis = usize::from(!transposed);
-    let weights = cx.integer_weights(node, 3, |data, dtype| {
-        cx.params(
-            node,
-            &Place {
-                scale: 4,
-                zero: 5,
-                axis,
-                shape: &data.shape,
-                dtype,
-            },
-        )
-    })?;
-    let bias = integer_bias(cx, node, 6)?;
-    if node.input(7).is_none() {
-        return Err(NodeError::Arity {
-            what: "inputs",
-            expected: "an output scale",
-            got: node.inputs(),
-        });
-    }
-    let y = cx.output_params(node, &scalar(7, 8, DataType::U8))?;
-    let form = Matrices {
-        transposed,
-        ..Matrices::plain(Origin::kernel())
-    };
-    let real = cx.product(node, &x, &weights, (bias, 6), form)?;
-    finish(cx, node, &real, &y)
-}
-
-/// Applies `transA`, and reads `alpha` and `transB`.
-fn gemm_operands(
-    cx: &mut Importer<'_>,
-    node: &NodeView<'_>,
-    mut x: Activation,
-) -> Result<(Activation, f32, bool), NodeError> {
-    let alpha = node.float("alpha", 1.0)?;
-    if !(alpha.is_normal() && alpha > 0.0) {
-        return Err(NodeError::Attribute {
-            name: "alpha",
-            reason: "it is not a positive number",
-        });
-    }
-    if node.flag("transA", false)? {
-        x.tensor = cx.push(node, Move(Transpose { perm: vec![1, 0] }), &[x.tensor])?;
-    }
-    Ok((x, alpha, node.flag("transB", false)?))
-}
-
 /// The place of a scale and a zero point that are single values.
 pub(crate) const fn scalar(scale: usize, zero: usize, dtype: DataType) -> Place<'static> {
     Place {
@@ -556,7 +402,7 @@ pub(crate) const fn scalar(scale: usize, zero: usize, dtype: DataType) -> Place<
 }
 
 /// Closes the group with the operator's own output scale.
-fn finish(
+pub(super) fn finish(
     cx: &mut Importer<'_>,
     node: &NodeView<'_>,
     real: &Real,
@@ -567,7 +413,7 @@ fn finish(
 }
 
 /// The int32 bias of a quantized operator.
-fn integer_bias(
+pub(super) fn integer_bias(
     cx: &Importer<'_>,
     node: &NodeView<'_>,
     input: usize,

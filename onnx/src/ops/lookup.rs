@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::super::Status;
 use super::super::expr::{Expr, Rows};
-use super::super::importer::{Done, Importer};
+use super::super::importer::{Done, Importer, real_constant};
 use super::super::real::{Base, Params, Quantized, Real, Value};
 use crate::error::NodeError;
 use crate::graph::NodeView;
@@ -137,8 +137,12 @@ pub(super) fn lookup(
             _ => Err(bad(0, "the data", "their element type is not supported")),
         },
         Value::Weights(w) => {
-            let Some(ints) = w.data.as_ints().filter(|_| w.params.axis.is_none()) else {
-                return Err(bad(0, "the data", "their scales follow an axis"));
+            let Some(ints) = w
+                .data
+                .as_ints()
+                .filter(|_| w.params.axis.is_none() && w.is_for_kernels())
+            else {
+                return floats(cx, node, index, &real_constant(w), axis);
             };
             let places = Places::new(cx, node, index, &w.data.shape, axis)?;
             let tensor = places.integers(cx, node, w.params.dtype, ints)?;

@@ -10,7 +10,7 @@ use super::super::kernel;
 use super::super::real::{Base, Params, Quantized, QuantizedConstant, Real, Value};
 use crate::error::NodeError;
 use crate::graph::NodeView;
-use crate::graph::constant::Data;
+use crate::graph::constant::{Constant, Data};
 use crate::proto::tensor::integer_type;
 use zkonnx_circuits::program::{DataType, Range};
 
@@ -58,6 +58,9 @@ impl Importer<'_> {
             None => (vec![0], place.dtype),
             Some(c) => match &c.data {
                 Data::Int(dtype, data) => (data.clone(), *dtype),
+                Data::Short(dtype, data) if node.op() == "DequantizeLinear" => {
+                    (data.clone(), *dtype)
+                }
                 _ => {
                     let reason = "it is not an integer";
                     return Err(NodeError::Input {
@@ -234,6 +237,9 @@ pub(crate) fn dequantize_linear(
             reason: "only float32 is supported",
         });
     }
+    if node.int("block_size", 0)? != 0 {
+        return super::blocks::dequantize(cx, node);
+    }
     let x = cx.value(node, 0)?;
     let bad = |reason| NodeError::Input {
         input: 0,
@@ -241,10 +247,10 @@ pub(crate) fn dequantize_linear(
         reason,
     };
     let (shape, dtype) = match &x {
-        Value::Const(c) => (
-            c.shape.clone(),
-            c.dtype().ok_or_else(|| bad("it is not an integer"))?,
-        ),
+        Value::Const(c) => match &c.data {
+            Data::Int(dtype, _) | Data::Short(dtype, _) => (c.shape.clone(), *dtype),
+            _ => return Err(bad("it is not an integer")),
+        },
         Value::Int(tensor) => {
             let fact = cx.builder.fact(*tensor);
             (fact.shape.clone(), fact.dtype)
@@ -262,7 +268,10 @@ pub(crate) fn dequantize_linear(
             dtype,
         },
     )?;
-    if params.dtype != dtype {
+    let short = |c: &Constant| matches!(c.data, Data::Short(..));
+    let zero = cx.maybe_constant(node, 2, "the zero point")?;
+    let differs = zero.is_some_and(|z| short(&z) != matches!(&x, Value::Const(c) if short(c)));
+    if params.dtype != dtype || differs {
         return Err(NodeError::Input {
             input: 2,
             what: "the zero point",

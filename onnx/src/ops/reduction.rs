@@ -1,12 +1,15 @@
 //! Reductions over axes: the axes become the window of a pool.
 
+use super::super::expr::Unary;
 use super::super::importer::{Done, Importer};
 use super::super::real::{Base, Mean, MeanKind, Quantized, Real, Value};
 use super::pool::summand;
 use crate::error::NodeError;
 use crate::graph::NodeView;
-use zkonnx_circuits::ops::{CumSum, MaxPool, Move, Reshape, Transpose, Window, WindowSum};
-use zkonnx_circuits::program::{TensorId, elements};
+use zkonnx_circuits::ops::{
+    CumSum, Lanes, MaxPool, Move, Reshape, Table, Transpose, Window, WindowSum,
+};
+use zkonnx_circuits::program::{DataType, Range, TensorId, elements};
 
 /// A reduction's axes and the shape of its result.
 struct Plan {
@@ -79,6 +82,53 @@ impl Importer<'_> {
             inner,
         ))
     }
+}
+
+/// `ReduceL1`, `ReduceL2` and `ReduceSumSquare`: sums of tables.
+pub(crate) fn reduce_norm(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, NodeError> {
+    let x = summand(cx, node)?;
+    let fact = cx.builder.fact(x.tensor).clone();
+    let squares = node.op() != "ReduceL1";
+    // Without axes it is a function of each element, which no quantizer makes.
+    let plan = plan(cx, node, &fact.shape)?.ok_or(NodeError::Attribute {
+        name: "noop_with_empty_axes",
+        reason: "without axes the operator is not supported",
+    })?;
+    let (scale, zero) = x.params.uniform().ok_or(NodeError::Unknown)?;
+    let range = Range::of(fact.dtype);
+    let term = |v: i64| {
+        if squares {
+            (v - zero) * (v - zero)
+        } else {
+            (v - zero).abs()
+        }
+    };
+    let table = (range.lo..=range.hi).map(term).collect();
+    let table = Table::new(fact.dtype, DataType::I32, vec![table], Lanes::Tensor)?;
+    let table = cx.push(node, table, &[x.tensor])?;
+    let (rows, inner) = cx.rows(node, table, &plan)?;
+    let sum = WindowSum::new(Window::dense(vec![inner]), 0)?;
+    let sum = cx.push(node, sum, &[rows])?;
+    let shape = plan.shape.clone();
+    let tensor = cx.push(node, Move(Reshape { shape }), &[sum])?;
+    let mean = Mean {
+        tensor,
+        scale: if squares { scale * scale } else { scale },
+        terms: inner,
+        counts: vec![1],
+        float_counts: None,
+        kind: MeanKind::Text,
+        origin: cx.origin(node, &[0], None),
+    };
+    if !mean.scale.is_normal() {
+        return Err(NodeError::Scale(scale));
+    }
+    let mut real = Real::new(Base::Mean(mean), plan.shape);
+    if node.op() == "ReduceL2" {
+        // A sum of squares is not negative, however it is rounded.
+        real.expr = real.expr.unary(Unary::Relu).unary(Unary::Sqrt);
+    }
+    Ok(Done::pending(real))
 }
 
 /// `ReduceMean` and `ReduceSum`: the sum of integers, divided by their number or not.

@@ -2,10 +2,8 @@
 
 use std::sync::Arc;
 
-use super::super::close::quantize;
 use super::super::importer::{Done, Importer};
 use super::super::real::{Base, Real, Value};
-use super::border::surround;
 use super::linear::scalar;
 use super::lookup::lookup;
 use super::movement::{concat as join, one, status};
@@ -14,18 +12,18 @@ use crate::error::NodeError;
 use crate::graph::NodeView;
 use crate::graph::constant::Constant as Folded;
 use zkonnx_circuits::ops::{
-    Concat, Constant, Expand, Gather, Pad, Reshape, Slice, Transpose, broadcast,
+    Concat, Constant, Expand, Gather, Reshape, Slice, Transpose, broadcast,
 };
 use zkonnx_circuits::program::{DataType, MAX_ELEMENTS, elements};
 
-const TOO_LARGE: NodeError = NodeError::Input {
+pub(super) const TOO_LARGE: NodeError = NodeError::Input {
     input: 1,
     what: "the shape",
     reason: "the result has too many elements",
 };
 
 /// Numbers that are an attribute in old opsets and an input in new ones.
-fn numbers(
+pub(super) fn numbers(
     cx: &Importer<'_>,
     node: &NodeView<'_>,
     name: &'static str,
@@ -137,7 +135,7 @@ pub(crate) fn split(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, 
         }
     };
     let total = sizes.iter().fold(0usize, |acc, &s| acc.saturating_add(s));
-    if sizes.len() != outputs || total != extent || sizes.contains(&0) {
+    if sizes.len() != outputs || total != extent {
         return Err(NodeError::Attribute {
             name: "split",
             reason: "it does not fit the axis",
@@ -154,10 +152,27 @@ pub(crate) fn split(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, 
         part.starts[axis] = start;
         part.extents[axis] = size;
         start += size;
+        if size == 0 {
+            values.push(nothing(cx, &value, part.extents));
+            continue;
+        }
         values.push(cx.apply(node, value.clone(), part)?);
     }
     let status = values.first().map_or(super::super::Status::Group, status);
     Ok(Done { values, status })
+}
+
+/// A tensor without elements, which is a constant of the type of `of`.
+fn nothing(cx: &Importer<'_>, of: &Value, shape: Vec<usize>) -> Value {
+    let dtype = match of {
+        Value::Int(tensor) => Some(cx.builder.fact(*tensor).dtype),
+        Value::Const(c) => c.dtype(),
+        _ => None,
+    };
+    Value::Const(Arc::new(match dtype {
+        Some(dtype) => Folded::ints(dtype, shape, Vec::new()),
+        None => Folded::floats(shape, Vec::new()),
+    }))
 }
 
 /// `Gather` with constant indices.
@@ -246,150 +261,6 @@ pub(crate) fn tile(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, N
         value = cx.apply(node, value, Gather { axis, indices })?;
     }
     Ok(Done::new(value.clone(), status(&value)))
-}
-
-/// `Pad`: a constant border, or one of mirrored or repeated elements.
-pub(crate) fn pad(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, NodeError> {
-    let value = cx.value(node, 0)?;
-    let shape = not_empty(cx.any_shape(&value)?)?;
-    let rank = shape.len();
-    let missing = NodeError::Attribute {
-        name: "pads",
-        reason: "they are missing",
-    };
-    let given = numbers(cx, node, "pads", 1)?.ok_or(missing)?;
-    let axes = match cx.numbers(node, 3, "the axes")? {
-        Some(axes) => axes
-            .iter()
-            .map(|&a| node.axis("axes", a, rank))
-            .collect::<Result<Vec<_>, _>>()?,
-        None => (0..rank).collect(),
-    };
-    let wrong = |reason| NodeError::Attribute {
-        name: "pads",
-        reason,
-    };
-    if given.len() != 2 * axes.len() {
-        return Err(wrong("there are not two for each axis"));
-    }
-    let (mut before, mut after) = (vec![0usize; rank], vec![0usize; rank]);
-    for (i, &axis) in axes.iter().enumerate() {
-        let side = |v: i64| usize::try_from(v).ok().filter(|&v| v <= MAX_ELEMENTS);
-        let negative = || wrong("a negative value is not supported; use Slice");
-        before[axis] = side(given[i]).ok_or_else(negative)?;
-        after[axis] = side(given[i + axes.len()]).ok_or_else(negative)?;
-    }
-    let sides = |d: usize| shape[d].saturating_add(before[d]).saturating_add(after[d]);
-    if elements(&(0..rank).map(sides).collect::<Vec<_>>()) > MAX_ELEMENTS {
-        return Err(TOO_LARGE);
-    }
-    match node.text("mode", "constant")? {
-        "constant" => pad_constant(cx, node, value, before, after),
-        mode @ ("reflect" | "edge" | "wrap") => {
-            let mut value = value;
-            for d in (0..rank).filter(|&d| before[d] + after[d] > 0) {
-                let indices = border(mode, shape[d], before[d], after[d])
-                    .ok_or_else(|| wrong("the border is wider than the axis allows"))?;
-                value = cx.apply(node, value, Gather { axis: d, indices })?;
-            }
-            Ok(Done::new(value.clone(), status(&value)))
-        }
-        _ => Err(NodeError::Attribute {
-            name: "mode",
-            reason: "the value is not known",
-        }),
-    }
-}
-
-/// Indices of an axis with a border; `None` if a mirror would reach beyond the axis.
-fn border(mode: &str, extent: usize, before: usize, after: usize) -> Option<Vec<usize>> {
-    let n = extent as i64;
-    if mode == "reflect" && (before >= extent || after >= extent) {
-        return None;
-    }
-    let place = |i: i64| match mode {
-        "edge" => i.clamp(0, n - 1),
-        "wrap" => i.rem_euclid(n),
-        _ if i < 0 => -i,
-        _ if i >= n => 2 * (n - 1) - i,
-        _ => i,
-    };
-    Some(
-        (-(before as i64)..n + after as i64)
-            .map(|i| place(i) as usize)
-            .collect(),
-    )
-}
-
-fn pad_constant(
-    cx: &mut Importer<'_>,
-    node: &NodeView<'_>,
-    value: Value,
-    before: Vec<usize>,
-    after: Vec<usize>,
-) -> Result<Done, NodeError> {
-    let constant = cx.maybe_constant(node, 2, "the constant")?;
-    let attribute = node.float("value", 0.0)?;
-    let integer = match &value {
-        Value::Int(_) => match &constant {
-            None => 0,
-            Some(c) => c.as_int().ok_or(NodeError::Input {
-                input: 2,
-                what: "the constant",
-                reason: "it is not one integer",
-            })?,
-        },
-        Value::Real(real) => {
-            let quantized = real
-                .as_quantized()
-                .and_then(|q| Some((q.params.uniform()?, q.params.range())));
-            let Some(((scale, zero), range)) = quantized else {
-                return Err(NodeError::Island {
-                    reason: "it pads a real that is not quantized",
-                });
-            };
-            let value = match &constant {
-                None => attribute,
-                Some(c) => match c.as_floats() {
-                    Some(&[v]) => v,
-                    _ => {
-                        let reason = "it is not one float";
-                        return Err(NodeError::Input {
-                            input: 2,
-                            what: "the constant",
-                            reason,
-                        });
-                    }
-                },
-            };
-            let integer = quantize(value, scale, zero, range);
-            // A border that the real's own quantization cannot hold waits for the one that follows.
-            if (integer - zero) as f32 * scale != value {
-                return Ok(Done::pending(surround(real, value, &before, &after)?));
-            }
-            integer
-        }
-        _ => {
-            return Err(NodeError::Input {
-                input: 0,
-                what: "x",
-                reason: "it is constant",
-            });
-        }
-    };
-    if before.iter().chain(&after).all(|&p| p == 0) {
-        return Ok(Done::new(value.clone(), status(&value)));
-    }
-    let moved = cx.apply(
-        node,
-        value,
-        Pad {
-            before,
-            after,
-            value: integer,
-        },
-    )?;
-    Ok(Done::new(moved.clone(), status(&moved)))
 }
 
 /// Reshape, transpose, reshape.
@@ -489,8 +360,11 @@ pub(crate) fn concat(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done,
     if elements(&shape) > MAX_ELEMENTS {
         return Err(TOO_LARGE);
     }
-    let mut tensors = Vec::new();
-    let mut reals = Vec::new();
+    let (mut values, mut tensors, mut reals) = (values, Vec::new(), Vec::new());
+    if elements(&shape) > 0 {
+        // What has no element adds none.
+        values.retain(|v| !matches!(v, Value::Const(c) if c.len() == 0));
+    }
     for value in &values {
         match value {
             Value::Int(tensor) => tensors.push(*tensor),

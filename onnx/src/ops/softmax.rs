@@ -27,8 +27,9 @@ const ONE: i64 = 1 << (UNIT_BITS + 1);
 const PIECE_BITS: u32 = 6;
 /// Bits of the digits that the circuit multiplies.
 const DIGIT_BITS: usize = 7;
-/// Largest scale of the input: beyond it the second largest exponential is next to nothing.
-const MAX_SCALE: f32 = 2.0;
+/// Largest scale of the input: from 16 on, whatever is not the largest is nothing, as masks in the scores make it. Beyond
+/// this limit logarithms have more than the 40 bits of the operator.
+const MAX_SCALE: f32 = (1 << 16) as f32;
 /// Smallest scale of the input: below it all results are next to equal, and the tables would be long.
 const MIN_SCALE: f32 = 1.0 / (1 << UNIT_BITS) as f32;
 /// Largest number of elements along the axis.
@@ -78,7 +79,7 @@ fn lines(
     }
     match x.params.uniform() {
         Some((scale, _)) if (MIN_SCALE..=MAX_SCALE).contains(&scale) => {}
-        _ => return Err(bad("the scale of x", "it lies outside 2^-21 to 2")),
+        _ => return Err(bad("the scale of x", "it lies outside 2^-21 to 2^16")),
     }
     if opset >= 13 || axis + 1 == shape.len() {
         return Ok((x.tensor, axis));
@@ -90,6 +91,9 @@ fn lines(
 
 /// `Softmax` and `LogSoftmax` of a quantized tensor.
 pub(crate) fn softmax(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, NodeError> {
+    if let Some(done) = super::masked::softmax(cx, node)? {
+        return Ok(done);
+    }
     let x = summand(cx, node)?;
     let shape = cx.builder.fact(x.tensor).shape.clone();
     let (tensor, axis) = lines(cx, node, &x, node.opset)?;
@@ -113,6 +117,34 @@ pub(crate) fn softmax(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done
     }
     real.shape = shape;
     Ok(Done::pending(real))
+}
+
+/// The Softmax, in float, of the lines of a matrix of integers under a scale; of which one integer is zero does not matter.
+pub(super) fn of_scores(
+    cx: &Importer<'_>,
+    node: &NodeView<'_>,
+    tensor: TensorId,
+    scale: f32,
+) -> Result<Real, NodeError> {
+    let fact = cx.builder.fact(tensor);
+    let shape = fact.shape.clone();
+    if fact.dtype.width() != 8 {
+        return Err(bad("x", "only 8-bit integers are supported"));
+    }
+    if shape.last().is_none_or(|extent| *extent > MAX_EXTENT) {
+        return Err(bad("x", "more than 4096 elements share a sum"));
+    }
+    if !(MIN_SCALE..=MAX_SCALE).contains(&scale) {
+        return Err(bad("the scale of x", "it lies outside 2^-21 to 2^16"));
+    }
+    let pending = Pending {
+        tensor,
+        scale,
+        axis: shape.len() - 1,
+        log: false,
+        origin: cx.origin(node, &[0], None),
+    };
+    Ok(Real::new(Base::Softmax(pending), shape))
 }
 
 /// `com.microsoft.QLinearSoftmax`.

@@ -137,13 +137,14 @@ pub(crate) fn conv_transpose(
         name: "group",
         reason: "it does not fit the channels",
     })?;
-    if weights
-        .params
-        .axis
-        .is_some_and(|axis| axis != 1 || groups > 1)
-    {
+    if weights.params.axis.is_some_and(|axis| axis != 1) {
         return Err(bad("their scales do not follow the output channels"));
     }
+    // The output channels of each group have the same scales.
+    let w_scale = match weights.params.axis {
+        Some(_) => weights.params.scale.repeat(groups),
+        None => weights.params.scale.clone(),
+    };
     let (window, strides) = turned_window(node, input, kernel)?;
     let values = centered(&weights).ok_or_else(|| bad("they are not integers"))?;
     let outputs = per_group * groups;
@@ -154,7 +155,7 @@ pub(crate) fn conv_transpose(
         elements(kernel),
         groups,
     );
-    let scales: Vec<f32> = weights.params.scale.iter().map(|w| x.scale * w).collect();
+    let scales: Vec<f32> = w_scale.iter().map(|w| x.scale * w).collect();
     let origin = cx.origin(node, &[0], None);
     let bias = cx.maybe(node, 2);
     let form = BiasForm::new(cx, (bias.as_ref(), 2), false, &origin);
@@ -178,7 +179,7 @@ pub(crate) fn conv_transpose(
         tensor,
         x: spread,
         x_scale: x.scale,
-        w_scale: weights.params.scale.clone(),
+        w_scale,
         axis: 1,
         rebias: None,
         float,

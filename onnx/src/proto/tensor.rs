@@ -46,9 +46,18 @@ pub(crate) fn integer_type(code: i32) -> Option<DataType> {
 /// The ONNX element type of binary32.
 pub(crate) const FLOAT: i32 = tensor_proto::DataType::Float as i32;
 
+/// The ONNX element types of 4 bits.
+const UINT4: i32 = 21;
+const INT4: i32 = 22;
+
 /// The type of elements that an ONNX code names, if constants may have it.
 pub(crate) fn element_type(code: i32) -> Option<Element> {
     use tensor_proto::DataType as Onnx;
+    match code {
+        UINT4 => return Some(Element::Short(DataType::U8)),
+        INT4 => return Some(Element::Short(DataType::I8)),
+        _ => {}
+    }
     Some(match Onnx::try_from(code).ok()? {
         Onnx::Float => Element::Float,
         Onnx::Double => Element::Double,
@@ -114,6 +123,23 @@ fn read_data(proto: &TensorProto, len: usize) -> Result<Data, TensorProblem> {
             length(data.len())?;
             return Ok(Data::Long(data));
         }
+        Element::Short(dtype) => {
+            let bytes: Vec<u8> = match is_raw {
+                true => proto.raw_data.to_vec(),
+                false => proto.int32_data.iter().map(|&v| v as u8).collect(),
+            };
+            if bytes.len() != len.div_ceil(2) {
+                let got = bytes.len().saturating_mul(2);
+                return Err(TensorProblem::Length { expected: len, got });
+            }
+            // The first of two stands in the lower half.
+            let halves = bytes.iter().flat_map(|b| [b & 15, b >> 4]).take(len);
+            let value = |half: u8| match dtype {
+                DataType::I8 if half > 7 => i64::from(half) - 16,
+                _ => i64::from(half),
+            };
+            return Ok(Data::Short(dtype, halves.map(value).collect()));
+        }
         Element::Int(dtype) => dtype,
     };
     let values: Vec<i64> = if is_raw {
@@ -150,6 +176,17 @@ fn read_data(proto: &TensorProto, len: usize) -> Result<Data, TensorProblem> {
 /// A constant as ONNX stores it.
 pub(crate) fn write(name: &str, constant: &Constant) -> TensorProto {
     use tensor_proto::DataType as Onnx;
+    if let Data::Short(dtype, values) = &constant.data {
+        let half = |v: &i64| (*v as u8) & 15;
+        let pair = |two: &[i64]| two.first().map_or(0, half) | two.get(1).map_or(0, half) << 4;
+        return TensorProto {
+            name: name.into(),
+            dims: constant.shape.iter().map(|&d| d as i64).collect(),
+            data_type: if *dtype == DataType::I8 { INT4 } else { UINT4 },
+            raw_data: values.chunks(2).map(pair).collect(),
+            ..Default::default()
+        };
+    }
     let (data_type, raw): (Onnx, Vec<u8>) = match &constant.data {
         Data::Float(values) => (
             Onnx::Float,
@@ -184,6 +221,8 @@ pub(crate) fn write(name: &str, constant: &Constant) -> TensorProto {
             },
             values.iter().flat_map(|v| v.to_le_bytes()).collect(),
         ),
+        // Written before.
+        Data::Short(_, values) => (Onnx::Int8, values.iter().map(|v| *v as u8).collect()),
         Data::Long(values) => (
             Onnx::Uint64,
             values.iter().flat_map(|v| v.to_le_bytes()).collect(),

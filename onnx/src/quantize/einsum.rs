@@ -52,7 +52,7 @@ impl Operand {
 
 /// The terms of an equation and of its result; `None` for forms that are left as they are: dots, and a letter twice in
 /// one term.
-fn terms(equation: &str) -> Option<(Vec<Vec<char>>, Vec<char>)> {
+pub(crate) fn terms(equation: &str) -> Option<(Vec<Vec<char>>, Vec<char>)> {
     let text: String = equation.chars().filter(|c| !c.is_whitespace()).collect();
     let (inputs, output) = match text.split_once("->") {
         Some((inputs, output)) => (inputs, Some(output)),

@@ -443,7 +443,7 @@ impl Writer<'_> {
         if !pair || constant.shape.iter().filter(|d| **d > 1).count() <= 1 || graph.is_constant(x) {
             return None;
         }
-        let data = constant.as_floats()?;
+        let data = self.within(node, x, constant.as_floats()?);
         let finite = data.iter().filter(|v| v.is_finite());
         let range = finite.fold((0f32, 0f32), |(lo, hi), v| (lo.min(*v), hi.max(*v)));
         let byte = self.options.activations;
@@ -454,6 +454,27 @@ impl Writer<'_> {
         let integers = Constant::ints(byte.dtype(), constant.shape.clone(), integers);
         let own = self.own_name(node, operand)?;
         Some(self.dequantized(&own, integers, &[affine], None))
+    }
+
+    /// What is added, without what is beyond it: whatever leaves the range of the sum on its own says no more than the
+    /// ends of the range do.
+    fn within(&self, node: &Node, x: ValueId, data: &[f32]) -> Vec<f32> {
+        let ends = |affine: Affine| {
+            let range = Range::of(self.options.activations.dtype());
+            [range.lo, range.hi].map(|v| (v - affine.zero) as f32 * affine.scale)
+        };
+        let sum = node.output(0).and_then(|y| self.activation(y));
+        let (Some([lo, hi]), Some([least, most])) = (sum.map(ends), self.activation(x).map(ends))
+        else {
+            return data.to_vec();
+        };
+        match node.is("Add") {
+            true => data
+                .iter()
+                .map(|v| v.max(lo - most).min(hi - least))
+                .collect(),
+            false => data.to_vec(),
+        }
     }
 
     /// Adds integers with scales and their DequantizeLinear; answers the reals.

@@ -10,12 +10,13 @@
 //! step here is to import it, so that a model is either provable or refused with the nodes that stand in the way.
 
 mod decompose;
-mod einsum;
+pub(crate) mod einsum;
 mod emit;
 mod front;
 mod fuse;
 mod integral;
 mod layers;
+mod masks;
 mod ranges;
 mod recurrent;
 mod report;

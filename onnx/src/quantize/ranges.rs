@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use rayon::prelude::*;
 
 use super::layers::Layers;
-use super::{Method, QuantizeError, proved};
+use super::{Method, QuantizeError, masks, proved};
 use crate::graph::{Graph, ValueId};
 use crate::run::{Values, run};
 
@@ -54,6 +54,7 @@ pub(super) fn find(
             *range = SOFTMAX;
         }
     }
+    masks::narrow(graph, layers, samples, &mut ranges)?;
     Ok(ranges)
 }
 

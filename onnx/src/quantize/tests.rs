@@ -609,3 +609,28 @@ fn rejects_damaged_files_without_a_panic() {
         let _ = quantize(&damaged, &sample, &Options::default());
     }
 }
+
+#[test]
+fn accepts_scores_that_are_masked() {
+    // Everything behind the diagonal is masked, in three ways.
+    for mask in [f32::NEG_INFINITY, f32::MIN, -1e4] {
+        let data = |i: usize| if i % 3 > i / 3 { mask } else { 0.0 };
+        let causal = TensorProto {
+            name: "mask".into(),
+            dims: vec![3, 3],
+            data_type: 1,
+            float_data: (0..9).map(data).collect(),
+            ..Default::default()
+        };
+        let nodes = vec![
+            node("MatMul", &["x", "w"], "s"),
+            node("Add", &["s", "mask"], "m"),
+            node("Softmax", &["m"], "p"),
+            node("MatMul", &["p", "x"], "y"),
+        ];
+        let bytes = model(&[1, 3, 3], nodes, vec![floats("w", &[3, 3]), causal]);
+        let quantized = done(&bytes, &Options::default());
+        let error = quantized.outputs[0].error.relative_rms;
+        assert!(error < 0.03, "{mask}: {error}");
+    }
+}

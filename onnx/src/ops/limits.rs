@@ -1,0 +1,184 @@
+//! Clip, Min and Max: of reals as part of a group, of integers as they are.
+
+use super::super::expr::{Binary, Unary};
+use super::super::importer::{Done, Importer};
+use super::super::real::{Base, Real, Value};
+use super::elementwise::{binary, unary};
+use crate::error::NodeError;
+use crate::graph::NodeView;
+use zkonnx_circuits::ops::{Constant, Lanes, Maximum, Requantize, Rule, Steps, Table, broadcast};
+use zkonnx_circuits::program::{Range, TensorId};
+
+/// Most integers between the limits of a clamp of wide ones.
+const MAX_LIMITED: i64 = 1 << 16;
+
+/// A clamp of integers: of 8-bit and 16-bit types by a table, of others by steps.
+pub(super) fn clamp_integers(
+    cx: &mut Importer<'_>,
+    node: &NodeView<'_>,
+    tensor: TensorId,
+    lo: i64,
+    hi: i64,
+) -> Result<Done, NodeError> {
+    let fact = cx.builder.fact(tensor);
+    let (dtype, known) = (fact.dtype, fact.range);
+    let range = Range::of(dtype);
+    if dtype.width() > 16 {
+        if lo <= known.lo && known.hi <= hi {
+            return Ok(Done::int(tensor));
+        }
+        let limited = |v: i64| v.max(lo).min(hi);
+        let (least, most) = (limited(known.lo), limited(known.hi));
+        if most.saturating_sub(least) >= MAX_LIMITED {
+            let reason =
+                "its integers have more than 16 bits, and the limits leave more than 65536 of them";
+            return Err(NodeError::Input {
+                input: 0,
+                what: "x",
+                reason,
+            });
+        }
+        let steps = (least + 1..=most).map(|v| (v, v)).collect();
+        let rule = Rule::Steps(Steps::new(least, steps)?);
+        let op = Requantize::new(dtype, vec![rule], Lanes::Tensor)?;
+        return Ok(Done::int(cx.push(node, op, &[tensor])?));
+    }
+    let table = (range.lo..=range.hi)
+        .map(|v| v.max(lo).min(hi).clamp(range.lo, range.hi))
+        .collect();
+    let table = Table::new(dtype, dtype, vec![table], Lanes::Tensor)?;
+    Ok(Done::int(cx.push(node, table, &[tensor])?))
+}
+
+/// `Clip`, with limits as attributes (until opset 10) or inputs.
+pub(crate) fn clip(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, NodeError> {
+    if let Value::Int(tensor) = cx.value(node, 0)? {
+        let limit = |input, default| match cx.maybe_constant(node, input, "the limit")? {
+            None => Ok(default),
+            Some(c) => c.as_int().ok_or(NodeError::Input {
+                input,
+                what: "the limit",
+                reason: "it is not one integer",
+            }),
+        };
+        let (lo, hi) = (limit(1, i64::MIN)?, limit(2, i64::MAX)?);
+        return clamp_integers(cx, node, tensor, lo, hi);
+    }
+    let limit = |input, name, default: f32| -> Result<f32, NodeError> {
+        let attribute = node.maybe_float(name)?;
+        let given = match cx.maybe_constant(node, input, "the limit")? {
+            Some(c) => match c.as_floats() {
+                Some(&[v]) => Some(v),
+                _ => {
+                    let reason = "it is not one float";
+                    return Err(NodeError::Input {
+                        input,
+                        what: "the limit",
+                        reason,
+                    });
+                }
+            },
+            None => attribute,
+        };
+        Ok(given.unwrap_or(default))
+    };
+    // ONNX Runtime takes a Relu before any input of a Clip for one of the data, and its limit for zero at least.
+    for input in [1, 2] {
+        if node
+            .input(input)
+            .is_some_and(|value| cx.is_lone_relu(value))
+        {
+            return Err(NodeError::Input {
+                input,
+                what: "the limit",
+                reason: "a Relu gives it, which ONNX Runtime confuses with one of the data; give the limit as a constant",
+            });
+        }
+    }
+    // A limit that is left out is the last finite number.
+    let lo = limit(1, "min", f32::MIN)?;
+    let hi = limit(2, "max", f32::MAX)?;
+    unary(cx, node, Unary::Clip(lo, hi))
+}
+
+/// `Min` and `Max` of constants and activations.
+pub(crate) fn extreme(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, NodeError> {
+    let largest = node.op() == "Max";
+    let f = if largest { Binary::Max } else { Binary::Min };
+    let values = (0..node.inputs())
+        .map(|i| cx.value(node, i))
+        .collect::<Result<Vec<_>, _>>()?;
+    let reals: Vec<Real> = values
+        .iter()
+        .filter_map(|v| {
+            if let Value::Real(real) = v {
+                Some((**real).clone())
+            } else {
+                None
+            }
+        })
+        .collect();
+    match (values.as_slice(), reals.as_slice()) {
+        ([_], _) => super::movement::identity(cx, node),
+        (all, []) if all.iter().any(|v| matches!(v, Value::Int(_))) => {
+            extreme_integers(cx, node, all, largest)
+        }
+        ([_, _], [_]) => binary(cx, node, f),
+        _ if reals.len() == values.len() => {
+            let mut shape = Vec::new();
+            for real in &reals {
+                shape = broadcast(&shape, &real.shape).ok_or(NodeError::Input {
+                    input: 1,
+                    what: "b",
+                    reason: "its shape does not broadcast to that of a",
+                })?;
+            }
+            let size = reals.iter().map(|r| r.size + 1).sum();
+            let real = Real::new(Base::Extreme(reals, largest), shape);
+            Ok(Done::pending(real.grown(size)?))
+        }
+        _ => Err(NodeError::Island {
+            reason: "it mixes several activations with constants",
+        }),
+    }
+}
+
+/// `Max` and `Min` of integers.
+fn extreme_integers(
+    cx: &mut Importer<'_>,
+    node: &NodeView<'_>,
+    values: &[Value],
+    largest: bool,
+) -> Result<Done, NodeError> {
+    let mut tensors = Vec::with_capacity(values.len());
+    for (input, value) in values.iter().enumerate() {
+        let bad = |reason| NodeError::Input {
+            input,
+            what: "x",
+            reason,
+        };
+        let tensor = match value {
+            Value::Int(tensor) => *tensor,
+            Value::Const(c) => {
+                let (Some(dtype), Some(data)) = (c.dtype(), c.as_ints()) else {
+                    return Err(bad("it is not an integer"));
+                };
+                let constant = Constant::new(dtype, c.shape.clone(), data.to_vec())?;
+                cx.push(node, constant, &[])?
+            }
+            _ => return Err(bad("it is not an integer")),
+        };
+        if cx.builder.fact(tensor).dtype.width() > 16 {
+            return Err(bad("only 8-bit and 16-bit integers are supported"));
+        }
+        tensors.push(match largest {
+            true => tensor,
+            false => cx.mirror(node, tensor)?,
+        });
+    }
+    let tensor = cx.push(node, Maximum, &tensors)?;
+    Ok(Done::int(match largest {
+        true => tensor,
+        false => cx.mirror(node, tensor)?,
+    }))
+}
