@@ -16,6 +16,7 @@ mod front;
 mod fuse;
 mod integral;
 mod layers;
+mod level;
 mod masks;
 mod ranges;
 mod recurrent;
@@ -398,6 +399,8 @@ pub fn quantize_and_measure(
     let original = graph.clone();
     rewrite::rewrite(&mut graph).map_err(QuantizeError::Model)?;
     whole(&graph)?;
+    level::level(&mut graph, &samples);
+    refresh(&mut graph, 0).map_err(QuantizeError::Model)?;
 
     let layers = Layers::new(&graph)?;
     let ranges = ranges::find(&graph, &layers, &samples, options.method)?;

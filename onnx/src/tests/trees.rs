@@ -298,6 +298,27 @@ fn accepts_trees_unchanged_through_quantize() {
     assert_eq!(quantized.outputs[0].error.max_abs, 0.0);
 }
 
+/// Features of different sizes get one size in front of the product that reads them, without being asked.
+#[test]
+fn accepts_features_of_different_sizes() {
+    let model = empty()
+        .floats("w", &[2, 2], &[0.001, -0.002, 3.0, 2.0])
+        .floats("b", &[2], &[0.5, -0.25])
+        .node("Gemm", &["x", "w", "b"], "y")
+        .output("y");
+    let row = |i: usize| {
+        let large = 5000.0 + 100.0 * (i % 11) as f32;
+        vec![Feed::Floats(vec![large, 0.125 + 0.025 * (i % 7) as f32])]
+    };
+    let rows: Vec<_> = (0..77).map(row).collect();
+    let quantized = quantize(&model.bytes(), &rows, &Options::default());
+    let quantized = quantized.unwrap_or_else(|e| panic!("{e}"));
+    let error = &quantized.outputs[0].error;
+    assert!(error.relative_rms < 0.01, "{error:?}");
+    let before = quantized.imported.tail.iter().filter(|node| node.before);
+    assert_eq!(before.count(), 2);
+}
+
 /// A scaler in front of a net stays float, so that features of different sizes keep their digits.
 #[test]
 fn accepts_preparations_in_front_of_the_integers() {

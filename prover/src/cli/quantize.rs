@@ -41,9 +41,9 @@ pub(crate) struct QuantizeArgs {
     /// Where to write the quantized model
     #[arg(long, short, value_name = "OUT.onnx")]
     pub(crate) output: PathBuf,
-    /// A scale for each output channel of weights (opset 13 or later)
+    /// One scale for all weights of a layer, where there is else one for each output channel
     #[arg(long)]
-    pub(crate) per_channel: bool,
+    pub(crate) per_tensor: bool,
     /// How ranges are found: `min-max`, `percentile` (99.9) or `percentile=P`
     #[arg(long, default_value = "min-max", value_name = "METHOD", value_parser = parse_method)]
     pub(crate) method: Method,
@@ -154,7 +154,7 @@ pub(super) fn quantize(args: &QuantizeArgs, session: &Session) -> Result<Answer,
         split.calibrate.feeds.len()
     ));
     let options = Options {
-        per_channel: args.per_channel,
+        per_channel: !args.per_tensor,
         method: args.method,
         activations: args.activations.into(),
         weights: args.weights.into(),
@@ -224,7 +224,7 @@ fn far(output: &OutputError, layers: &[LayerError], bound: f64) -> String {
         "the values of the input differ much in size and share one 8-bit scale: do this scaling outside of the model, and \
          cut it from the model"
     } else {
-        "calibrate with more samples of the kind that will be proved, or try --per-channel or --method percentile=99.99"
+        "calibrate with more samples of the kind that will be proved, or try --method percentile=99.99"
     };
     let first = first.and_then(|first| layers.get(first));
     let place = first.map_or(String::new(), |layer| {
