@@ -13,22 +13,27 @@ use crate::graph::{Graph, Node, ValueId};
 use crate::trees::is_forest;
 
 /// Operators that prepare inputs, each element or row for itself.
-const PREPARING: [&str; 24] = [
+const PREPARING: [&str; 28] = [
     "Abs",
     "Add",
     "Cast",
     "Clip",
     "Concat",
     "Div",
+    "Equal",
     "Flatten",
     "Gather",
+    "Greater",
     "Identity",
     "IsNaN",
+    "Less",
     "Log",
     "Max",
     "Min",
     "Mul",
     "Neg",
+    "Not",
+    "Or",
     "Reshape",
     "Slice",
     "Sqrt",
@@ -37,10 +42,12 @@ const PREPARING: [&str; 24] = [
     "Transpose",
     "Unsqueeze",
     "Where",
-    "Not",
 ];
 /// Those of them that one scale behind them cannot make up for.
-const BENDING: [&str; 2] = ["IsNaN", "Log"];
+const BENDING: [&str; 3] = ["Greater", "IsNaN", "Log"];
+/// Most tensors that a preparation ends in: what makes more of its inputs, such as their distances from many points, is
+/// no preparation.
+const MAX_ENDS: usize = 16;
 
 /// For each node, whether it stays float before the first quantized tensors.
 pub(super) fn front(graph: &Graph) -> Result<Vec<bool>, QuantizeError> {
@@ -87,6 +94,18 @@ pub(super) fn front(graph: &Graph) -> Result<Vec<bool>, QuantizeError> {
             front[i] = true;
             needed.extend(node.reads());
         }
+    }
+    let ends = |front: &[bool]| {
+        let nodes = || graph.nodes.iter().zip(front);
+        let behind = nodes().filter(|(_, front)| !**front);
+        let read: HashSet<ValueId> = behind.flat_map(|(node, _)| node.reads()).collect();
+        let made = nodes().filter(|(_, front)| **front);
+        made.flat_map(|(node, _)| node.made())
+            .filter(|value| read.contains(value))
+            .count()
+    };
+    if ends(&front) > MAX_ENDS && !graph.nodes.iter().any(is_forest) {
+        front.fill(false);
     }
     Ok(front)
 }

@@ -74,7 +74,7 @@ impl Layers {
     }
 
     fn behind(graph: &Graph, front: Vec<bool>) -> Result<Self, QuantizeError> {
-        let tail = tail(graph)?;
+        let tail = tail(graph, &front)?;
         let outside: Vec<bool> = (0..graph.nodes.len())
             .map(|i| front[i] || tail[i] || is_forest(&graph.nodes[i]))
             .collect();
@@ -151,10 +151,14 @@ fn ends(graph: &Graph, node: &Node) -> bool {
 }
 
 /// The nodes from the first operators on that are not proved. Nothing after them may need the proof.
-fn tail(graph: &Graph) -> Result<Vec<bool>, QuantizeError> {
+fn tail(graph: &Graph, front: &[bool]) -> Result<Vec<bool>, QuantizeError> {
     let mut outside: HashMap<ValueId, &Node> = HashMap::new();
     let mut tail = Vec::with_capacity(graph.nodes.len());
-    for node in &graph.nodes {
+    for (node, front) in graph.nodes.iter().zip(front) {
+        if *front {
+            tail.push(false);
+            continue;
+        }
         let cause = match proved(node) && !ends(graph, node) {
             false => Some(node),
             true => node.reads().find_map(|value| outside.get(&value).copied()),
