@@ -15,7 +15,7 @@ use super::run::{RunError, Values, run};
 use crate::error::NodeError;
 use crate::graph::constant::{Constant, Data, Half};
 use crate::graph::{Attribute, AttributeValue as Kind, Graph, Node, ValueId};
-use zkonnx_circuits::program::{Program, Tensor};
+use zkonnx_circuits::program::{Program, Tensor, elements};
 
 /// What a program's own inputs are computed from, ready to be evaluated.
 #[derive(Clone, Debug)]
@@ -126,12 +126,27 @@ impl FloatHead {
     ///
     /// # Errors
     ///
-    /// Elements that have no value, such as those that become NaN before they are quantized.
+    /// Another number of elements than an input has; elements that have no value, such as those that become NaN before
+    /// they are quantized.
     pub fn evaluate(
         &self,
         program: &Program,
         inputs: &[&[f32]],
     ) -> Result<Vec<HeadTensor>, HeadError> {
+        for (place, input) in self.inputs.iter().enumerate() {
+            let (expected, got) = (
+                elements(&input.shape),
+                inputs.get(place).map_or(0, |x| x.len()),
+            );
+            if got != expected {
+                return Err(HeadError::Input(InputError::Length {
+                    name: input.name.clone(),
+                    expected,
+                    shape: input.shape.clone(),
+                    got,
+                }));
+            }
+        }
         let given = self.graph.inputs.iter().zip(inputs);
         let given: Values = given
             .map(|(input, data)| {

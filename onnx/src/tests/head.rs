@@ -5,7 +5,8 @@ use tract_onnx::pb::tensor_proto::DataType;
 use super::super::{
     Exactness, FloatHead, HeadError, ImportError, Imported, InputError, NodeError, Status, import,
 };
-use super::build::{Model, int};
+use super::build::{Model, int, ints};
+use zkonnx_circuits::program::Program;
 
 fn imported(model: &Model) -> Imported {
     import(&model.bytes()).unwrap_or_else(|e| panic!("{e}"))
@@ -150,4 +151,36 @@ fn rejects_heads_that_meet_integers_and_those_that_cannot_be_computed() {
         reason(&prepared(wrong, "e")),
         NodeError::UnknownAttribute { .. }
     ));
+}
+
+/// Bytes of a program, changed in every place: the head that its interface states answers, whatever it says.
+#[test]
+fn survives_every_byte_of_a_program() {
+    let model = floats()
+        .floats("mean", &[2], &[4.0, -1.0])
+        .node("Sub", &["x", "mean"], "d")
+        .node("IsNaN", &["d"], "n")
+        .node("Where", &["n", "mean", "d"], "w")
+        .node_with("Transpose", &["w"], "t", vec![ints("perm", &[1, 0])]);
+    let bytes = imported(&prepared(model, "t")).program.encode();
+    let registry = zkonnx_circuits::ops::registry();
+    let mut read = 0;
+    for place in 0..bytes.len() {
+        for change in [0x01, 0x04, 0x80, 0xff] {
+            let mut changed = bytes.clone();
+            changed[place] ^= change;
+            let Ok(program) = Program::decode(&changed, &registry) else {
+                continue;
+            };
+            let Some(head) = FloatHead::of(&program) else {
+                continue;
+            };
+            read += 1;
+            let row = [1.0, f32::NAN];
+            let _ = head.evaluate(&program, &[&row]);
+            let _ = head.evaluate(&program, &[&row[..1]]);
+            let _ = head.evaluate(&program, &[]);
+        }
+    }
+    assert!(read > 100, "{read}");
 }
