@@ -36,6 +36,7 @@ mod types;
 pub(crate) use arithmetic::function;
 pub(crate) use norm::factors;
 pub(crate) use quantization::{quantize, saturate};
+pub(crate) use resize::lines as resize_lines;
 pub(crate) use scalar::{Binary, Unary};
 pub(crate) use shape::of_shape;
 pub(crate) use types::{Operand, Operands, types, zeros};

@@ -21,8 +21,22 @@ pub(crate) struct Axis {
 /// `Resize`.
 pub(super) fn resize(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
     let x = inputs.get(0)?;
-    let mode = node.text("mode", "nearest")?;
     let outside = node.float("extrapolation_value", 0.0)?;
+    let nearest = node.text("mode", "nearest")? == "nearest";
+    let lines = lines(node, inputs, x)?;
+    blend(inputs, x, &lines, nearest, outside)
+}
+
+/// For each axis and each place of the result along it, the elements that it is made of; `None` outside of a region.
+pub(crate) type Lines = Vec<Vec<Option<Taps>>>;
+
+/// What the places of a result are made of, from the shape of `x` and the other inputs.
+pub(crate) fn lines(
+    node: &NodeView<'_>,
+    inputs: &Inputs<'_>,
+    x: &Constant,
+) -> Result<Lines, NodeError> {
+    let mode = node.text("mode", "nearest")?;
     // It says how sizes are meant, and nothing where there are none.
     node.text("keep_aspect_ratio_policy", "stretch")?;
     let a = node.float("cubic_coeff_a", -0.75)?;
@@ -49,12 +63,11 @@ pub(super) fn resize(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
         });
         line.collect::<Result<Vec<Option<Taps>>, _>>()
     });
-    let lines = lines.collect::<Result<Vec<_>, _>>()?;
-    blend(inputs, x, &lines, mode == "nearest", outside)
+    lines.collect()
 }
 
 /// Elements and their weights.
-type Taps = Vec<(usize, f32)>;
+pub(crate) type Taps = Vec<(usize, f32)>;
 
 /// The coordinate transform and the rounding of a node, with the defaults of its opset.
 pub(crate) fn modes<'n>(node: &NodeView<'n>) -> Result<(&'n str, &'n str), NodeError> {

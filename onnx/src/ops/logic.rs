@@ -11,7 +11,7 @@ use crate::error::NodeError;
 use crate::graph::NodeView;
 use crate::graph::constant::Constant;
 use zkonnx_circuits::ops::{
-    Expand, Lanes, Maximum, Move, Requantize, Rule, Steps, Table, WeightedSum, broadcast,
+    Expand, Lanes, Maximum, Move, Offset, Requantize, Rule, Steps, Table, WeightedSum, broadcast,
     broadcast_places,
 };
 use zkonnx_circuits::program::{DataType, MAX_ELEMENTS, TensorId, elements};
@@ -85,8 +85,20 @@ fn integer_constant(
         what: "the constant",
         reason,
     };
-    let c = constant.as_int().filter(|c| c.unsigned_abs() < 1 << 60);
-    let c = c.ok_or_else(|| bad("it is not one integer"))?;
+    let values = constant
+        .as_ints()
+        .ok_or_else(|| bad("it is not an integer"))?;
+    let (c, several) = match values {
+        &[c] => (c, false),
+        _ => (0, true),
+    };
+    if c.unsigned_abs() >= 1 << 60 {
+        return Err(bad("it is beyond 2^60"));
+    }
+    if several {
+        let difference = differences(cx, node, x, constant, first)?;
+        return sign(cx, node, difference, f);
+    }
     let fact = cx.builder.fact(x);
     if broadcast(&fact.shape, &constant.shape).as_ref() != Some(&fact.shape) {
         return Err(bad("it is larger than the activation"));
@@ -98,6 +110,39 @@ fn integer_constant(
     };
     let difference = cx.push(node, op, &[x])?;
     sign(cx, node, difference, f)
+}
+
+/// What integers are above constants of their own, or those above them if these come `first`; the integers are expanded
+/// where the constants have more axes or longer ones.
+fn differences(
+    cx: &mut Importer<'_>,
+    node: &NodeView<'_>,
+    x: TensorId,
+    constant: &Constant,
+    first: bool,
+) -> Result<TensorId, NodeError> {
+    let own = cx.builder.fact(x).shape.clone();
+    let shape = broadcast(&own, &constant.shape);
+    let shape = shape.filter(|s| (1..=MAX_ELEMENTS).contains(&elements(s)));
+    let (Some(shape), Some(values)) = (shape, constant.as_ints()) else {
+        return Err(NodeError::Input {
+            input: usize::from(!first),
+            what: "the constant",
+            reason: "it does not fit the activation",
+        });
+    };
+    let mut x = x;
+    if shape != own {
+        let shape = shape.clone();
+        x = cx.push(node, Move(Expand { shape }), &[x])?;
+    }
+    let sign = if first { -1 } else { 1 };
+    let wide = cx.push(node, WeightedSum::new(vec![sign], 0)?, &[x])?;
+    let places = broadcast_places(&shape, &constant.shape).into_iter();
+    let constants = places
+        .map(|place| values[place].saturating_mul(-sign))
+        .collect();
+    Ok(cx.push(node, Offset::new(shape, constants)?, &[wide])?)
 }
 
 /// Comparison of an activation with constants: a table for each distinct constant. The activation is expanded where

@@ -4,6 +4,7 @@
 //! the parts, and any tool can check it.
 
 use super::einsum::einsum;
+use super::interpolate::interpolated;
 use super::recurrent;
 use crate::error::ImportError;
 use crate::graph::constant::Constant;
@@ -96,7 +97,9 @@ fn results(
         "LRN" => local_response(p, node, cx),
         "InstanceNormalization" | "GroupNormalization" => group_normalization(p, node, cx),
         "LayerNormalization" => layer_normalization(p, node, cx),
+        "Clip" => computed_limits(p, node, cx),
         "Einsum" => einsum(p, node, cx),
+        "Resize" => interpolated(p, node, cx.graph),
         "Gemm" => computed_addend(p, node, cx),
         "Add" | "Sub" | "Mul" | "Div" | "Pow" | "Min" | "Max" => expanded(p, node, cx),
         "RNN" | "GRU" | "LSTM" => return recurrent::unrolled(p, node, cx),
@@ -195,6 +198,25 @@ fn product(
             .collect();
     }
     factors.pop()
+}
+
+/// A Clip of which a limit is computed: `min(max(x, low), high)`.
+fn computed_limits(p: &mut Draft<'_>, node: &NodeView<'_>, cx: &Context<'_>) -> Option<ValueId> {
+    let mut y = node.input(0)?;
+    let limits = [(1, "Max"), (2, "Min")].map(|(i, op)| (node.input(i), op));
+    if limits
+        .iter()
+        .flat_map(|(limit, _)| limit)
+        .all(|limit| cx.graph.is_constant(*limit))
+    {
+        return None;
+    }
+    for (limit, op) in limits {
+        if let Some(limit) = limit {
+            y = p.op(op, &[y, limit]);
+        }
+    }
+    Some(y)
 }
 
 /// A Gemm whose addend is computed: a product, and a sum.

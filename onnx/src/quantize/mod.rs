@@ -15,6 +15,7 @@ mod emit;
 mod front;
 mod fuse;
 mod integral;
+mod interpolate;
 mod layers;
 mod level;
 mod masks;

@@ -282,6 +282,22 @@ fn accepts_operators_that_are_expressed_by_others() {
             floats("r", &[1, 2 * gates, 2]),
         ]
     };
+    let resized = |mode: &str| {
+        let attribute = AttributeProto {
+            name: "mode".into(),
+            r#type: AttributeType::String as i32,
+            s: mode.as_bytes().to_vec(),
+            ..Default::default()
+        };
+        vec![with(node("Resize", &["x", "", "s"], "y"), attribute)]
+    };
+    let scales = || {
+        let scales = TensorProto {
+            float_data: vec![1.0, 1.0, 2.0, 1.5],
+            ..floats("s", &[4])
+        };
+        vec![scales]
+    };
     let cases: Vec<(&[i64], Vec<NodeProto>, Vec<TensorProto>)> = vec![
         (&[1, 5], reduced("ReduceL1"), vec![]),
         (&[1, 5], reduced("ReduceL2"), vec![]),
@@ -323,6 +339,16 @@ fn accepts_operators_that_are_expressed_by_others() {
             vec![node("ScatterElements", &["x", "i", "u"], "y")],
             vec![ints("i", &[1, 2], &[1, 0]), floats("u", &[1, 2])],
         ),
+        (
+            &[1, 5],
+            vec![
+                node("Neg", &["x"], "low"),
+                node("Clip", &["x", "low", "high"], "y"),
+            ],
+            vec![floats("high", &[])],
+        ),
+        (image, resized("linear"), scales()),
+        (image, resized("cubic"), scales()),
         (&[4, 1, 3], hidden("RNN"), weights(1)),
         (&[4, 1, 3], hidden("GRU"), weights(3)),
         (&[4, 1, 3], hidden("LSTM"), weights(4)),

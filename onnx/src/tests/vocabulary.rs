@@ -213,6 +213,29 @@ fn accepts_comparisons_with_a_constant_for_each_index_or_element() {
     assert_eq!(less(&[3, 1], &[2], &[-0.03, -0.05]), [1, 1, 1, 0, 0, 0]);
 }
 
+/// Integers of any width against a constant for each element, on either side.
+#[test]
+fn accepts_comparisons_of_integers_with_several_constants() {
+    let compared = |op: &str, inputs: [&str; 2]| {
+        let model = Model::new(18)
+            .input("n", DataType::Int32, &[3, 1])
+            .ints("c", DataType::Int32, &[2], &[7, -100_000])
+            .node(op, &inputs, "g")
+            .output("g");
+        let imported = accepted(&model);
+        let n = Tensor::new(
+            zkonnx_circuits::program::DataType::I32,
+            vec![3, 1],
+            vec![7, -100_000, i64::from(i32::MAX)],
+        );
+        let trace = imported.program.execute(&[n]).unwrap();
+        trace.outputs()[0].data.clone()
+    };
+    assert_eq!(compared("Equal", ["n", "c"]), [1, 0, 0, 1, 0, 0]);
+    assert_eq!(compared("Less", ["n", "c"]), [0, 0, 1, 0, 0, 0]);
+    assert_eq!(compared("Less", ["c", "n"]), [0, 1, 0, 0, 1, 1]);
+}
+
 #[test]
 fn accepts_places_of_extremes_as_outputs() {
     for (op, expected) in [
