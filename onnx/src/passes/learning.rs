@@ -35,7 +35,8 @@ pub(super) fn expressed(graph: &Graph, node: &Node) -> Option<Result<Made, NodeE
         "LinearRegressor" => super::linear::regressor,
         "Normalizer" => normalized,
         "OneHotEncoder" => one_hot,
-        "SVMRegressor" => super::linear::support_vectors,
+        "SVMClassifier" => super::linear::vector_classifier,
+        "SVMRegressor" => super::linear::vector_regressor,
         "Scaler" => scaled,
         // What it names is a map for each row; the numbers are those of its input.
         "ZipMap" => renamed,

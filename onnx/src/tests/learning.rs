@@ -205,6 +205,47 @@ fn accepts_linear_classifiers_by_their_labels() {
     }
 }
 
+/// Support vectors vote for one of each two classes, whichever kernel they have.
+#[test]
+fn accepts_support_vectors_by_their_votes() {
+    let samples: Vec<Vec<Feed>> = (0..60)
+        .map(|i| {
+            vec![Feed::Floats(vec![
+                (i % 7) as f32 - 3.0,
+                (i % 5) as f32 - 2.0,
+            ])]
+        })
+        .collect();
+    let vectors = [3.0, 0.0, -3.0, 0.0, 0.0, 2.0];
+    for (kind, classes) in [("LINEAR", 2), ("RBF", 2), ("LINEAR", 3), ("RBF", 3)] {
+        let pairs = classes * (classes - 1) / 2;
+        let coefficients: Vec<f32> = (0..(classes - 1) * classes)
+            .map(|i| if i % classes == 0 { 1.0 } else { -1.0 })
+            .collect();
+        let attributes = vec![
+            text("kernel_type", kind),
+            floats("kernel_params", &[0.1, 0.0, 3.0]),
+            ints("vectors_per_class", &vec![1; classes]),
+            floats("support_vectors", &vectors[..2 * classes]),
+            floats("coefficients", &coefficients),
+            floats("rho", &vec![0.125; pairs]),
+            ints("classlabels_ints", &[7, 9, 11][..classes]),
+        ];
+        let op = "ai.onnx.ml::SVMClassifier";
+        let mut model = empty(&[1, 2]).node_with(op, &["x"], "label", attributes);
+        model.graph().node[0].output.push("scores".into());
+        let model = model.output("label").output("scores");
+        let quantized = quantize(&model.bytes(), &samples, &Options::default());
+        let quantized = quantized.unwrap_or_else(|e| panic!("{kind} {classes}: {e}"));
+        let [label, scores] = quantized.outputs.as_slice() else {
+            panic!("{kind} {classes}")
+        };
+        assert!(label.share() < 0.1, "{kind} {classes}: {label:?}");
+        assert!(scores.share() < 0.05, "{kind} {classes}: {scores:?}");
+        assert!(label.error.max_abs <= 4.0 && label.differing.is_some());
+    }
+}
+
 #[test]
 fn rejects_attributes_that_do_not_fit() {
     let refused = |op: &str, attributes: Vec<AttributeProto>| match import(
@@ -261,7 +302,14 @@ fn rejects_attributes_that_do_not_fit() {
         (
             "SVMRegressor",
             vec![floats("rho", &[0.0]), int("n_supports", i64::MAX)],
-            "support_vectors",
+            "coefficients",
+        ),
+        ("SVMClassifier", vec![], "vectors_per_class"),
+        ("SVMClassifier", vec![floats("prob_a", &[1.0])], "prob_a"),
+        (
+            "SVMClassifier",
+            vec![ints("vectors_per_class", &[1 << 62, 1 << 62])],
+            "vectors_per_class",
         ),
     ] {
         let reason = refused(op, attributes);
