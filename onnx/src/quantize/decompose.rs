@@ -7,7 +7,6 @@ use super::einsum::einsum;
 use super::interpolate::interpolated;
 use super::recurrent;
 use crate::error::ImportError;
-use crate::graph::constant::Constant;
 use crate::graph::{Attribute, Draft, Graph, Made, Node, NodeView, STANDARD, ValueId};
 use crate::passes::refresh;
 use zkonnx_circuits::ops::broadcast;
@@ -19,25 +18,6 @@ const MAX_EXPANDED: usize = 1 << 20;
 const MAX_WINDOW: i64 = 1 << 12;
 /// Most factors of a product along axes.
 const MAX_FACTORS: usize = 64;
-
-/// What is known of a node's inputs.
-pub(super) struct Context<'c> {
-    graph: &'c Graph,
-}
-
-impl Context<'_> {
-    pub(super) fn shape(&self, node: &NodeView<'_>, input: usize) -> Option<Vec<usize>> {
-        self.graph.shape(node.input(input)?).map(<[usize]>::to_vec)
-    }
-
-    pub(super) fn constant(&self, node: &NodeView<'_>, input: usize) -> Option<&Constant> {
-        self.graph.constant(node.input(input)?).map(|c| c.as_ref())
-    }
-
-    pub(super) fn ints(&self, node: &NodeView<'_>, input: usize) -> Option<Vec<i64>> {
-        Some(self.constant(node, input)?.as_ints()?.to_vec())
-    }
-}
 
 /// Replaces the nodes that can be expressed by others and whose inputs' shapes are known, until there are none.
 pub(super) fn decompose(graph: &mut Graph) -> Result<(), ImportError> {
@@ -78,42 +58,38 @@ fn replacement(graph: &Graph, node: &Node) -> Option<Made> {
     let view = NodeView::new(graph, node);
     let first = node.made().next()?;
     let mut draft = Draft::new(graph, graph.name(first));
-    let results = results(&mut draft, &view, &Context { graph })?;
+    let results = results(&mut draft, &view)?;
     Some(draft.finish(&results, &node.outputs))
 }
 
-fn results(
-    p: &mut Draft<'_>,
-    node: &NodeView<'_>,
-    cx: &Context<'_>,
-) -> Option<Vec<Option<ValueId>>> {
+fn results(p: &mut Draft<'_>, node: &NodeView<'_>) -> Option<Vec<Option<ValueId>>> {
     let one = match node.op() {
         "ReduceL1" | "ReduceL2" | "ReduceSumSquare" | "ReduceLogSum" | "ReduceLogSumExp"
-        | "ReduceProd" => reduction(p, node, cx),
+        | "ReduceProd" => reduction(p, node),
         "Sum" | "Mean" => sum(p, node),
-        "AveragePool" => average_over_edge(p, node, cx),
-        "LpPool" | "GlobalLpPool" => lp_pool(p, node, cx),
+        "AveragePool" => average_over_edge(p, node),
+        "LpPool" | "GlobalLpPool" => lp_pool(p, node),
         "LpNormalization" => lp_normalization(p, node),
-        "LRN" => local_response(p, node, cx),
-        "InstanceNormalization" | "GroupNormalization" => group_normalization(p, node, cx),
-        "LayerNormalization" => layer_normalization(p, node, cx),
-        "Clip" => computed_limits(p, node, cx),
-        "Einsum" => einsum(p, node, cx),
-        "Resize" => interpolated(p, node, cx.graph),
-        "Gemm" => computed_addend(p, node, cx),
-        "Add" | "Sub" | "Mul" | "Div" | "Pow" | "Min" | "Max" => expanded(p, node, cx),
-        "RNN" | "GRU" | "LSTM" => return recurrent::unrolled(p, node, cx),
+        "LRN" => local_response(p, node),
+        "InstanceNormalization" | "GroupNormalization" => group_normalization(p, node),
+        "LayerNormalization" => layer_normalization(p, node),
+        "Clip" => computed_limits(p, node),
+        "Einsum" => einsum(p, node),
+        "Resize" => interpolated(p, node),
+        "Gemm" => computed_addend(p, node),
+        "Add" | "Sub" | "Mul" | "Div" | "Pow" | "Min" | "Max" => expanded(p, node),
+        "RNN" | "GRU" | "LSTM" => return recurrent::unrolled(p, node),
         _ => None,
     };
     Some(vec![Some(one?)])
 }
 
 /// The axes of a reduction: an attribute or an input; all of them if there are none.
-fn axes(node: &NodeView<'_>, cx: &Context<'_>, rank: usize) -> Option<Vec<i64>> {
+fn axes(node: &NodeView<'_>, rank: usize) -> Option<Vec<i64>> {
     let given = match node.maybe_ints("axes").ok()? {
         Some(axes) => axes.to_vec(),
         None => match node.input(1) {
-            Some(_) => cx.ints(node, 1)?,
+            Some(_) => node.constant_ints(1)?,
             None => Vec::new(),
         },
     };
@@ -122,9 +98,9 @@ fn axes(node: &NodeView<'_>, cx: &Context<'_>, rank: usize) -> Option<Vec<i64>> 
     (!idle).then_some(if given.is_empty() { all } else { given })
 }
 
-fn reduction(p: &mut Draft<'_>, node: &NodeView<'_>, cx: &Context<'_>) -> Option<ValueId> {
-    let (x, shape) = (node.input(0)?, cx.shape(node, 0)?);
-    let axes = axes(node, cx, shape.len())?;
+fn reduction(p: &mut Draft<'_>, node: &NodeView<'_>) -> Option<ValueId> {
+    let (x, shape) = (node.input(0)?, node.shape(0)?);
+    let axes = axes(node, shape.len())?;
     let y = match node.op() {
         "ReduceL1" => {
             let magnitude = p.op("Abs", &[x]);
@@ -201,13 +177,13 @@ fn product(
 }
 
 /// A Clip of which a limit is computed: `min(max(x, low), high)`.
-fn computed_limits(p: &mut Draft<'_>, node: &NodeView<'_>, cx: &Context<'_>) -> Option<ValueId> {
+fn computed_limits(p: &mut Draft<'_>, node: &NodeView<'_>) -> Option<ValueId> {
     let mut y = node.input(0)?;
     let limits = [(1, "Max"), (2, "Min")].map(|(i, op)| (node.input(i), op));
     if limits
         .iter()
         .flat_map(|(limit, _)| limit)
-        .all(|limit| cx.graph.is_constant(*limit))
+        .all(|limit| p.graph().is_constant(*limit))
     {
         return None;
     }
@@ -220,8 +196,8 @@ fn computed_limits(p: &mut Draft<'_>, node: &NodeView<'_>, cx: &Context<'_>) -> 
 }
 
 /// A Gemm whose addend is computed: a product, and a sum.
-fn computed_addend(p: &mut Draft<'_>, node: &NodeView<'_>, cx: &Context<'_>) -> Option<ValueId> {
-    let addend = node.input(2).filter(|_| cx.constant(node, 2).is_none())?;
+fn computed_addend(p: &mut Draft<'_>, node: &NodeView<'_>) -> Option<ValueId> {
+    let addend = node.input(2).filter(|_| node.constant(2).is_none())?;
     let beta = node.float("beta", 1.0).ok()?;
     let mut attributes = node.node().attributes.clone();
     attributes.retain(|a| a.name != "beta");
@@ -237,15 +213,15 @@ fn computed_addend(p: &mut Draft<'_>, node: &NodeView<'_>, cx: &Context<'_>) -> 
 }
 
 /// An operation with a constant of a larger shape than the activation's: the activation is expanded first.
-fn expanded(p: &mut Draft<'_>, node: &NodeView<'_>, cx: &Context<'_>) -> Option<ValueId> {
+fn expanded(p: &mut Draft<'_>, node: &NodeView<'_>) -> Option<ValueId> {
     let [a, b] = [node.input(0)?, node.input(1)?];
-    let known = [0, 1].map(|i| cx.constant(node, i).is_some());
+    let known = [0, 1].map(|i| node.constant(i).is_some());
     let place = match (node.inputs(), known) {
         (2, [false, true]) => 0,
         (2, [true, false]) => 1,
         _ => return None,
     };
-    let (own, other) = (cx.shape(node, place)?, cx.shape(node, 1 - place)?);
+    let (own, other) = (node.shape(place)?, node.shape(1 - place)?);
     let shape = broadcast(&own, &other)?;
     if shape == own || elements(&shape) > MAX_EXPANDED {
         return None;
@@ -271,7 +247,7 @@ fn sum(p: &mut Draft<'_>, node: &NodeView<'_>) -> Option<ValueId> {
 }
 
 /// `(Σ |x|^p)^(1/p)` over windows for `p` of 1 and 2: an average times the size of the window.
-fn lp_pool(p: &mut Draft<'_>, node: &NodeView<'_>, cx: &Context<'_>) -> Option<ValueId> {
+fn lp_pool(p: &mut Draft<'_>, node: &NodeView<'_>) -> Option<ValueId> {
     let power = node.int("p", 2).ok()?;
     let x = node.input(0)?;
     let raised = match power {
@@ -280,7 +256,7 @@ fn lp_pool(p: &mut Draft<'_>, node: &NodeView<'_>, cx: &Context<'_>) -> Option<V
         _ => return None,
     };
     let (size, average) = if node.op() == "GlobalLpPool" {
-        let size = elements(cx.shape(node, 0)?.get(2..)?);
+        let size = elements(node.shape(0)?.get(2..)?);
         (size, p.op("GlobalAveragePool", &[raised]))
     } else {
         let kernel = node.maybe_ints("kernel_shape").ok()??;
@@ -314,13 +290,13 @@ fn lp_pool(p: &mut Draft<'_>, node: &NodeView<'_>, cx: &Context<'_>) -> Option<V
 
 /// The padding as a node of its own, where windows both count padding and reach beyond it. They are divided by what they
 /// hold of the padded input; the integer kernel divides by the whole window.
-fn average_over_edge(p: &mut Draft<'_>, node: &NodeView<'_>, cx: &Context<'_>) -> Option<ValueId> {
+fn average_over_edge(p: &mut Draft<'_>, node: &NodeView<'_>) -> Option<ValueId> {
     let counted =
         node.flag("count_include_pad", false).ok()? && node.flag("ceil_mode", false).ok()?;
     if !counted || node.text("auto_pad", "NOTSET").ok()? != "NOTSET" {
         return None;
     }
-    let (x, shape) = (node.input(0)?, cx.shape(node, 0)?);
+    let (x, shape) = (node.input(0)?, node.shape(0)?);
     let spatial = shape.get(2..)?;
     let rank = spatial.len();
     let list = |name: &'static str, count: usize, missing: i64| {
@@ -395,8 +371,8 @@ fn lp_normalization(p: &mut Draft<'_>, node: &NodeView<'_>) -> Option<ValueId> {
 }
 
 /// `x · (bias + alpha / size · Σ x²)^−beta`, the sum over neighbouring channels: an average along them.
-fn local_response(p: &mut Draft<'_>, node: &NodeView<'_>, cx: &Context<'_>) -> Option<ValueId> {
-    let (x, shape) = (node.input(0)?, cx.shape(node, 0)?);
+fn local_response(p: &mut Draft<'_>, node: &NodeView<'_>) -> Option<ValueId> {
+    let (x, shape) = (node.input(0)?, node.shape(0)?);
     let size = node.int("size", 0).ok()?;
     if !(1..=MAX_WINDOW).contains(&size) {
         return None;
@@ -425,12 +401,8 @@ fn local_response(p: &mut Draft<'_>, node: &NodeView<'_>, cx: &Context<'_>) -> O
 
 /// InstanceNormalization is GroupNormalization with a group for each channel: mean and variance of each group, then a
 /// factor and a shift for each channel.
-fn group_normalization(
-    p: &mut Draft<'_>,
-    node: &NodeView<'_>,
-    cx: &Context<'_>,
-) -> Option<ValueId> {
-    let (x, shape) = (node.input(0)?, cx.shape(node, 0)?);
+fn group_normalization(p: &mut Draft<'_>, node: &NodeView<'_>) -> Option<ValueId> {
+    let (x, shape) = (node.input(0)?, node.shape(0)?);
     let &[batch, channels, ..] = shape.as_slice() else {
         return None;
     };
@@ -450,7 +422,7 @@ fn group_normalization(
     let normal = p.reshape(normal, &shape);
     let mut y = normal;
     for (input, op) in [(1, "Mul"), (2, "Add")] {
-        let values = cx.constant(node, input)?.as_floats()?;
+        let values = node.constant(input)?.as_floats()?;
         let each = match values.len() {
             n if n == channels => 1,
             // Until opset 20, GroupNormalization has one for each group.
@@ -466,16 +438,12 @@ fn group_normalization(
     Some(y)
 }
 
-fn layer_normalization(
-    p: &mut Draft<'_>,
-    node: &NodeView<'_>,
-    cx: &Context<'_>,
-) -> Option<ValueId> {
+fn layer_normalization(p: &mut Draft<'_>, node: &NodeView<'_>) -> Option<ValueId> {
     // Mean and deviation as results of their own would have to be computed as well.
     if node.node().made().count() > 1 {
         return None;
     }
-    let (x, shape) = (node.input(0)?, cx.shape(node, 0)?);
+    let (x, shape) = (node.input(0)?, node.shape(0)?);
     let axis = node
         .axis("axis", node.int("axis", -1).ok()?, shape.len())
         .ok()?;

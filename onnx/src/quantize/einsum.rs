@@ -1,6 +1,5 @@
 //! `Einsum` of one or two operands as transpositions, sums and one matrix product.
 
-use super::decompose::Context;
 use crate::graph::{Attribute, Draft, NodeView, ValueId};
 
 /// An operand: its letters, and their extents.
@@ -86,7 +85,7 @@ pub(crate) fn terms(equation: &str) -> Option<(Vec<Vec<char>>, Vec<char>)> {
 }
 
 /// The result of an `Einsum`.
-pub(super) fn einsum(p: &mut Draft<'_>, node: &NodeView<'_>, cx: &Context<'_>) -> Option<ValueId> {
+pub(super) fn einsum(p: &mut Draft<'_>, node: &NodeView<'_>) -> Option<ValueId> {
     let (inputs, out) = terms(node.text("equation", "").ok()?)?;
     node.check_attributes().ok()?;
     if inputs.len() != node.inputs() {
@@ -94,7 +93,7 @@ pub(super) fn einsum(p: &mut Draft<'_>, node: &NodeView<'_>, cx: &Context<'_>) -
     }
     let mut operands = Vec::with_capacity(inputs.len());
     for (i, letters) in inputs.into_iter().enumerate() {
-        let extents = cx.shape(node, i)?;
+        let extents = node.shape(i)?;
         if extents.len() != letters.len() {
             return None;
         }

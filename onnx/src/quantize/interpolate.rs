@@ -2,33 +2,25 @@
 
 use crate::eval::{Inputs, resize_lines, zeros};
 use crate::graph::constant::Constant;
-use crate::graph::{Attribute, Draft, Graph, NodeView, ValueId};
+use crate::graph::{Attribute, Draft, NodeView, ValueId};
 
 /// Most elements of a matrix.
 const MAX_MATRIX: usize = 1 << 20;
 
 /// The result of a Resize that blends its neighbours; `None` for the nearest one, and for parts that lie outside.
-pub(super) fn interpolated(
-    p: &mut Draft<'_>,
-    node: &NodeView<'_>,
-    graph: &Graph,
-) -> Option<ValueId> {
+pub(super) fn interpolated(p: &mut Draft<'_>, node: &NodeView<'_>) -> Option<ValueId> {
     if node.text("mode", "nearest").ok()? == "nearest" {
         return None;
     }
     let x = node.input(0)?;
-    let ty = graph.ty(x)?;
+    let ty = p.graph().ty(x)?;
     let own = zeros(ty);
-    let constant = |i: usize| {
-        node.input(i)
-            .map(|value| graph.constant(value).map(|c| c.as_ref()))
-    };
     let mut inputs: Vec<Option<&Constant>> = vec![Some(&own)];
     for i in 1..node.inputs() {
         // One that is there has to be known.
-        inputs.push(match constant(i) {
+        inputs.push(match node.input(i) {
             None => None,
-            Some(constant) => Some(constant?),
+            Some(_) => Some(node.constant(i)?),
         });
     }
     let lines = resize_lines(node, &Inputs::new(inputs), &own).ok()?;

@@ -3,7 +3,6 @@
 //! Input and state of a step stand behind each other in one matrix product, so that a gate is one exact sum. A state
 //! that is zero leaves its terms out.
 
-use super::decompose::Context;
 use crate::graph::constant::Constant;
 use crate::graph::{Attribute, Draft, NodeView, ValueId};
 
@@ -176,18 +175,14 @@ struct Passed {
 }
 
 /// The outputs of the node, those that nobody reads left out.
-pub(super) fn unrolled(
-    p: &mut Draft<'_>,
-    node: &NodeView<'_>,
-    cx: &Context<'_>,
-) -> Option<Vec<Option<ValueId>>> {
+pub(super) fn unrolled(p: &mut Draft<'_>, node: &NodeView<'_>) -> Option<Vec<Option<ValueId>>> {
     let gates = match node.op() {
         "RNN" => 1,
         "GRU" => 3,
         _ => 4,
     };
     let batch_first = node.flag("layout", false).ok()?;
-    let (steps, batch, input) = match (cx.shape(node, 0)?.as_slice(), batch_first) {
+    let (steps, batch, input) = match (node.shape(0)?.as_slice(), batch_first) {
         (&[steps, batch, input], false) | (&[batch, steps, input], true) => (steps, batch, input),
         _ => return None,
     };
@@ -198,9 +193,9 @@ pub(super) fn unrolled(
         _ => return None,
     };
     let directions = backwards.len();
-    let floats = |input| cx.constant(node, input)?.as_floats();
+    let floats = |input| node.constant(input)?.as_floats();
     let (of_input, of_state) = (floats(1)?, floats(2)?);
-    let rows = cx.shape(node, 1)?.get(1).copied()?;
+    let rows = node.shape(1)?.get(1).copied()?;
     let hidden = match node.maybe_int("hidden_size").ok()? {
         Some(hidden) => usize::try_from(hidden).ok()?,
         None => rows / gates,
@@ -210,7 +205,7 @@ pub(super) fn unrolled(
     node.int("output_sequence", 0).ok()?;
     let lengths = match node.input(4) {
         None => true,
-        Some(_) => cx.ints(node, 4)?.iter().all(|n| *n == steps as i64),
+        Some(_) => node.constant_ints(4)?.iter().all(|n| *n == steps as i64),
     };
     let fits = (1..=MAX_STEPS).contains(&steps) && (1..=MAX_HIDDEN).contains(&hidden);
     if node.input(7).is_some() || node.flag("input_forget", false).ok()? || !lengths || !fits {
@@ -236,7 +231,7 @@ pub(super) fn unrolled(
     }
     let start = |p: &mut Draft<'_>, input: usize, direction: usize| {
         let value = node.input(input)?;
-        let known = cx.constant(node, input).and_then(Constant::as_floats);
+        let known = node.constant(input).and_then(Constant::as_floats);
         if known.is_some_and(|values| values.iter().all(|v| *v == 0.0)) {
             return None;
         }
