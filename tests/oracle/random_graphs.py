@@ -59,7 +59,7 @@ def operator_graphs(rounds):
                 drawn = {key: float(net.rng.uniform(*r)) for key, r in ranges.items()}
                 _exhaustive(net, op, drawn)
                 yield net.graph()
-            for append in dict.fromkeys(vocabulary.OPERATORS):
+            for append in dict.fromkeys(vocabulary.OPERATORS + vocabulary.ALONE):
                 if append is vocabulary.function:
                     continue
                 for shape in SHAPES:

@@ -51,7 +51,9 @@ class Judging(unittest.TestCase):
 class Covering(unittest.TestCase):
     def test_graphs_have_every_operator_that_is_documented(self):
         text = (Path(__file__).parents[2] / "docs" / "OPERATORS.md").read_text()
-        standard, _, microsoft = text.partition("## com.microsoft")
+        # Tree ensembles have forms of their own (tree_forms.py).
+        standard, _, rest = text.partition("## ai.onnx.ml")
+        _, _, microsoft = rest.partition("## com.microsoft")
         documented = set()
         for domain, part in (("", standard), ("com.microsoft", microsoft)):
             names = re.findall(r"^\| (\w+) \| \d", part, re.MULTILINE)

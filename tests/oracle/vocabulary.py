@@ -601,6 +601,52 @@ def blocks(net, x):
     return True
 
 
+def several(net, x):
+    b, scale = net.input(x.shape), net.scale(0.02, 0.1)
+    real = net.node("Sum", [net.real(x), net.real(b)])
+    net.quantize(real, x.shape, "Sum", [x, b], scale)
+    return True
+
+
+def magnitude(net, x):
+    """Norms; a power of two as scale keeps their squares whole."""
+    if len(x.shape) < 3:
+        return False
+    op = net.choose(("ReduceL1", "ReduceL2", "ReduceSumSquare"))
+    shape = [*x.shape[:-1], 1]
+    real = net.node(op, [net.real(x), net.constant(np.array([-1], np.int64))], keepdims=1)
+    scale = x.scale * (16 if op == "ReduceSumSquare" else 4) * F32(net.rng.uniform(0.9, 1.1))
+    net.quantize(real, shape, op, [x], scale)
+    return True
+
+
+def einsum(net, x):
+    if len(x.shape) != 2:
+        return False
+    columns = int(net.rng.integers(1, 5))
+    b = net.input([x.shape[1], columns])
+    real = net.node("Einsum", [net.real(x), net.real(b)], equation="ab,bc->ac")
+    scale = F32(x.scale * b.scale * np.sqrt(x.shape[1]) * net.rng.uniform(30, 90))
+    net.quantize(real, [x.shape[0], columns], "Einsum", [x, b], scale)
+    return True
+
+
+def scaled_product(net, x):
+    if len(x.shape) != 2:
+        return False
+    columns = int(net.rng.integers(1, 5))
+    kind = net.choose((np.uint8, np.int8)) if net.kind == np.uint8 else np.int8
+    weights = net.constant(net.integers([x.shape[1], columns], kind), "w")
+    factor = F32(net.rng.uniform(0.002, 0.01))
+    inputs = [x.name, weights, net.constant(x.scale), net.constant(factor), net.constant(x.zero), net.constant(kind(0))]
+    real = net.node("MatMulIntegerToFloat", inputs, domain=MICROSOFT)
+    scale = F32(x.scale * factor * np.sqrt(x.shape[1]) * net.rng.uniform(30, 90))
+    net.quantize(real, [x.shape[0], columns], "MatMulIntegerToFloat", [x], scale)
+    return True
+
+
+# By themselves only: random graphs are drawn from the others.
+ALONE = (several, magnitude, einsum, scaled_product)
 OPERATORS = (
     function, function, chain, clip, with_constant, convolution, convolution, transposed, dense,
     dense, pair, pair, product, pool, pool, reduction, ranking, concat, movement, movement, resize, choice,

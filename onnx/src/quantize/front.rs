@@ -95,16 +95,19 @@ pub(super) fn front(graph: &Graph) -> Result<Vec<bool>, QuantizeError> {
             needed.extend(node.reads());
         }
     }
+    // Where it ends in truths, the comparison is one of the model's own.
     let ends = |front: &[bool]| {
         let nodes = || graph.nodes.iter().zip(front);
         let behind = nodes().filter(|(_, front)| !**front);
         let read: HashSet<ValueId> = behind.flat_map(|(node, _)| node.reads()).collect();
         let made = nodes().filter(|(_, front)| **front);
-        made.flat_map(|(node, _)| node.made())
-            .filter(|value| read.contains(value))
-            .count()
+        let made = made.flat_map(|(node, _)| node.made());
+        made.filter(|value| read.contains(value))
+            .collect::<Vec<ValueId>>()
     };
-    if ends(&front) > MAX_ENDS && !graph.nodes.iter().any(is_forest) {
+    let ends = ends(&front);
+    let floats = ends.iter().all(|value| graph.is_float(*value));
+    if (ends.len() > MAX_ENDS || !floats) && !graph.nodes.iter().any(is_forest) {
         front.fill(false);
     }
     Ok(front)
