@@ -117,7 +117,7 @@ impl Forest {
             self.post = PostTransform::None;
         }
         // ONNX Runtime adds no base value to a target that no leaf names.
-        let always = (0..self.targets).all(|target| self.names_always(target));
+        let always = self.named_always().iter().all(|always| *always);
         match self.base.is_empty() || always {
             true => Ok(()),
             false => Err(attribute(

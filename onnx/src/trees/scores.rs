@@ -134,7 +134,8 @@ impl Forest {
                     "SOFTMAX of two classes is not supported",
                 ));
             }
-            let always = |class: usize| self.names_always(class);
+            let always = self.named_always();
+            let always = |class: usize| always[class];
             let threshold = if negative { 0.0 } else { 0.5 };
             return match (named.as_slice(), self.base.len()) {
                 ([true, false], 0 | 1) if always(0) => Ok(Decision::Single {
@@ -165,7 +166,7 @@ impl Forest {
                 "there is one class, or one base value of several",
             ));
         }
-        let always = (0..self.targets).all(|class| self.names_always(class));
+        let always = self.named_always().iter().all(|always| *always);
         let positive = !negative && leaves().all(|values| values.iter().any(|(_, v)| *v > 0.0));
         match always || positive || !self.base.is_empty() {
             true => Ok(Decision::Largest),
@@ -176,20 +177,31 @@ impl Forest {
         }
     }
 
-    /// Whether every sample meets a leaf that names a class.
-    pub(super) fn names_always(&self, class: usize) -> bool {
-        let names = |root: &usize| {
+    /// For each target, whether every sample meets a leaf that names it: whether all leaves of some tree do.
+    pub(super) fn named_always(&self) -> Vec<bool> {
+        let mut always = vec![false; self.targets];
+        let mut counts = vec![0usize; self.targets];
+        for root in &self.roots {
+            let (mut leaves, mut seen) = (0, Vec::new());
             let mut stack = vec![*root];
             while let Some(at) = stack.pop() {
                 match &self.nodes[at] {
                     Node::Branch { yes, no, .. } => stack.extend([*yes, *no]),
-                    Node::Leaf(values) if values.iter().any(|(c, _)| *c == class) => {}
-                    Node::Leaf(_) => return false,
+                    Node::Leaf(values) => {
+                        leaves += 1;
+                        for (target, _) in values {
+                            counts[*target] += 1;
+                            seen.push(*target);
+                        }
+                    }
                 }
             }
-            true
-        };
-        self.roots.iter().any(names)
+            for target in seen {
+                always[target] |= counts[target] == leaves;
+                counts[target] = 0;
+            }
+        }
+        always
     }
 
     /// What is added to the sum of a target.
