@@ -142,7 +142,7 @@ fn differences(
     let constants = places
         .map(|place| values[place].saturating_mul(-sign))
         .collect();
-    Ok(cx.push(node, Offset::new(shape, constants)?, &[wide])?)
+    cx.push(node, Offset::new(shape, constants)?, &[wide])
 }
 
 /// Comparison of an activation with constants: a table for each distinct constant. The activation is expanded where

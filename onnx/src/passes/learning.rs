@@ -387,9 +387,7 @@ fn encoded(r: &mut Rewrite<'_>) -> Result<Vec<ValueId>, NodeError> {
 }
 
 fn renamed(r: &mut Rewrite<'_>) -> Result<Vec<ValueId>, NodeError> {
-    for name in ["classlabels_int64s"] {
-        r.node.maybe_ints(name)?;
-    }
+    r.node.maybe_ints("classlabels_int64s")?;
     r.node.maybe_texts("classlabels_strings")?;
     Ok(vec![r.input(0)?])
 }
