@@ -31,7 +31,12 @@ fn ordered(
 
 /// `ArgMax` and `ArgMin` of integers or of a quantized tensor.
 pub(crate) fn arg_extreme(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, NodeError> {
-    let (tensor, _) = ordered(cx, node)?;
+    let (tensor, params) = ordered(cx, node)?;
+    // Sums of leaves, which ONNX Runtime adds up in float, are the only reals of 64 bits.
+    let exactness = match params {
+        Some(params) if params.dtype == DataType::I64 => Exactness::Leaves { exact: true },
+        _ => Exactness::Kernel,
+    };
     let mut shape = cx.builder.fact(tensor).shape.clone();
     let axis = node.axis("axis", node.int("axis", 0)?, shape.len())?;
     let keep = node.flag("keepdims", true)?;
@@ -43,14 +48,11 @@ pub(crate) fn arg_extreme(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<
     };
     let place = cx.push(node, ArgMax::new(axis, last), &[tensor])?;
     if keep {
-        return Ok(Done::int(place));
+        return Ok(Done::closed(place, exactness));
     }
     shape.remove(axis);
-    Ok(Done::int(cx.push(
-        node,
-        Move(Reshape { shape }),
-        &[place],
-    )?))
+    let place = cx.push(node, Move(Reshape { shape }), &[place])?;
+    Ok(Done::closed(place, exactness))
 }
 
 /// Booleans as the reals 0 and 1.
