@@ -3,14 +3,14 @@
 //! Each base has the float32 formula of the corresponding integer kernel of ONNX Runtime. It is evaluated here, once,
 //! and becomes a rule over integers: a multiplier, explicit thresholds or a table.
 
-use super::exactness::Exactness;
-use super::expr::{Expr, Spread, join};
-use super::importer::{Importer, port_quantization};
-use super::real::{Base, Deferred, Params, Quantized, Real};
-use super::{doubt, ops};
 use crate::error::NodeError;
+use crate::exactness::Exactness;
+use crate::expr::{Expr, Spread, join};
 use crate::graph::NodeView;
 use crate::graph::constant::Constant;
+use crate::importer::{Importer, port_quantization};
+use crate::real::{Base, Deferred, Params, Quantized, Real};
+use crate::{doubt, ops};
 use zkonnx_circuits::ops::{
     Lanes, MaxPool, Maximum, Requantize, Rule, ScaleRule, Select, Steps, Table,
 };
@@ -19,7 +19,7 @@ use zkonnx_circuits::program::{DataType, Fact, Range, TensorId};
 /// Largest number of accumulators that a rule which is not monotone is enumerated on.
 const MAX_ENUMERATION: i64 = 1 << 20;
 
-pub(crate) use super::eval::{quantize, saturate};
+pub(crate) use crate::eval::{quantize, saturate};
 
 /// The kernels of sums, products and averages convert a float to int32 before it is saturated, and what becomes of one
 /// that does not fit is the machine's.
@@ -68,14 +68,14 @@ pub(crate) fn at<T: Copy>(values: &[T], lane: usize) -> T {
     }
 }
 
-pub(super) fn spread_of(axis: Option<usize>, len: usize) -> Spread {
+pub(crate) fn spread_of(axis: Option<usize>, len: usize) -> Spread {
     match axis {
         Some(axis) if len > 1 => Spread::Axis(axis, len),
         _ => Spread::Tensor,
     }
 }
 
-pub(super) const SEVERAL_AXES: NodeError = NodeError::Island {
+pub(crate) const SEVERAL_AXES: NodeError = NodeError::Island {
     reason: "its scales follow several axes",
 };
 
@@ -334,7 +334,7 @@ impl Importer<'_> {
         )
     }
 
-    pub(super) fn spread(&self, x: Spread, expr: &Expr, y: &Params) -> Result<Spread, NodeError> {
+    pub(crate) fn spread(&self, x: Spread, expr: &Expr, y: &Params) -> Result<Spread, NodeError> {
         let y = spread_of(y.axis, y.scale.len());
         expr.spread()
             .and_then(|e| join(e, x))
@@ -343,7 +343,7 @@ impl Importer<'_> {
     }
 }
 
-pub(super) fn each_lane<T>(
+pub(crate) fn each_lane<T>(
     spread: Spread,
     mut f: impl FnMut(usize) -> Result<T, NodeError>,
 ) -> Result<Vec<T>, NodeError> {
@@ -354,7 +354,7 @@ pub(super) fn each_lane<T>(
     (0..len).map(&mut f).collect()
 }
 
-pub(super) fn lanes<T: Clone + Eq + std::hash::Hash>(
+pub(crate) fn lanes<T: Clone + Eq + std::hash::Hash>(
     spread: Spread,
     items: &[T],
 ) -> (Vec<T>, Lanes) {
@@ -365,7 +365,7 @@ pub(super) fn lanes<T: Clone + Eq + std::hash::Hash>(
 }
 
 /// The steps of a rule over a range of accumulators.
-pub(super) fn steps(
+pub(crate) fn steps(
     range: Range,
     monotone: bool,
     f: impl Fn(i64) -> i64,
@@ -382,7 +382,7 @@ pub(super) fn steps(
 }
 
 /// The values on both sides of each threshold of a rule: of a function that never decreases, those nearest to ties.
-pub(super) fn beside_thresholds(rule: &Rule, range: Range) -> impl Iterator<Item = i64> + '_ {
+pub(crate) fn beside_thresholds(rule: &Rule, range: Range) -> impl Iterator<Item = i64> + '_ {
     let thresholds = match rule {
         Rule::Steps(steps) => Some(steps.thresholds()),
         Rule::Scale(_) => None,
@@ -391,12 +391,12 @@ pub(super) fn beside_thresholds(rule: &Rule, range: Range) -> impl Iterator<Item
     beside.filter(move |v| range.contains(*v))
 }
 
-pub(super) const JUMPS: NodeError = NodeError::Island {
+pub(crate) const JUMPS: NodeError = NodeError::Island {
     reason: "a function jumps (Mod, Round, Div, …) where ONNX Runtime's floats may be on the other side; leave it out, or quantize what comes before it",
 };
 
 /// What is said of a function of this many entries, of which these may be this many steps apart.
-pub(super) fn doubtful_functions(
+pub(crate) fn doubtful_functions(
     expr: &Expr,
     entries: u32,
     distances: impl Iterator<Item = u64>,
@@ -418,7 +418,7 @@ pub(super) fn doubtful_functions(
 
 /// What is said of a table or of thresholds of a function: `doubtful` says of a lane by how many steps the result may be
 /// another in ONNX Runtime, for each entry.
-pub(super) fn exactness_of(
+pub(crate) fn exactness_of(
     expr: &Expr,
     spread: Spread,
     doubtful: impl Fn(usize) -> Vec<u64>,

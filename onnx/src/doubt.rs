@@ -1,6 +1,6 @@
 //! How far ONNX Runtime's float functions are from those of `math.rs`, and which table entries that may move.
 
-use super::expr::{Binary, Expr, Operand, Unary};
+use crate::expr::{Binary, Expr, Operand, Unary};
 
 /// How far a result of ONNX Runtime may be from ours: by units in the last place of binary32, or by an absolute amount
 /// where its steps cancel, whichever is more.

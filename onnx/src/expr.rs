@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-pub(crate) use super::eval::{Binary, Unary};
+pub(crate) use crate::eval::{Binary, Unary};
 
 /// A float that multiplies, is added, …: one for all elements, or several.
 #[derive(Clone, Debug, PartialEq)]

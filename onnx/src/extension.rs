@@ -2,14 +2,14 @@
 //!
 //! A researcher's operator needs two entries: the integer operator in a [`zkonnx_circuits::program::Registry`], so that stored
 //! programs can be read, and the ONNX operator in a [`Registry`] here, so that models can be imported with
-//! [`super::import_with`]. Neither touches this crate, and neither can replace an operator of it.
+//! [`crate::import_with`]. Neither touches this crate, and neither can replace an operator of it.
 
-use super::exactness::Exactness;
-use super::importer::{Done, Importer};
-use super::real::{Base, Params, Quantized, Real, Value};
-use super::{Status, registry};
 use crate::error::NodeError;
+use crate::exactness::Exactness;
 use crate::graph::NodeView;
+use crate::importer::{Done, Importer};
+use crate::real::{Base, Params, Quantized, Real, Value};
+use crate::{Status, registry};
 use std::sync::Arc;
 
 use zkonnx_circuits::program::{DataType, Fact, Operator, Range, TensorId};

@@ -10,11 +10,11 @@ use zkonnx_verifier::interface::{
     AttributeValue, ElementType, FloatConstant, FloatNode, InterfaceParts, Source,
 };
 
-use super::input::{InputError, quantize_input};
-use super::run::{RunError, Values, run};
 use crate::error::NodeError;
 use crate::graph::constant::{Constant, Data, Half};
 use crate::graph::{Attribute, AttributeValue as Kind, Graph, Node, ValueId};
+use crate::input::{InputError, quantize_input};
+use crate::run::{RunError, Values, run};
 use zkonnx_circuits::program::{Program, Tensor, elements};
 
 /// What a program's own inputs are computed from, ready to be evaluated.

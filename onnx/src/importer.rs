@@ -3,21 +3,21 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::derive::Derived;
-use super::eval::{self, Inputs};
-use super::exactness::Exactness;
-use super::extension::{Extension, Registry};
-use super::kernel::{Routes, is_kernel};
-use super::ops::blocks::Blocked;
-use super::outputs::{boundary, tail_node};
-use super::outside::outside;
-use super::real::{Base, Params, QuantizedConstant, Real, Value};
-use super::registry::{self, Entry};
-use super::{Imported, NodeReport, Status, ids, windows};
+use crate::derive::Derived;
 use crate::error::{ImportError, InputProblem, NodeError, NodeProblem, TensorProblem};
+use crate::eval::{self, Inputs};
+use crate::exactness::Exactness;
+use crate::extension::{Extension, Registry};
 use crate::graph::constant::{Constant, MAX_COMPUTED_ELEMENTS};
 use crate::graph::{Graph, Input, InputType, Node, NodeView, ValueId};
+use crate::kernel::{Routes, is_kernel};
+use crate::ops::blocks::Blocked;
+use crate::outputs::{boundary, tail_node};
+use crate::outside::outside;
+use crate::real::{Base, Params, QuantizedConstant, Real, Value};
+use crate::registry::{self, Entry};
 use crate::trees::is_forest;
+use crate::{Imported, NodeReport, Status, ids, windows};
 use zkonnx_circuits::program::{Builder, Fact, Operator, Quantization, TensorId};
 
 /// The results of a node, and how it is reported.
@@ -51,10 +51,10 @@ impl Done {
 
 /// State of an import.
 pub(crate) struct Importer<'a> {
-    pub(super) graph: &'a Graph,
+    pub(crate) graph: &'a Graph,
     registry: &'a Registry,
     pub(crate) builder: Builder,
-    pub(super) values: HashMap<ValueId, Value>,
+    pub(crate) values: HashMap<ValueId, Value>,
     /// Program inputs made from float inputs of the graph, with their quantization.
     pub(crate) quantized_inputs: HashMap<usize, (Params, TensorId)>,
     /// Constants that were dequantized in blocks.
@@ -62,14 +62,14 @@ pub(crate) struct Importer<'a> {
     report: Vec<NodeReport>,
     /// For each node that was reported, its place in the report.
     reported: HashMap<usize, usize>,
-    pub(super) problems: Vec<NodeProblem>,
+    pub(crate) problems: Vec<NodeProblem>,
     /// Integer tensors by the values that they are.
     tensors: Vec<(ValueId, TensorId)>,
     /// Nodes outside of the proof, by place: after the integers, and before them.
-    pub(super) tail: Vec<usize>,
-    pub(super) head: Vec<usize>,
+    pub(crate) tail: Vec<usize>,
+    pub(crate) head: Vec<usize>,
     /// Inputs of the program that the model computes, in order.
-    pub(super) derived: Vec<Derived>,
+    pub(crate) derived: Vec<Derived>,
     /// Elements of all constants made by nodes.
     folded: usize,
     /// For each node, whether its results reach a QuantizeLinear.
@@ -563,7 +563,7 @@ fn is_quantized(node: &Node) -> bool {
 pub(crate) fn real_constant(weights: &QuantizedConstant) -> Constant {
     Constant::floats(
         weights.data.shape.clone(),
-        super::ops::quantization::dequantize(weights),
+        crate::ops::quantization::dequantize(weights),
     )
 }
 

@@ -16,12 +16,12 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::close::at;
-use super::eval::quantize;
-use super::expr::Expr;
-use super::importer::Importer;
-use super::real::Params;
+use crate::close::at;
+use crate::eval::quantize;
+use crate::expr::Expr;
 use crate::graph::{Graph, Node, NodeView, ValueId, is_known_domain};
+use crate::importer::Importer;
+use crate::real::Params;
 use zkonnx_circuits::program::{DataType, Range};
 
 /// How ONNX Runtime computes a group.

@@ -7,14 +7,14 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::TailNode;
-use super::expr::Expr;
-use super::importer::{Importer, port_quantization, real_constant};
-use super::real::{Acc, Base, Params, Quantized, Real, Value};
-use super::tail::FloatTail;
+use crate::TailNode;
 use crate::error::{NodeError, NodeProblem};
+use crate::expr::Expr;
 use crate::graph::constant::Constant;
 use crate::graph::{Graph, Node, ValueId};
+use crate::importer::{Importer, port_quantization, real_constant};
+use crate::real::{Acc, Base, Params, Quantized, Real, Value};
+use crate::tail::FloatTail;
 use zkonnx_circuits::ops;
 use zkonnx_circuits::program::{DataType, Port, Quantization, TensorId};
 
@@ -22,18 +22,18 @@ use zkonnx_circuits::program::{DataType, Port, Quantization, TensorId};
 type Proved = (TensorId, Option<Quantization>);
 
 /// The outputs of the program, and what of the model follows them.
-pub(super) struct Outputs {
+pub(crate) struct Outputs {
     /// The tensors of the claim, in order.
-    pub(super) ports: Vec<Port>,
+    pub(crate) ports: Vec<Port>,
     /// For each output of the graph, its place among the ports; `None` if it is computed outside.
-    pub(super) places: Vec<Option<usize>>,
+    pub(crate) places: Vec<Option<usize>>,
     /// Values that the outside starts from, and their places among the ports.
-    pub(super) starts: Vec<(ValueId, usize)>,
+    pub(crate) starts: Vec<(ValueId, usize)>,
 }
 
 impl Importer<'_> {
     /// Gives every output of the graph its place.
-    pub(super) fn outputs(&mut self) -> Outputs {
+    pub(crate) fn outputs(&mut self) -> Outputs {
         let graph = self.graph;
         let proved: Vec<Option<Proved>> = graph
             .outputs
@@ -132,7 +132,7 @@ impl Importer<'_> {
     }
 
     /// The nodes outside the proof, with the tensors and constants that they read; `None` if everything is proved.
-    pub(super) fn float_tail(&self, found: &Outputs) -> Option<FloatTail> {
+    pub(crate) fn float_tail(&self, found: &Outputs) -> Option<FloatTail> {
         let graph = self.graph;
         let outputs = graph.outputs.iter().zip(&found.places);
         let outputs: Vec<ValueId> = outputs
@@ -197,7 +197,7 @@ fn port(name: &str, tensor: TensorId, quantization: Option<Quantization>) -> Por
     }
 }
 
-pub(super) fn tail_node(graph: &Graph, node: &Node, before: bool) -> TailNode {
+pub(crate) fn tail_node(graph: &Graph, node: &Node, before: bool) -> TailNode {
     let names = |values: &[Option<ValueId>]| {
         let name = |value: &Option<ValueId>| value.map_or("", |v| graph.name(v)).to_owned();
         values.iter().map(name).collect()
@@ -213,7 +213,7 @@ pub(super) fn tail_node(graph: &Graph, node: &Node, before: bool) -> TailNode {
 }
 
 /// The integers that a float result stands for, and their scale.
-pub(super) fn boundary(real: &Real) -> Option<(TensorId, Quantization)> {
+pub(crate) fn boundary(real: &Real) -> Option<(TensorId, Quantization)> {
     if let Some(Quantized { tensor, params }) = real.as_quantized() {
         return Some((*tensor, port_quantization(params)));
     }

@@ -11,18 +11,18 @@ use zkonnx_verifier::interface::{
     Source,
 };
 
-use super::importer::real_constant;
-use super::outputs::Outputs;
-use super::real::Value;
 use crate::error::ImportError;
 use crate::graph::constant::{Constant, Data, Half};
 use crate::graph::{self, AttributeValue as Kind, Graph, InputType, Node, ValueId};
+use crate::importer::real_constant;
+use crate::outputs::Outputs;
+use crate::real::Value;
 use zkonnx_circuits::program::Outside;
 
 /// The parts of an interface that follow from the graph: what of its inputs and outputs is not proved, and the rest.
 /// `quantized` says of a float input, by number, whether it is an input of the program; `derived` are the values that
 /// further inputs of the program are made of.
-pub(super) fn outside(
+pub(crate) fn outside(
     graph: &Graph,
     values: &HashMap<ValueId, Value>,
     found: &Outputs,

@@ -3,12 +3,12 @@
 
 use std::sync::Arc;
 
-use super::expr::Expr;
-use super::kernel::Origin;
-use super::ops::softmax;
-use super::totals::Term;
 use crate::error::NodeError;
+use crate::expr::Expr;
 use crate::graph::constant::Constant;
+use crate::kernel::Origin;
+use crate::ops::softmax;
+use crate::totals::Term;
 use zkonnx_circuits::ops::{MatMul, Window};
 use zkonnx_circuits::program::{DataType, OpError, Operator, Range, TensorId};
 

@@ -1,15 +1,15 @@
 //! The ONNX operators that are imported, by domain and name.
 
-use super::facts::{self, Facts};
-use super::importer::{Done, Importer};
-use super::ops::{
+use crate::error::NodeError;
+use crate::facts::{self, Facts};
+use crate::graph::NodeView;
+use crate::graph::{LEARNING, MICROSOFT, STANDARD};
+use crate::importer::{Done, Importer};
+use crate::ops::{
     accumulators, activation, border, einsum, elementwise, fold, limits, linear, logic, matrices,
     movement, pool, quantization, ranking, reduction, resize, selection, softmax, transposed,
     trees,
 };
-use crate::error::NodeError;
-use crate::graph::NodeView;
-use crate::graph::{LEARNING, MICROSOFT, STANDARD};
 
 /// From a node to values.
 pub(crate) type Import = fn(&mut Importer<'_>, &NodeView<'_>) -> Result<Done, NodeError>;

@@ -13,18 +13,18 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-use super::close::{
+use crate::close::{
     JUMPS, SEVERAL_AXES, at, beside_thresholds, each_lane, exactness_of, fits_int32, lanes,
     quantize, saturate, scale_rule, spread_of, steps,
 };
-use super::doubt;
-use super::exactness::Exactness;
-use super::expr::{Expr, Spread, join};
-use super::importer::Importer;
-use super::kernel::Arithmetic;
-use super::real::{Acc, Mean, MeanKind, Params};
+use crate::doubt;
 use crate::error::NodeError;
+use crate::exactness::Exactness;
+use crate::expr::{Expr, Spread, join};
 use crate::graph::NodeView;
+use crate::importer::Importer;
+use crate::kernel::Arithmetic;
+use crate::real::{Acc, Mean, MeanKind, Params};
 use zkonnx_circuits::ops::{Lanes, Requantize, Rule, Steps};
 use zkonnx_circuits::program::{Fact, Range, TensorId};
 
@@ -67,7 +67,7 @@ fn shortest(scale: Result<Rule, NodeError>, exact: Rule, range: Range) -> Rule {
 const ROUNDING: f64 = 1.0 / (1u64 << 24) as f64;
 
 /// By how much a float sum of so many terms, whose absolute values add up to `reach`, may be off in any order.
-pub(super) fn roundings(terms: usize, reach: f64) -> f32 {
+pub(crate) fn roundings(terms: usize, reach: f64) -> f32 {
     (ROUNDING * (terms as f64 + 4.0) * reach) as f32
 }
 
@@ -77,18 +77,18 @@ fn width(range: Range) -> f64 {
 
 /// What the absolute values of the terms of a sum add up to at most, where a term is no larger than so many times the
 /// width of its range, or all of them have one sign.
-pub(super) fn reach(sum: Range, times: f64) -> f64 {
+pub(crate) fn reach(sum: Range, times: f64) -> f64 {
     width(sum) * times + sum.lo.unsigned_abs().max(sum.hi.unsigned_abs()) as f64
 }
 
 /// How many times wider than its range the type of a tensor is.
-pub(super) fn narrowing(x: &Fact) -> f64 {
+pub(crate) fn narrowing(x: &Fact) -> f64 {
     (width(Range::of(x.dtype)) / width(x.range).max(1.0)).max(1.0)
 }
 
 /// By how many steps a result may be off whose float sum is off by `off`: at least one. An error if it is more because
 /// of a jump.
-pub(super) fn steps_apart(
+pub(crate) fn steps_apart(
     expr: &Expr,
     lane: usize,
     (rule, range): (&Rule, Range),
@@ -122,7 +122,7 @@ pub(super) fn steps_apart(
 
 impl Importer<'_> {
     /// Accumulators: the float32 scale rule, with any clamp fused, or the thresholds of the float result.
-    pub(super) fn close_acc(
+    pub(crate) fn close_acc(
         &mut self,
         node: &NodeView<'_>,
         acc: &Acc,
@@ -198,7 +198,7 @@ impl Importer<'_> {
     }
 
     /// Averages: see SEMANTICS.md, "Averages", for the order of the float32 steps.
-    pub(super) fn close_mean(
+    pub(crate) fn close_mean(
         &mut self,
         node: &NodeView<'_>,
         mean: &Mean,

@@ -6,10 +6,10 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::run::{RunError, Values, run, run_known};
 use crate::error::NodeError;
 use crate::graph::constant::{Constant, Data};
 use crate::graph::{Graph, ValueId};
+use crate::run::{RunError, Values, run, run_known};
 use zkonnx_circuits::program::{DataType, Program, Quantization, Tensor};
 
 /// The nodes of a float tail with their constants, ready to be evaluated.
@@ -82,7 +82,7 @@ pub enum TailError {
 
 impl FloatTail {
     /// A part of a graph, what it starts from, and which of the values that it reads are float inputs of the model.
-    pub(super) fn new(
+    pub(crate) fn new(
         part: Graph,
         starts: Vec<(ValueId, usize)>,
         raw: Vec<(ValueId, String)>,
@@ -165,7 +165,7 @@ impl FloatTail {
 }
 
 /// DequantizeLinear of an output, or the integers themselves.
-pub(super) fn real(tensor: &Tensor, quantization: Option<&Quantization>) -> Constant {
+pub(crate) fn real(tensor: &Tensor, quantization: Option<&Quantization>) -> Constant {
     let Some(quantization) = quantization else {
         return Constant::ints(tensor.dtype, tensor.shape.clone(), tensor.data.clone());
     };

@@ -8,17 +8,17 @@
 
 use std::sync::Arc;
 
-use super::close::{SEVERAL_AXES, at, each_lane, lanes, quantize, spread_of};
-use super::doubt;
-use super::exactness::Exactness;
-use super::expr::{Binary, Expr, Operand, Spread, join};
-use super::importer::Importer;
-use super::ops::three;
-use super::ops::weighted::Weight;
-use super::real::{Acc, Base, PairOp, Params, Quantized, Real};
-use super::sums::{narrowing, reach, roundings, steps_apart};
+use crate::close::{SEVERAL_AXES, at, each_lane, lanes, quantize, spread_of};
+use crate::doubt;
 use crate::error::NodeError;
+use crate::exactness::Exactness;
+use crate::expr::{Binary, Expr, Operand, Spread, join};
 use crate::graph::NodeView;
+use crate::importer::Importer;
+use crate::ops::three;
+use crate::ops::weighted::Weight;
+use crate::real::{Acc, Base, PairOp, Params, Quantized, Real};
+use crate::sums::{narrowing, reach, roundings, steps_apart};
 use zkonnx_circuits::ops::{Requantize, Rule, Steps, broadcast};
 use zkonnx_circuits::program::TensorId;
 
@@ -291,7 +291,7 @@ struct Measure {
 
 impl Importer<'_> {
     /// The integers of a sum under a quantization.
-    pub(super) fn close_total(
+    pub(crate) fn close_total(
         &mut self,
         node: &NodeView<'_>,
         (terms, shape): (&[Term], &[usize]),

@@ -1,10 +1,10 @@
 //! Arithmetic, element by element.
 
-use super::cast::{number, wrap};
-use super::places::{Places, together};
-use super::scalar::{self, Binary, Float, Unary};
-use super::{Inputs, Results, attribute, bad, one, undefined, wrong_type};
 use crate::error::NodeError;
+use crate::eval::cast::{number, wrap};
+use crate::eval::places::{Places, together};
+use crate::eval::scalar::{self, Binary, Float, Unary};
+use crate::eval::{Inputs, Results, attribute, bad, one, undefined, wrong_type};
 use crate::graph::NodeView;
 use crate::graph::constant::{Constant, Data, Element};
 use zkonnx_circuits::ops::broadcast;
@@ -65,7 +65,7 @@ pub(crate) fn function(node: &NodeView<'_>) -> Result<Unary, NodeError> {
 }
 
 /// A function of one number.
-pub(super) fn unary(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
+pub(crate) fn unary(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
     let f = function(node)?;
     let x = inputs.get(0)?;
     let data = match &x.data {
@@ -105,7 +105,7 @@ fn integer_function(f: Unary, v: i128, element: Element) -> Result<i128, NodeErr
 }
 
 /// Integers of a type, reduced to its bits.
-pub(super) fn integers(element: Element, values: Vec<i128>) -> Option<Data> {
+pub(crate) fn integers(element: Element, values: Vec<i128>) -> Option<Data> {
     Some(match element {
         Element::Int(dtype) => Data::Int(
             dtype,
@@ -135,7 +135,7 @@ fn function_of_two(node: &NodeView<'_>) -> Result<Binary, NodeError> {
 }
 
 /// A function of two numbers of one type.
-pub(super) fn binary(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
+pub(crate) fn binary(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
     let f = function_of_two(node)?;
     let fmod = f == Binary::Remainder && node.flag("fmod", false)?;
     let (a, b) = (inputs.get(0)?, inputs.get(1)?);
@@ -243,7 +243,7 @@ fn whole(f: Binary, fmod: bool, element: Element, a: i128, b: i128) -> Result<i1
 }
 
 /// `Max`, `Min`, `Sum` and `Mean` of any number of tensors.
-pub(super) fn several(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
+pub(crate) fn several(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
     let f = function_of_two(node)?;
     let mut total = inputs.get(0)?.clone();
     for (input, next) in inputs.all()?.into_iter().enumerate().skip(1) {
@@ -272,7 +272,7 @@ pub(super) fn several(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
 }
 
 /// `Pow`, whose exponent may be of another type than its base and its result.
-pub(super) fn power(_: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
+pub(crate) fn power(_: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
     let (a, b) = (inputs.get(0)?, inputs.get(1)?);
     let (shape, places) = together(inputs, 0..2)?;
     let [pa, pb] = places.as_slice() else {
@@ -344,7 +344,7 @@ fn integer_power(dtype: DataType, x: i64, y: f64, single: bool) -> Result<i64, N
 }
 
 /// `Clip`, with limits as attributes (until opset 10) or inputs.
-pub(super) fn clip(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
+pub(crate) fn clip(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
     let x = inputs.get(0)?;
     let attributes = (node.maybe_float("min")?, node.maybe_float("max")?);
     let limit = |input: usize| match inputs.maybe(input) {

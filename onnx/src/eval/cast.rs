@@ -2,15 +2,15 @@
 
 use half::{bf16, f16};
 
-use super::{Inputs, Results, attribute, undefined};
 use crate::error::NodeError;
+use crate::eval::{Inputs, Results, attribute, undefined};
 use crate::graph::NodeView;
 use crate::graph::constant::{Constant, Data, Element, Half};
 use crate::proto::tensor::element_type;
 use zkonnx_circuits::program::DataType;
 
 /// An integer or a boolean of a tensor.
-pub(super) fn number(data: &Data, i: usize) -> Option<i128> {
+pub(crate) fn number(data: &Data, i: usize) -> Option<i128> {
     match data {
         Data::Int(_, data) => data.get(i).copied().map(i128::from),
         Data::Long(data) => data.get(i).copied().map(i128::from),
@@ -19,7 +19,7 @@ pub(super) fn number(data: &Data, i: usize) -> Option<i128> {
 }
 
 /// An integer reduced to the bits of a type; a boolean is whether it is not zero.
-pub(super) fn wrap(element: Element, v: i128) -> Option<i128> {
+pub(crate) fn wrap(element: Element, v: i128) -> Option<i128> {
     Some(match element {
         Element::Int(DataType::Bool) => i128::from(v != 0),
         Element::Int(DataType::U8) => i128::from(v as u8),
@@ -35,7 +35,7 @@ pub(super) fn wrap(element: Element, v: i128) -> Option<i128> {
 }
 
 /// `Cast`.
-pub(super) fn cast(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
+pub(crate) fn cast(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
     // Both concern floats of 8 bits only.
     node.int("saturate", 1)?;
     node.text("round_mode", "up")?;
@@ -48,7 +48,7 @@ pub(super) fn cast(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
 }
 
 /// `CastLike`.
-pub(super) fn cast_like(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
+pub(crate) fn cast_like(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
     node.int("saturate", 1)?;
     node.text("round_mode", "up")?;
     converted(inputs.get(0)?, inputs.get(1)?.element())
@@ -123,8 +123,7 @@ fn from_integers(values: impl Iterator<Item = i128>, to: Element) -> Result<Data
         Element::Float => Data::Float(values.map(|v| v as f32).collect()),
         Element::Double => Data::Double(values.map(|v| v as f64).collect()),
         Element::Half(kind) => Data::Half(kind, values.map(|v| narrowed(kind, v as f32)).collect()),
-        integer => {
-            super::arithmetic::integers(integer, values.collect()).ok_or(NodeError::Unknown)?
-        }
+        integer => crate::eval::arithmetic::integers(integer, values.collect())
+            .ok_or(NodeError::Unknown)?,
     })
 }

@@ -1,15 +1,15 @@
 //! Convolutions.
 
-use super::places::{each, strides};
-use super::product::widened;
-use super::{Inputs, Results, attribute, bad, one};
 use crate::error::NodeError;
+use crate::eval::places::{each, strides};
+use crate::eval::product::widened;
+use crate::eval::{Inputs, Results, attribute, bad, one};
 use crate::graph::NodeView;
 use crate::graph::constant::Data;
 use zkonnx_circuits::program::elements;
 
 /// The batch, the channels and the spatial extents of `[N, C, …]`.
-pub(super) fn image(shape: &[usize]) -> Result<(usize, usize, &[usize]), NodeError> {
+pub(crate) fn image(shape: &[usize]) -> Result<(usize, usize, &[usize]), NodeError> {
     match shape {
         [n, c, spatial @ ..] if !spatial.is_empty() => Ok((*n, *c, spatial)),
         _ => Err(bad(0, "x", "it has no spatial axes")),
@@ -17,7 +17,7 @@ pub(super) fn image(shape: &[usize]) -> Result<(usize, usize, &[usize]), NodeErr
 }
 
 /// A list attribute of small numbers.
-pub(super) fn list(
+pub(crate) fn list(
     node: &NodeView<'_>,
     name: &'static str,
     len: usize,
@@ -36,19 +36,19 @@ pub(super) fn list(
 }
 
 /// A window that slides over spatial axes.
-pub(super) struct Geometry {
-    pub(super) kernel: Vec<usize>,
+pub(crate) struct Geometry {
+    pub(crate) kernel: Vec<usize>,
     strides: Vec<usize>,
     dilations: Vec<usize>,
     begin: Vec<usize>,
     end: Vec<usize>,
     /// Extents of the result.
-    pub(super) out: Vec<usize>,
+    pub(crate) out: Vec<usize>,
 }
 
 impl Geometry {
     /// Pooling knows `ceil_mode`.
-    pub(super) fn new(
+    pub(crate) fn new(
         node: &NodeView<'_>,
         input: &[usize],
         kernel: Vec<usize>,
@@ -115,7 +115,7 @@ impl Geometry {
     }
 
     /// The elements under each window, as pairs of a tap and an element, and how many taps lie within the padded input.
-    pub(super) fn windows(&self, input: &[usize]) -> Vec<Window> {
+    pub(crate) fn windows(&self, input: &[usize]) -> Vec<Window> {
         let rank = self.kernel.len();
         let from = strides(input);
         let mut windows = Vec::with_capacity(elements(&self.out));
@@ -148,10 +148,10 @@ impl Geometry {
 }
 
 /// The elements under a window.
-pub(super) struct Window {
-    pub(super) taps: Vec<(usize, usize)>,
+pub(crate) struct Window {
+    pub(crate) taps: Vec<(usize, usize)>,
     /// Taps within the padded input.
-    pub(super) padded: usize,
+    pub(crate) padded: usize,
 }
 
 const WEIGHTS: NodeError = bad(1, "the weights", "their shape does not fit the activation");
@@ -182,7 +182,7 @@ fn kernel(node: &NodeView<'_>, of: &[usize]) -> Result<Vec<usize>, NodeError> {
 }
 
 /// Groups and windows of a `Conv` of these shapes.
-pub(super) fn conv_geometry(
+pub(crate) fn conv_geometry(
     node: &NodeView<'_>,
     x: &[usize],
     w: &[usize],
@@ -201,7 +201,7 @@ pub(super) fn conv_geometry(
 }
 
 /// `Conv`: each sum is rounded, then the bias is added.
-pub(super) fn conv(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
+pub(crate) fn conv(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
     let (x, w) = (inputs.get(0)?, inputs.get(1)?);
     let (groups, geometry) = conv_geometry(node, &x.shape, &w.shape)?;
     let ((batch, channels, spatial), (outputs, per_group, _)) =
@@ -320,7 +320,7 @@ fn spread(node: &NodeView<'_>, x: &[usize], w: &[usize]) -> Result<Spread, NodeE
 }
 
 /// The shape of the result of a `ConvTranspose` of these shapes.
-pub(super) fn transposed_extents(
+pub(crate) fn transposed_extents(
     node: &NodeView<'_>,
     x: &[usize],
     w: &[usize],
@@ -331,7 +331,7 @@ pub(super) fn transposed_extents(
 }
 
 /// `ConvTranspose`: every element spreads over the result; the sums are rounded once the bias is added.
-pub(super) fn conv_transpose(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
+pub(crate) fn conv_transpose(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
     let (x, w) = (inputs.get(0)?, inputs.get(1)?);
     let ((batch, channels, spatial), (_, per_group, _)) = (image(&x.shape)?, image(&w.shape)?);
     let Spread {

@@ -1,9 +1,9 @@
 //! Operators with indices: gathers, scatters, triangles, one-hot vectors.
 
-use super::cast::number;
-use super::places::{each, strides};
-use super::{Inputs, Results, attribute, bad, one};
 use crate::error::NodeError;
+use crate::eval::cast::number;
+use crate::eval::places::{each, strides};
+use crate::eval::{Inputs, Results, attribute, bad, one};
 use crate::graph::NodeView;
 use crate::graph::constant::{Constant, Data};
 use zkonnx_circuits::program::{DataType, elements};
@@ -23,7 +23,7 @@ fn index_of(i: i64, extent: usize) -> Result<usize, NodeError> {
         .ok_or(MISSING)
 }
 
-pub(super) fn gather(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
+pub(crate) fn gather(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
     let (x, indices) = (inputs.get(0)?, inputs.get(1)?);
     let axis = node.axis("axis", node.int("axis", 0)?, x.shape.len())?;
     let extent = x.shape[axis];
@@ -70,7 +70,7 @@ fn element_places(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Result<Vec<usize>
     wrong.map_or(Ok(places), Err)
 }
 
-pub(super) fn gather_elements(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
+pub(crate) fn gather_elements(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
     let places = element_places(node, inputs)?;
     one(
         inputs.get(1)?.shape.clone(),
@@ -106,7 +106,7 @@ fn slices(
     Ok((starts.collect::<Result<_, NodeError>>()?, inner))
 }
 
-pub(super) fn gather_nd(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
+pub(crate) fn gather_nd(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
     let (x, indices) = (inputs.get(0)?, inputs.get(1)?);
     let batch = usize::try_from(node.int("batch_dims", 0)?);
     let batch = batch.map_err(|_| attribute("batch_dims", "it is negative"))?;
@@ -162,7 +162,7 @@ fn scatter(node: &NodeView<'_>, x: &Constant, updates: &Constant, places: &[usiz
     one(x.shape.clone(), data)
 }
 
-pub(super) fn scatter_elements(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
+pub(crate) fn scatter_elements(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
     let places = element_places(node, inputs)?;
     let (indices, updates) = (inputs.get(1)?, inputs.get(2)?);
     if indices.shape != updates.shape {
@@ -175,14 +175,14 @@ pub(super) fn scatter_elements(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Resu
     scatter(node, inputs.get(0)?, updates, &places)
 }
 
-pub(super) fn scatter_nd(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
+pub(crate) fn scatter_nd(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
     let (x, indices) = (inputs.get(0)?, inputs.get(1)?);
     let (starts, inner) = slices(x, indices, inputs.ints(1)?, 0)?;
     let places: Vec<usize> = starts.iter().flat_map(|&s| s..s + inner).collect();
     scatter(node, x, inputs.get(2)?, &places)
 }
 
-pub(super) fn trilu(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
+pub(crate) fn trilu(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
     let x = inputs.get(0)?;
     let upper = node.flag("upper", true)?;
     let k = match inputs.maybe(1) {
@@ -192,7 +192,7 @@ pub(super) fn trilu(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
     let &[.., rows, columns] = x.shape.as_slice() else {
         return Err(bad(0, "x", "it is not a matrix"));
     };
-    let zero = super::cast::convert(&Data::Int(DataType::I64, vec![0]), x.element())?;
+    let zero = crate::eval::cast::convert(&Data::Int(DataType::I64, vec![0]), x.element())?;
     let mut data = x.data.clone();
     data.extend(&zero);
     let place = |i: usize| {
@@ -205,7 +205,7 @@ pub(super) fn trilu(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
     one(x.shape.clone(), data.pick(&places))
 }
 
-pub(super) fn one_hot(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
+pub(crate) fn one_hot(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
     let (x, values) = (inputs.get(0)?, inputs.get(2)?);
     let depth = inputs.int(1, "the depth")?;
     let extent = usize::try_from(depth).ok().filter(|&n| n > 0);

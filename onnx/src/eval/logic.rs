@@ -1,16 +1,16 @@
 //! Comparisons, booleans and bits.
 
-use super::arithmetic::integers;
-use super::cast::number;
-use super::places::together;
-use super::{D, F, H, I8, U8, U32, WORDS, bit};
-use super::{Inputs, Results, bad, one, wrong_type};
+use crate::eval::arithmetic::integers;
+use crate::eval::cast::number;
+use crate::eval::places::together;
+use crate::eval::{D, F, H, I8, U8, U32, WORDS, bit};
+use crate::eval::{Inputs, Results, bad, one, wrong_type};
 use crate::graph::NodeView;
 use crate::graph::constant::Data;
 use zkonnx_circuits::program::DataType;
 
 /// Less, LessOrEqual, Greater, GreaterOrEqual, Equal. What is not a number compares false.
-pub(super) fn compare(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
+pub(crate) fn compare(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
     let (a, b) = (inputs.get(0)?, inputs.get(1)?);
     let (shape, places) = together(inputs, 0..2)?;
     if a.element() != b.element() {
@@ -40,7 +40,7 @@ pub(super) fn compare(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
 }
 
 /// And, Or, Xor, Not.
-pub(super) fn boolean(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
+pub(crate) fn boolean(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
     if node.op() == "Not" {
         let data = inputs.ints(0)?.iter().map(|v| i64::from(*v == 0)).collect();
         let shape = inputs.get(0)?.shape.clone();
@@ -64,7 +64,7 @@ pub(super) fn boolean(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
 }
 
 /// BitwiseAnd, BitwiseOr, BitwiseXor, BitwiseNot.
-pub(super) fn bitwise(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
+pub(crate) fn bitwise(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
     let not = node.op() == "BitwiseNot";
     let a = inputs.get(0)?;
     let b = if not { a } else { inputs.get(1)? };
@@ -90,7 +90,7 @@ pub(super) fn bitwise(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
 }
 
 /// IsNaN and IsInf.
-pub(super) fn is_special(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
+pub(crate) fn is_special(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
     let x = inputs.get(0)?;
     let values: Vec<f64> = match &x.data {
         Data::Float(data) => data.iter().copied().map(f64::from).collect(),
@@ -109,7 +109,7 @@ pub(super) fn is_special(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
 }
 
 /// Where.
-pub(super) fn choose(_: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
+pub(crate) fn choose(_: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
     let condition = inputs.ints(0)?;
     let (shape, places) = together(inputs, 0..3)?;
     let (a, b) = (inputs.get(1)?, inputs.get(2)?);

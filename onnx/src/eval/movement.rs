@@ -1,8 +1,8 @@
 //! Operators that move elements and change none.
 
-use super::places::{Places, each, strides};
-use super::{Inputs, Results, attribute, bad, numbers, one};
 use crate::error::NodeError;
+use crate::eval::places::{Places, each, strides};
+use crate::eval::{Inputs, Results, attribute, bad, numbers, one};
 use crate::graph::NodeView;
 use crate::graph::constant::{Constant, Data, Element};
 use zkonnx_circuits::ops::broadcast;
@@ -21,12 +21,12 @@ fn picked(x: &Constant, shape: Vec<usize>, places: &[usize]) -> Results {
     one(shape, x.data.pick(places))
 }
 
-pub(super) fn identity(_: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
+pub(crate) fn identity(_: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
     Ok(vec![inputs.get(0)?.clone()])
 }
 
 /// `Dropout` in inference: the identity, and a mask that is true everywhere.
-pub(super) fn dropout(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
+pub(crate) fn dropout(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
     node.float("ratio", 0.5)?;
     node.int("seed", 0)?;
     if inputs
@@ -44,7 +44,7 @@ pub(super) fn dropout(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
     Ok(vec![x.clone(), mask])
 }
 
-pub(super) fn reshape(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
+pub(crate) fn reshape(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
     let x = inputs.get(0)?;
     let allow_zero = node.flag("allowzero", false)?;
     let wanted = inputs.ints(1)?;
@@ -73,7 +73,7 @@ pub(super) fn reshape(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
     reshaped(x, shape)
 }
 
-pub(super) fn flatten(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
+pub(crate) fn flatten(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
     let x = inputs.get(0)?;
     let (rank, axis) = (x.shape.len(), node.int("axis", 1)?);
     let axis = match axis == rank as i64 {
@@ -97,7 +97,7 @@ fn axes(node: &NodeView<'_>, given: &[i64], rank: usize) -> Result<Vec<usize>, N
     }
 }
 
-pub(super) fn squeeze(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
+pub(crate) fn squeeze(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
     let x = inputs.get(0)?;
     let rank = x.shape.len();
     let axes = match numbers(node, "axes", inputs, 1)? {
@@ -112,7 +112,7 @@ pub(super) fn squeeze(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
     reshaped(x, shape)
 }
 
-pub(super) fn unsqueeze(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
+pub(crate) fn unsqueeze(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
     let x = inputs.get(0)?;
     let given = numbers(node, "axes", inputs, 1)?;
     let given = given.ok_or(attribute("axes", "they are missing"))?;
@@ -132,7 +132,7 @@ pub(super) fn unsqueeze(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
     reshaped(x, shape)
 }
 
-pub(super) fn transpose(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
+pub(crate) fn transpose(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
     let x = inputs.get(0)?;
     let rank = x.shape.len();
     let perm: Vec<usize> = match node.maybe_ints("perm")? {
@@ -161,7 +161,7 @@ fn transposed(x: &Constant, perm: &[usize]) -> Results {
     picked(x, shape, &places)
 }
 
-pub(super) fn concat(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
+pub(crate) fn concat(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
     let parts = inputs.all()?;
     let first = inputs.get(0)?;
     let axis = node.axis("axis", node.int("axis", 0)?, first.shape.len())?;
@@ -213,7 +213,7 @@ fn part(x: &Constant, axis: usize, start: usize, size: usize) -> Constant {
     x.pick(shape, &places)
 }
 
-pub(super) fn split(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
+pub(crate) fn split(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
     let x = inputs.get(0)?;
     let axis = node.axis("axis", node.int("axis", 0)?, x.shape.len())?;
     let outputs = node.outputs();
@@ -248,7 +248,7 @@ pub(super) fn split(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
     Ok(results.collect())
 }
 
-pub(super) fn slice(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
+pub(crate) fn slice(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
     let x = inputs.get(0)?;
     let rank = x.shape.len();
     let missing = |name| attribute(name, "they are missing");
@@ -300,7 +300,7 @@ fn line(extent: usize, start: i64, end: i64, step: i64) -> Option<Vec<usize>> {
 }
 
 /// The elements at some indices of each axis.
-pub(super) fn along(inputs: &Inputs<'_>, lines: &[Vec<usize>]) -> Results {
+pub(crate) fn along(inputs: &Inputs<'_>, lines: &[Vec<usize>]) -> Results {
     let x = inputs.get(0)?;
     let shape: Vec<usize> = lines.iter().map(Vec::len).collect();
     let from = strides(&x.shape);
@@ -312,7 +312,7 @@ pub(super) fn along(inputs: &Inputs<'_>, lines: &[Vec<usize>]) -> Results {
     picked(x, shape, &places)
 }
 
-pub(super) fn expand(_: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
+pub(crate) fn expand(_: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
     let x = inputs.get(0)?;
     let wrong = bad(1, "the shape", "it is not a shape to expand to");
     let wanted = inputs.ints(1)?.iter().map(|&d| usize::try_from(d).ok());
@@ -324,7 +324,7 @@ pub(super) fn expand(_: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
     picked(x, shape, &places)
 }
 
-pub(super) fn tile(_: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
+pub(crate) fn tile(_: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
     let x = inputs.get(0)?;
     let wrong = bad(1, "the repeats", "there is not one for each axis");
     let repeats: Option<Vec<usize>> = inputs
@@ -341,7 +341,7 @@ pub(super) fn tile(_: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
 }
 
 /// `Pad`: a border of one value, or of elements.
-pub(super) fn pad(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
+pub(crate) fn pad(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
     let x = inputs.get(0)?;
     let rank = x.shape.len();
     let given = numbers(node, "pads", inputs, 1)?.ok_or(attribute("pads", "they are missing"))?;
@@ -381,7 +381,7 @@ pub(super) fn pad(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
         Some(value) if value.len() == 1 => value.data.clone(),
         Some(_) => return Err(bad(2, "the constant", "it is not one value")),
         None if x.element() == Element::Float => Data::Float(vec![attribute_value]),
-        None => super::cast::convert(&Data::Int(DataType::I64, vec![0]), x.element())?,
+        None => crate::eval::cast::convert(&Data::Int(DataType::I64, vec![0]), x.element())?,
     };
     if !data.extend(&value) {
         return Err(bad(2, "the constant", "it has another element type than x"));
@@ -448,7 +448,7 @@ fn rearranged(x: &Constant, split: Vec<usize>, perm: &[usize], shape: Vec<usize>
     reshaped(&moved, shape)
 }
 
-pub(super) fn depth_to_space(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
+pub(crate) fn depth_to_space(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
     let x = inputs.get(0)?;
     let ([n, c, h, w], b) = blocks(node, x)?;
     let c = c / (b * b);
@@ -460,7 +460,7 @@ pub(super) fn depth_to_space(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Result
     }
 }
 
-pub(super) fn space_to_depth(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
+pub(crate) fn space_to_depth(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
     let x = inputs.get(0)?;
     let ([n, c, h, w], b) = blocks(node, x)?;
     let (h, w) = (h / b, w / b);

@@ -1,8 +1,8 @@
 //! Normalizations.
 
-use super::reduce::sum;
-use super::{Inputs, Results, attribute, bad, one};
 use crate::error::NodeError;
+use crate::eval::reduce::sum;
+use crate::eval::{Inputs, Results, attribute, bad, one};
 use crate::graph::NodeView;
 use crate::graph::constant::Data;
 use zkonnx_circuits::program::elements;
@@ -10,7 +10,7 @@ use zkonnx_circuits::program::elements;
 const CHANNELS: NodeError = bad(1, "the scale", "it has not one float for each channel");
 
 /// `BatchNormalization` in inference: each channel times a factor, plus a shift.
-pub(super) fn batch_normalization(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
+pub(crate) fn batch_normalization(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
     let x = inputs.get(0)?;
     let read = |input| inputs.floats(input);
     let parts = [read(1)?, read(2)?, read(3)?, read(4)?];
@@ -60,7 +60,7 @@ fn moments(run: &[f32]) -> (f32, f32) {
 }
 
 /// `InstanceNormalization`: each channel of each image by its own mean and variance.
-pub(super) fn instance_normalization(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
+pub(crate) fn instance_normalization(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
     let x = inputs.get(0)?;
     let epsilon = node.float("epsilon", 1e-5)?;
     let (scale, bias) = (inputs.floats(1)?, inputs.floats(2)?);
@@ -81,7 +81,7 @@ pub(super) fn instance_normalization(node: &NodeView<'_>, inputs: &Inputs<'_>) -
 }
 
 /// `LayerNormalization`: runs of the last axes by their own mean and variance.
-pub(super) fn layer_normalization(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
+pub(crate) fn layer_normalization(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
     let x = inputs.get(0)?;
     let epsilon = node.float("epsilon", 1e-5)?;
     if node.int("stash_type", 1)? != 1 || node.outputs() > 1 {

@@ -2,13 +2,13 @@
 
 use std::cmp::Ordering;
 
-use super::super::math;
-use super::cast::{number, wrap};
-use super::reduce::{Lines, sum};
-use super::{Inputs, Results, bad, one, undefined, wrong_type};
 use crate::error::NodeError;
+use crate::eval::cast::{number, wrap};
+use crate::eval::reduce::{Lines, sum};
+use crate::eval::{Inputs, Results, bad, one, undefined, wrong_type};
 use crate::graph::NodeView;
 use crate::graph::constant::{Constant, Data, Element};
+use crate::math;
 use zkonnx_circuits::program::{DataType, elements};
 
 /// The lines of Softmax and its kin: one axis, or until opset 12 all from it on.
@@ -25,7 +25,7 @@ fn lines(node: &NodeView<'_>, x: &Constant) -> Result<Lines, NodeError> {
 }
 
 /// `Softmax` and `LogSoftmax`.
-pub(super) fn softmax(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
+pub(crate) fn softmax(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
     let x = inputs.get(0)?;
     let lines = lines(node, x)?;
     let logarithm = node.op() == "LogSoftmax";
@@ -101,7 +101,7 @@ fn best(
 }
 
 /// `Hardmax`.
-pub(super) fn hardmax(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
+pub(crate) fn hardmax(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
     let x = inputs.get(0)?;
     let mut y = vec![0.0; x.len()];
     for line in lines(node, x)?.iter() {
@@ -111,7 +111,7 @@ pub(super) fn hardmax(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
 }
 
 /// `ArgMax` and `ArgMin`.
-pub(super) fn arg_extreme(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
+pub(crate) fn arg_extreme(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
     let x = inputs.get(0)?;
     let axis = node.axis("axis", node.int("axis", 0)?, x.shape.len())?;
     let lines = Lines::new(&x.shape, &[axis], node.flag("keepdims", true)?);
@@ -123,7 +123,7 @@ pub(super) fn arg_extreme(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
 }
 
 /// `TopK`: equal elements by rising index, sorted whatever `sorted` allows.
-pub(super) fn top_k(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
+pub(crate) fn top_k(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
     let x = inputs.get(0)?;
     let axis = node.axis("axis", node.int("axis", -1)?, x.shape.len())?;
     let largest = node.flag("largest", true)?;
@@ -159,7 +159,7 @@ pub(super) fn top_k(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
 }
 
 /// `CumSum`: one element after the other, in the type of the elements.
-pub(super) fn cum_sum(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
+pub(crate) fn cum_sum(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
     let x = inputs.get(0)?;
     let axis = node.axis("axis", inputs.int(1, "the axis")?, x.shape.len())?;
     let (exclusive, reverse) = (node.flag("exclusive", false)?, node.flag("reverse", false)?);

@@ -1,7 +1,7 @@
 //! Where the elements of a tensor that is broadcast lie.
 
-use super::{Inputs, bad};
 use crate::error::NodeError;
+use crate::eval::{Inputs, bad};
 use zkonnx_circuits::ops::{broadcast, broadcast_places};
 
 /// For each element of a result, the element of an input.
@@ -36,7 +36,7 @@ impl Places {
 }
 
 /// The common shape of some inputs, and the places of their elements.
-pub(super) fn together(
+pub(crate) fn together(
     inputs: &Inputs<'_>,
     which: std::ops::Range<usize>,
 ) -> Result<(Vec<usize>, Vec<Places>), NodeError> {
@@ -52,7 +52,7 @@ pub(super) fn together(
 }
 
 /// Steps of a row-major tensor.
-pub(super) fn strides(shape: &[usize]) -> Vec<usize> {
+pub(crate) fn strides(shape: &[usize]) -> Vec<usize> {
     let mut strides = vec![1; shape.len()];
     for d in (1..shape.len()).rev() {
         strides[d - 1] = strides[d] * shape[d];
@@ -61,7 +61,7 @@ pub(super) fn strides(shape: &[usize]) -> Vec<usize> {
 }
 
 /// Calls a function with the index of each element of a shape, in order.
-pub(super) fn each(shape: &[usize], mut f: impl FnMut(&[usize])) {
+pub(crate) fn each(shape: &[usize], mut f: impl FnMut(&[usize])) {
     let mut index = vec![0usize; shape.len()];
     for _ in 0..zkonnx_circuits::program::elements(shape) {
         f(&index);

@@ -1,16 +1,16 @@
 //! Pooling.
 
-use super::cast::number;
-use super::conv::{Geometry, Window, image, list};
-use super::reduce::sum;
-use super::{Inputs, Results, attribute, bad, one, undefined};
 use crate::error::NodeError;
+use crate::eval::cast::number;
+use crate::eval::conv::{Geometry, Window, image, list};
+use crate::eval::reduce::sum;
+use crate::eval::{Inputs, Results, attribute, bad, one, undefined};
 use crate::graph::NodeView;
 use crate::graph::constant::{Constant, Data};
 use zkonnx_circuits::program::{DataType, elements};
 
 /// The windows of pooling.
-pub(super) fn pool_geometry(node: &NodeView<'_>, spatial: &[usize]) -> Result<Geometry, NodeError> {
+pub(crate) fn pool_geometry(node: &NodeView<'_>, spatial: &[usize]) -> Result<Geometry, NodeError> {
     if node.maybe_ints("kernel_shape")?.is_none() {
         return Err(attribute("kernel_shape", "it is missing"));
     }
@@ -19,7 +19,7 @@ pub(super) fn pool_geometry(node: &NodeView<'_>, spatial: &[usize]) -> Result<Ge
 }
 
 /// `MaxPool`, `AveragePool` and their global forms.
-pub(super) fn pool(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
+pub(crate) fn pool(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
     let x = inputs.get(0)?;
     let (batch, channels, spatial) = image(&x.shape)?;
     let geometry = if node.op().starts_with("Global") {

@@ -1,10 +1,10 @@
 //! Products of matrices.
 
-use super::arithmetic::integers;
-use super::cast::number;
-use super::places::Places;
-use super::{Inputs, Results, attribute, bad, one, wrong_type};
 use crate::error::NodeError;
+use crate::eval::arithmetic::integers;
+use crate::eval::cast::number;
+use crate::eval::places::Places;
+use crate::eval::{Inputs, Results, attribute, bad, one, wrong_type};
 use crate::graph::NodeView;
 use crate::graph::constant::{Constant, Data, Element};
 use zkonnx_circuits::ops::broadcast;
@@ -30,7 +30,7 @@ fn product(a: &[f64], b: &[f64], (m, k, n): Extents) -> Vec<f64> {
 }
 
 /// Floats as binary64, in which products of binary32 numbers are exact.
-pub(super) fn widened(data: &[f32]) -> Vec<f64> {
+pub(crate) fn widened(data: &[f32]) -> Vec<f64> {
     data.iter().copied().map(f64::from).collect()
 }
 
@@ -50,7 +50,7 @@ fn narrowed(element: Element, data: Vec<f64>) -> Data {
 }
 
 /// `MatMul`, with leading axes broadcast.
-pub(super) fn matmul(_: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
+pub(crate) fn matmul(_: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
     let (x, y) = (inputs.get(0)?, inputs.get(1)?);
     if x.element() != y.element() {
         return Err(bad(1, "b", "it has another element type than a"));
@@ -118,7 +118,7 @@ fn transposed(data: &[f64], rows: usize, columns: usize) -> Vec<f64> {
 }
 
 /// `Gemm`: the product, rounded; times alpha; plus beta times `c`.
-pub(super) fn gemm(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
+pub(crate) fn gemm(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
     let element = inputs.get(0)?.element();
     let matrix = |input: usize, turn: bool| -> Result<(Vec<f64>, usize, usize), NodeError> {
         let matrix = inputs.get(input)?;

@@ -1,7 +1,7 @@
 //! QuantizeLinear and DequantizeLinear.
 
-use super::{Inputs, Results, attribute, bad, one, wrong_type};
 use crate::error::NodeError;
+use crate::eval::{Inputs, Results, attribute, bad, one, wrong_type};
 use crate::graph::NodeView;
 use crate::graph::constant::{Constant, Data};
 use crate::proto::tensor::integer_type;
@@ -75,7 +75,7 @@ pub(crate) fn quantize(x: f32, scale: f32, zero: i64, range: Range) -> i64 {
     saturate(x / scale, zero, range)
 }
 
-pub(super) fn quantize_linear(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
+pub(crate) fn quantize_linear(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
     // Both concern other types than those here.
     node.int("saturate", 1)?;
     node.int("precision", 0)?;
@@ -104,7 +104,7 @@ pub(super) fn quantize_linear(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Resul
     one(x.shape.clone(), Data::Int(dtype, data))
 }
 
-pub(super) fn dequantize_linear(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
+pub(crate) fn dequantize_linear(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
     if !matches!(node.int("output_dtype", 0)?, 0 | 1) {
         return Err(attribute("output_dtype", "only float32 is supported"));
     }

@@ -1,17 +1,17 @@
 //! Reductions along axes.
 
-use super::super::math;
-use super::cast::{number, wrap};
-use super::places::strides;
-use super::{Inputs, Results, bad, numbers, undefined, wrong_type};
 use crate::error::NodeError;
+use crate::eval::cast::{number, wrap};
+use crate::eval::places::strides;
+use crate::eval::{Inputs, Results, bad, numbers, undefined, wrong_type};
 use crate::graph::NodeView;
 use crate::graph::constant::{Constant, Data, Element};
+use crate::math;
 use zkonnx_circuits::program::{DataType, elements};
 
 /// Lines of elements that are combined: the shape of the result, and for each of its elements those of `x`.
-pub(super) struct Lines {
-    pub(super) shape: Vec<usize>,
+pub(crate) struct Lines {
+    pub(crate) shape: Vec<usize>,
     /// The first element of each line.
     starts: Vec<usize>,
     /// Where the others lie after it.
@@ -19,7 +19,7 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    pub(super) fn new(shape: &[usize], axes: &[usize], keep: bool) -> Self {
+    pub(crate) fn new(shape: &[usize], axes: &[usize], keep: bool) -> Self {
         let from = strides(shape);
         let offsets = |of: &dyn Fn(usize) -> bool| {
             let mut offsets = vec![0];
@@ -44,7 +44,7 @@ impl Lines {
     }
 
     /// The elements of each line, in order.
-    pub(super) fn iter(
+    pub(crate) fn iter(
         &self,
     ) -> impl Iterator<Item = impl DoubleEndedIterator<Item = usize> + Clone> {
         let line = |start: &usize| {
@@ -54,13 +54,13 @@ impl Lines {
         self.starts.iter().map(line)
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.steps.len()
     }
 }
 
 /// The sum of floats: in binary64, each rounding error kept beside it, and rounded once.
-pub(super) fn sum(values: impl Iterator<Item = f64>) -> f64 {
+pub(crate) fn sum(values: impl Iterator<Item = f64>) -> f64 {
     let (mut sum, mut rest) = (0.0f64, 0.0f64);
     for v in values {
         let next = sum + v;
@@ -75,7 +75,7 @@ pub(super) fn sum(values: impl Iterator<Item = f64>) -> f64 {
 }
 
 /// All reductions.
-pub(super) fn reduce(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
+pub(crate) fn reduce(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
     let x = inputs.get(0)?;
     let keep = node.flag("keepdims", true)?;
     let idle = node.flag("noop_with_empty_axes", false)?;

@@ -1,8 +1,8 @@
 //! Resize: of each axis, which elements an element of the result is made of, with which weights.
 
-use super::places::{each, strides};
-use super::{Inputs, Results, attribute, bad, numbers, one};
 use crate::error::NodeError;
+use crate::eval::places::{each, strides};
+use crate::eval::{Inputs, Results, attribute, bad, numbers, one};
 use crate::graph::NodeView;
 use crate::graph::constant::{Constant, Data};
 use zkonnx_circuits::program::MAX_ELEMENTS;
@@ -19,7 +19,7 @@ pub(crate) struct Axis {
 }
 
 /// `Resize`.
-pub(super) fn resize(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
+pub(crate) fn resize(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
     let x = inputs.get(0)?;
     let outside = node.float("extrapolation_value", 0.0)?;
     let nearest = node.text("mode", "nearest")? == "nearest";

@@ -6,7 +6,7 @@
 
 use std::cmp::Ordering;
 
-use super::super::math;
+use crate::math;
 
 /// Numbers of a float type.
 pub(crate) trait Float:

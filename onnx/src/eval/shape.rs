@@ -1,7 +1,7 @@
 //! Shapes, and constants made from numbers.
 
-use super::{Inputs, Results, attribute, bad, one, undefined, wrong_type};
 use crate::error::NodeError;
+use crate::eval::{Inputs, Results, attribute, bad, one, undefined, wrong_type};
 use crate::graph::NodeView;
 use crate::graph::constant::{Constant, Data};
 use zkonnx_circuits::program::{DataType, elements};
@@ -33,11 +33,11 @@ pub(crate) fn of_shape(node: &NodeView<'_>, shape: &[usize]) -> Results {
     Ok(vec![result])
 }
 
-pub(super) fn shape(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
+pub(crate) fn shape(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
     of_shape(node, &inputs.get(0)?.shape)
 }
 
-pub(super) fn constant(node: &NodeView<'_>, _: &Inputs<'_>) -> Results {
+pub(crate) fn constant(node: &NodeView<'_>, _: &Inputs<'_>) -> Results {
     if let Some(value) = node.tensor("value")? {
         return Ok(vec![(*value).clone()]);
     }
@@ -57,7 +57,7 @@ pub(super) fn constant(node: &NodeView<'_>, _: &Inputs<'_>) -> Results {
     Err(attribute("value", reason))
 }
 
-pub(super) fn constant_of_shape(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
+pub(crate) fn constant_of_shape(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
     let wanted = inputs.ints(0)?.iter().map(|&d| usize::try_from(d).ok());
     let shape: Option<Vec<usize>> = wanted.collect();
     let shape = shape.ok_or(bad(0, "the shape", "it is negative"))?;
@@ -73,7 +73,7 @@ pub(super) fn constant_of_shape(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Res
 }
 
 /// `Range`: of floats, each number is the one before it and the step.
-pub(super) fn range(_: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
+pub(crate) fn range(_: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
     let parts = inputs.all()?;
     let [start, limit, delta] = parts.as_slice() else {
         let (what, expected, got) = ("inputs", "3", parts.len());

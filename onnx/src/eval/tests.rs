@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::{Inputs, Operand, Operands, evaluate, types};
 use crate::error::NodeError;
+use crate::eval::{Inputs, Operand, Operands, evaluate, types};
 use crate::graph::constant::{Constant, Data, Half};
 use crate::graph::{Attribute, AttributeValue, Graph, Node, NodeView, STANDARD, Type};
 use zkonnx_circuits::program::DataType;

@@ -1,8 +1,8 @@
 //! Tree ensembles on floats.
 
-use super::types::Operands;
-use super::{Inputs, Results, bad};
 use crate::error::NodeError;
+use crate::eval::types::Operands;
+use crate::eval::{Inputs, Results, bad};
 use crate::graph::constant::{Constant, Data, Element};
 use crate::graph::{NodeView, Type};
 use crate::trees::Forest;
@@ -26,14 +26,14 @@ fn rows(inputs: &Inputs<'_>, forest: &Forest) -> Result<(usize, Vec<Vec<f32>>), 
     let floats: Vec<f32> = match &x.data {
         Data::Float(data) => data.clone(),
         Data::Int(_, data) => data.iter().map(|v| *v as f32).collect(),
-        _ => return Err(super::wrong_type(0, x)),
+        _ => return Err(crate::eval::wrong_type(0, x)),
     };
     let rows = floats.chunks(features.max(1)).map(<[f32]>::to_vec);
     Ok((count, rows.collect()))
 }
 
 /// `TreeEnsembleRegressor` and `TreeEnsemble`.
-pub(super) fn regressor(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
+pub(crate) fn regressor(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
     let forest = Forest::read(node)?;
     let (count, rows) = rows(inputs, &forest)?;
     inputs.count(&[count, forest.targets])?;
@@ -42,7 +42,7 @@ pub(super) fn regressor(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
 }
 
 /// `TreeEnsembleClassifier`: labels, and the scores of all classes.
-pub(super) fn classifier(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
+pub(crate) fn classifier(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
     let forest = Forest::read(node)?;
     let decision = forest.decision()?;
     let labels = forest
@@ -65,7 +65,7 @@ pub(super) fn classifier(node: &NodeView<'_>, inputs: &Inputs<'_>) -> Results {
 }
 
 /// Types of the results: of floats those of the operator, of ranks the sums of leaves.
-pub(super) fn types(node: &NodeView<'_>, operands: &Operands<'_>) -> Option<Vec<Type>> {
+pub(crate) fn types(node: &NodeView<'_>, operands: &Operands<'_>) -> Option<Vec<Type>> {
     let x = operands.first()?;
     let (rows, features) = extents(&x.shape).ok()?;
     let forest = Forest::read(node).ok()?;

@@ -3,9 +3,9 @@
 //! Where the work of an operator is linear in its elements, its own rule says what becomes of zeros of the same shape;
 //! products and windows have rules of their own, as have the integer kernels, which are not evaluated.
 
-use super::conv::{Geometry, conv_geometry, image, transposed_extents};
-use super::pool::pool_geometry;
-use super::{Inputs, evaluate, find};
+use crate::eval::conv::{Geometry, conv_geometry, image, transposed_extents};
+use crate::eval::pool::pool_geometry;
+use crate::eval::{Inputs, evaluate, find};
 use crate::graph::constant::{Constant, Data, Element};
 use crate::graph::{MICROSOFT, NodeView, STANDARD, Type};
 use zkonnx_circuits::ops::broadcast;
@@ -20,7 +20,7 @@ pub(crate) struct Operand<'a> {
 
 /// How the types of an operator's results follow.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum TypeRule {
+pub(crate) enum TypeRule {
     /// That of the first operand.
     First,
     /// The operands broadcast against each other.
@@ -45,7 +45,7 @@ impl<'a> Operands<'a> {
     }
 
     /// Type of the first operand.
-    pub(super) fn first(&self) -> Option<&'a Type> {
+    pub(crate) fn first(&self) -> Option<&'a Type> {
         self.get(0).map(|operand| operand.ty)
     }
 
@@ -152,17 +152,17 @@ fn convolved(node: &NodeView<'_>, x: &[usize], w: &[usize]) -> Option<Vec<usize>
     Some([&[batch, outputs], out.as_slice()].concat())
 }
 
-pub(super) fn conv(node: &NodeView<'_>, operands: &Operands<'_>) -> Option<Type> {
+pub(crate) fn conv(node: &NodeView<'_>, operands: &Operands<'_>) -> Option<Type> {
     convolved(node, operands.shape(0)?, operands.shape(1)?).map(float)
 }
 
-pub(super) fn conv_transpose(node: &NodeView<'_>, operands: &Operands<'_>) -> Option<Type> {
+pub(crate) fn conv_transpose(node: &NodeView<'_>, operands: &Operands<'_>) -> Option<Type> {
     transposed_extents(node, operands.shape(0)?, operands.shape(1)?)
         .ok()
         .map(float)
 }
 
-pub(super) fn pool(node: &NodeView<'_>, operands: &Operands<'_>) -> Option<Type> {
+pub(crate) fn pool(node: &NodeView<'_>, operands: &Operands<'_>) -> Option<Type> {
     let first = operands.get(0)?;
     let (batch, channels, spatial) = image(&first.ty.shape).ok()?;
     let out = match node.op().contains("Global") {
@@ -187,7 +187,7 @@ fn multiplied(x: &[usize], y: &[usize]) -> Option<Vec<usize>> {
     Some(shape)
 }
 
-pub(super) fn matmul(_: &NodeView<'_>, operands: &Operands<'_>) -> Option<Type> {
+pub(crate) fn matmul(_: &NodeView<'_>, operands: &Operands<'_>) -> Option<Type> {
     Some(Type {
         element: operands.get(0)?.ty.element,
         shape: multiplied(operands.shape(0)?, operands.shape(1)?)?,
@@ -204,7 +204,7 @@ fn product_of(node: &NodeView<'_>, a: &[usize], b: &[usize]) -> Option<Vec<usize
     (k == rows).then(|| vec![m, n])
 }
 
-pub(super) fn gemm(node: &NodeView<'_>, operands: &Operands<'_>) -> Option<Type> {
+pub(crate) fn gemm(node: &NodeView<'_>, operands: &Operands<'_>) -> Option<Type> {
     Some(Type {
         element: operands.get(0)?.ty.element,
         shape: product_of(node, operands.shape(0)?, operands.shape(1)?)?,
@@ -212,7 +212,7 @@ pub(super) fn gemm(node: &NodeView<'_>, operands: &Operands<'_>) -> Option<Type>
 }
 
 /// The type of integers that a code of ONNX names, or that of the zero point, or u8.
-pub(super) fn quantized(node: &NodeView<'_>, operands: &Operands<'_>) -> Option<Type> {
+pub(crate) fn quantized(node: &NodeView<'_>, operands: &Operands<'_>) -> Option<Type> {
     let named = i32::try_from(node.int("output_dtype", 0).ok()?).ok();
     let named = named.and_then(crate::proto::tensor::element_type);
     Some(Type {
@@ -221,7 +221,7 @@ pub(super) fn quantized(node: &NodeView<'_>, operands: &Operands<'_>) -> Option<
     })
 }
 
-pub(super) fn dequantized(_: &NodeView<'_>, operands: &Operands<'_>) -> Option<Type> {
+pub(crate) fn dequantized(_: &NodeView<'_>, operands: &Operands<'_>) -> Option<Type> {
     operands.shape(0).map(|shape| float(shape.to_vec()))
 }
 

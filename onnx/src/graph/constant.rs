@@ -1,6 +1,6 @@
 //! Constant tensors of a model.
 
-use super::Type;
+use crate::graph::Type;
 use zkonnx_circuits::program::{DataType, MAX_ELEMENTS, elements};
 
 /// Elements of a constant that is computed from a smaller one, and of all that are computed in a model beside eight

@@ -1,7 +1,7 @@
 //! Values and nodes that replace a node of a graph.
 
-use super::constant::Constant;
-use super::{Attribute, Graph, Node, STANDARD, ValueId, base};
+use crate::graph::constant::Constant;
+use crate::graph::{Attribute, Graph, Node, STANDARD, ValueId, base};
 use zkonnx_circuits::program::DataType;
 
 /// New values and nodes, named after what they stand for.

@@ -4,9 +4,9 @@ use std::cell::RefCell;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::{Graph, STANDARD, ValueId};
 use crate::error::{NodeError, TensorProblem};
 use crate::graph::constant::Constant;
+use crate::graph::{Graph, STANDARD, ValueId};
 
 /// The value of an attribute.
 #[derive(Clone, Debug)]

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::{Graph, ValueId};
+use crate::graph::{Graph, ValueId};
 
 impl Graph {
     /// What is wrong with the graph, in one sentence.

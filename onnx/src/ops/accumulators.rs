@@ -1,15 +1,15 @@
 //! `ConvInteger` and `MatMulInteger`: the accumulators themselves, of type int32.
 
-use super::super::expr::{Binary, Operand};
-use super::super::importer::{Done, Importer};
-use super::super::kernel::Origin;
-use super::super::real::{Base, Params, QuantizedConstant, Real, Value};
-use super::elementwise::with_operand;
-use super::linear::{Activation, scalar};
-use super::quantization::Place;
 use crate::error::NodeError;
+use crate::expr::{Binary, Operand};
 use crate::graph::NodeView;
 use crate::graph::constant::Constant;
+use crate::importer::{Done, Importer};
+use crate::kernel::Origin;
+use crate::ops::elementwise::with_operand;
+use crate::ops::linear::{Activation, scalar};
+use crate::ops::quantization::Place;
+use crate::real::{Base, Params, QuantizedConstant, Real, Value};
 
 /// `ConvInteger`: the accumulators themselves, of type int32.
 pub(crate) fn conv_integer(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, NodeError> {

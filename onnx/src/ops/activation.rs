@@ -1,13 +1,13 @@
 //! Activation functions: names, attributes and defaults of ONNX.
 
-use super::super::eval::function;
-use super::super::importer::{Done, Importer};
-use super::super::real::{Base, Real};
-use super::elementwise::unary;
-use super::linear::scalar;
-use super::pool::quantized;
 use crate::error::NodeError;
+use crate::eval::function;
 use crate::graph::NodeView;
+use crate::importer::{Done, Importer};
+use crate::ops::elementwise::unary;
+use crate::ops::linear::scalar;
+use crate::ops::pool::quantized;
+use crate::real::{Base, Real};
 use std::sync::Arc;
 
 /// An elementwise function between DequantizeLinear and QuantizeLinear.

@@ -10,13 +10,13 @@
 
 use std::sync::Arc;
 
-use super::super::close::{at, quantize};
-use super::super::importer::Importer;
-use super::super::kernel::Origin;
-use super::super::real::{Acc, Base, Real, Value};
-use super::quantization::dequantize;
+use crate::close::{at, quantize};
 use crate::error::NodeError;
 use crate::graph::NodeView;
+use crate::importer::Importer;
+use crate::kernel::Origin;
+use crate::ops::quantization::dequantize;
+use crate::real::{Acc, Base, Real, Value};
 use zkonnx_circuits::ops::{Offset, broadcast, broadcast_places};
 use zkonnx_circuits::program::{DataType, Range, TensorId};
 
@@ -26,29 +26,29 @@ const BIAS_TOLERANCE: f32 = 1.0 / (1 << 20) as f32;
 const CONV_TOLERANCE: (f32, f32) = (1e-2, 1e-6);
 
 /// What a linear operator adds to its sums.
-pub(super) struct Bias {
+pub(crate) struct Bias {
     /// The integers that a kernel adds, or those nearest to the reals.
-    pub(super) integers: Vec<i64>,
+    pub(crate) integers: Vec<i64>,
     /// The reals, where they are not as many units as the integers say.
-    pub(super) reals: Option<Vec<f32>>,
+    pub(crate) reals: Option<Vec<f32>>,
     /// Whether the kernel takes it.
-    pub(super) fuses: bool,
+    pub(crate) fuses: bool,
 }
 
 /// What decides how a bias is added.
-pub(super) struct BiasForm<'o> {
+pub(crate) struct BiasForm<'o> {
     /// Its place among the inputs.
-    pub(super) input: usize,
+    pub(crate) input: usize,
     /// Whether the kernel adds int32 of any scale.
-    pub(super) any_scale: bool,
+    pub(crate) any_scale: bool,
     /// Whether floats are made int32.
-    pub(super) quantized: bool,
+    pub(crate) quantized: bool,
     /// The group.
-    pub(super) origin: &'o Origin,
+    pub(crate) origin: &'o Origin,
 }
 
 impl<'o> BiasForm<'o> {
-    pub(super) fn new(
+    pub(crate) fn new(
         cx: &Importer<'_>,
         (value, input): (Option<&Value>, usize),
         any_scale: bool,
@@ -74,7 +74,7 @@ impl Bias {
     }
 
     /// The bias times `beta`, added to sums whose unit is another one. No kernel does that.
-    pub(super) fn scaled(self, beta: f32, units: &[f32], sums: &[f32]) -> Self {
+    pub(crate) fn scaled(self, beta: f32, units: &[f32], sums: &[f32]) -> Self {
         let count = self.integers.len();
         let unit = |of: &[f32], i: usize| of[i % count.max(1) % of.len()];
         let real = |(i, v): (usize, &i64)| *v as f32 * unit(units, i);
@@ -187,7 +187,7 @@ impl Addend {
 
 impl Importer<'_> {
     /// The bias for `n` channels whose accumulators have these units.
-    pub(super) fn linear_bias(
+    pub(crate) fn linear_bias(
         &self,
         value: Option<Value>,
         form: &BiasForm<'_>,
@@ -279,7 +279,7 @@ impl Importer<'_> {
     }
 
     /// Splits off a constant that is no bias because it differs along other axes than the channels.
-    pub(super) fn matrix_bias(value: Option<Value>, n: usize) -> (Option<Value>, Option<Value>) {
+    pub(crate) fn matrix_bias(value: Option<Value>, n: usize) -> (Option<Value>, Option<Value>) {
         match value {
             Some(value) if !is_vector(&value, n) => (None, Some(value)),
             bias => (bias, None),
@@ -288,7 +288,7 @@ impl Importer<'_> {
 
     /// Adds a constant that differs along several axes to accumulators `[…, n]`. Where no kernel adds it, it is rounded
     /// to their units.
-    pub(super) fn add_matrix(
+    pub(crate) fn add_matrix(
         &mut self,
         node: &NodeView<'_>,
         acc: Acc,

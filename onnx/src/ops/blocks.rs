@@ -3,14 +3,14 @@
 //! A constant is dequantized as it stands. ONNX Runtime has no kernel of weights of 4 bits in such blocks and multiplies
 //! floats, so a product is the exact sum of the products with each block, which have scales of their own.
 
-use super::super::importer::{Done, Importer};
-use super::super::real::{Acc, Base, Real, Value};
-use super::super::totals;
-use super::super::{Status, expr};
-use super::linear::Activation;
 use crate::error::NodeError;
 use crate::graph::constant::{Constant, Data};
 use crate::graph::{NodeView, ValueId};
+use crate::importer::{Done, Importer};
+use crate::ops::linear::Activation;
+use crate::real::{Acc, Base, Real, Value};
+use crate::totals;
+use crate::{Status, expr};
 use std::sync::Arc;
 use zkonnx_circuits::ops::{MatMul, Move, Slice};
 
@@ -97,7 +97,7 @@ impl Blocked {
 }
 
 /// `DequantizeLinear` of a constant in blocks.
-pub(super) fn dequantize(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, NodeError> {
+pub(crate) fn dequantize(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, NodeError> {
     let Value::Const(x) = cx.value(node, 0)? else {
         return Err(NodeError::Attribute {
             name: "block_size",
@@ -114,7 +114,7 @@ pub(super) fn dequantize(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<D
 
 impl Importer<'_> {
     /// Weights of 4 bits in blocks along their rows, if an input of a matrix product is that.
-    pub(super) fn blocked_weights(
+    pub(crate) fn blocked_weights(
         &self,
         value: Option<ValueId>,
         transposed: bool,
@@ -125,7 +125,7 @@ impl Importer<'_> {
     }
 
     /// `x · w + bias` with weights in blocks.
-    pub(super) fn block_product(
+    pub(crate) fn block_product(
         &mut self,
         node: &NodeView<'_>,
         x: &Activation,

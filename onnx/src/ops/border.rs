@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use super::super::close::quantize;
-use super::super::importer::{Done, Importer, real_constant};
-use super::super::real::{Base, Real, Value};
-use super::movement::status;
-use super::selection::{TOO_LARGE, not_empty, numbers};
+use crate::close::quantize;
 use crate::error::NodeError;
 use crate::graph::NodeView;
 use crate::graph::constant::Constant;
+use crate::importer::{Done, Importer, real_constant};
+use crate::ops::movement::status;
+use crate::ops::selection::{TOO_LARGE, not_empty, numbers};
+use crate::real::{Base, Real, Value};
 use zkonnx_circuits::ops::{Gather, Pad};
 use zkonnx_circuits::program::{MAX_ELEMENTS, elements};
 

@@ -2,13 +2,13 @@
 //!
 //! ONNX Runtime has no kernel of it and multiplies floats, so a product is the exact sum.
 
-use super::super::importer::{Done, Importer};
-use super::super::kernel::Origin;
-use super::super::real::{Deferred, Real, Value};
-use super::movement::status;
 use crate::error::NodeError;
 use crate::graph::NodeView;
+use crate::importer::{Done, Importer};
+use crate::kernel::Origin;
+use crate::ops::movement::status;
 use crate::quantize::einsum::terms;
+use crate::real::{Deferred, Real, Value};
 use std::sync::Arc;
 use zkonnx_circuits::ops::{Move, Reshape, Transpose};
 

@@ -2,18 +2,18 @@
 
 use std::sync::Arc;
 
-use super::super::eval::factors;
-use super::super::expr::{Binary, Expr, Operand, Spread, Unary};
-use super::super::importer::{Done, Importer};
-use super::super::kernel::{Origin, alike};
-use super::super::real::{Base, Deferred, Pair, PairOp, Quantized, Real, Value};
-use super::super::{Status, totals};
-use super::limits::clamp_integers;
-use super::linear::scalar;
-use super::pool::quantized;
-use super::quantization::dequantize;
 use crate::error::NodeError;
+use crate::eval::factors;
+use crate::expr::{Binary, Expr, Operand, Spread, Unary};
 use crate::graph::NodeView;
+use crate::importer::{Done, Importer};
+use crate::kernel::{Origin, alike};
+use crate::ops::limits::clamp_integers;
+use crate::ops::linear::scalar;
+use crate::ops::pool::quantized;
+use crate::ops::quantization::dequantize;
+use crate::real::{Base, Deferred, Pair, PairOp, Quantized, Real, Value};
+use crate::{Status, totals};
 use zkonnx_circuits::ops::{Constant, Move, Reshape, broadcast, broadcast_places};
 use zkonnx_circuits::program::elements;
 
@@ -139,7 +139,7 @@ pub(crate) fn batch_normalization(
 }
 
 /// Combines each element with a constant; `first` says that the constant is the first argument.
-pub(super) fn with_operand(
+pub(crate) fn with_operand(
     real: &Real,
     f: Binary,
     operand: Operand,
@@ -208,7 +208,7 @@ pub(crate) fn binary(
         (Value::Real(x), Value::Real(y)) => two_reals(cx, node, f, x, y),
         (Value::Real(x), other) => one_real(cx, node, f, x, other, false),
         (other, Value::Real(x)) => one_real(cx, node, f, x, other, true),
-        _ => super::integer::sum(cx, node, f, (&a, &b)),
+        _ => crate::ops::integer::sum(cx, node, f, (&a, &b)),
     }
 }
 
@@ -282,7 +282,7 @@ fn two_reals(
 /// `Sum`, of one input after the other. ONNX Runtime has no kernel of it.
 pub(crate) fn sum(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, NodeError> {
     if node.inputs() == 1 {
-        return super::movement::identity(cx, node);
+        return crate::ops::movement::identity(cx, node);
     }
     let mut total = cx.value(node, 0)?;
     for input in 1..node.inputs() {
@@ -387,7 +387,7 @@ fn one_real(
 }
 
 /// Most elements of a tensor that is combined with a constant of its own for each: each costs a table.
-pub(super) const MAX_TABLES: usize = 1024;
+pub(crate) const MAX_TABLES: usize = 1024;
 
 /// Whether a constant that differs along several axes can be combined element by element.
 fn several_axes(of: &[usize], shape: &[usize]) -> bool {

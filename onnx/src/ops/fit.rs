@@ -18,7 +18,7 @@ const MAX_COEFFICIENT: f64 = (1u64 << 36) as f64;
 const TABLE_BITS: std::ops::RangeInclusive<i32> = 12..=44;
 
 /// A sum of two integers.
-pub(super) enum Sum {
+pub(crate) enum Sum {
     /// Coefficients.
     Linear([i64; 2]),
     /// What is added for each value of either type, in order.
@@ -26,15 +26,15 @@ pub(super) enum Sum {
 }
 
 /// A sum, and its steps.
-pub(super) struct Fit {
-    pub(super) sum: Sum,
-    pub(super) steps: Steps,
+pub(crate) struct Fit {
+    pub(crate) sum: Sum,
+    pub(crate) steps: Steps,
 }
 
 /// The ranges of two types, and the class of each pair of their values in order.
-pub(super) struct Classes {
-    pub(super) ranges: [Range; 2],
-    pub(super) classes: Vec<i64>,
+pub(crate) struct Classes {
+    pub(crate) ranges: [Range; 2],
+    pub(crate) classes: Vec<i64>,
 }
 
 const TOO_FAR_APART: NodeError = NodeError::Island {
@@ -42,14 +42,14 @@ const TOO_FAR_APART: NodeError = NodeError::Island {
 };
 
 impl Classes {
-    pub(super) fn new(ranges: [Range; 2], class: impl Fn(i64, i64) -> i64) -> Self {
+    pub(crate) fn new(ranges: [Range; 2], class: impl Fn(i64, i64) -> i64) -> Self {
         let classes = pairs(ranges).map(|(a, b)| class(a, b)).collect();
         Self { ranges, classes }
     }
 
     /// A sum that keeps the classes apart: of the ratios, or of `parts`, the reals of which the class is a function of
     /// the sum that never decreases.
-    pub(super) fn fit(
+    pub(crate) fn fit(
         &self,
         ratios: (f64, f64),
         parts: [impl Fn(i64) -> f64; 2],
@@ -69,7 +69,7 @@ impl Classes {
     }
 
     /// A sum of tables that keeps the classes apart.
-    pub(super) fn fit_tables(&self, parts: [&dyn Fn(i64) -> f64; 2]) -> Result<Fit, NodeError> {
+    pub(crate) fn fit_tables(&self, parts: [&dyn Fn(i64) -> f64; 2]) -> Result<Fit, NodeError> {
         let [ra, rb] = self.ranges;
         let reals = [
             (ra.lo..=ra.hi).map(parts[0]).collect::<Vec<f64>>(),
@@ -106,7 +106,7 @@ impl Classes {
 }
 
 /// All pairs of values of two types.
-pub(super) fn pairs([ra, rb]: [Range; 2]) -> impl Iterator<Item = (i64, i64)> {
+pub(crate) fn pairs([ra, rb]: [Range; 2]) -> impl Iterator<Item = (i64, i64)> {
     (ra.lo..=ra.hi).flat_map(move |a| (rb.lo..=rb.hi).map(move |b| (a, b)))
 }
 
@@ -121,7 +121,7 @@ fn coefficients_of(ratios: (f64, f64), bits: u32) -> Option<[i64; 2]> {
 }
 
 /// Steps at the smallest sum of each class, if the classes do not interleave.
-pub(super) fn separate(points: &[(i64, i64)]) -> Option<Steps> {
+pub(crate) fn separate(points: &[(i64, i64)]) -> Option<Steps> {
     let classes = || points.iter().map(|(_, class)| *class);
     let (lowest, highest) = (classes().min()?, classes().max()?);
     // Classes are values of a type of at most 16 bits, so they number few.
@@ -144,7 +144,7 @@ pub(super) fn separate(points: &[(i64, i64)]) -> Option<Steps> {
 }
 
 /// For each pair of neighbouring classes, the threshold that puts the fewest pairs on the wrong side.
-pub(super) fn nearest(points: &[(i64, i64)]) -> Result<Steps, NodeError> {
+pub(crate) fn nearest(points: &[(i64, i64)]) -> Result<Steps, NodeError> {
     let mut points = points.to_vec();
     points.sort_unstable();
     let mut present: Vec<i64> = points.iter().map(|(_, class)| *class).collect();

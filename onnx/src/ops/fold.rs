@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use super::super::Status;
-use super::super::eval;
-use super::super::importer::{Done, Importer};
-use super::super::real::{Base, Params, Quantized, Real, Value};
+use crate::Status;
 use crate::error::NodeError;
+use crate::eval;
 use crate::graph::NodeView;
 use crate::graph::constant::Element;
+use crate::importer::{Done, Importer};
 use crate::proto::tensor::{FLOAT, element_type, integer_type};
+use crate::real::{Base, Params, Quantized, Real, Value};
 
 /// `Shape` and `Size`: known at import.
 pub(crate) fn shape(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, NodeError> {
@@ -44,7 +44,7 @@ pub(crate) fn cast(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, N
                 return Ok(Done::int(tensor));
             }
             if let Some(dtype) = integer_type(to) {
-                return super::integer::cast(cx, node, tensor, dtype);
+                return crate::ops::integer::cast(cx, node, tensor, dtype);
             }
             // Floats of other sizes are no part of a quantized model; what they say stays outside.
             if let Some(Element::Double | Element::Half(_)) = element_type(to) {

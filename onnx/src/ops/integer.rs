@@ -1,10 +1,10 @@
 //! Sums and casts of integers that stand for themselves: places of extremes, accumulators.
 
-use super::super::expr::Binary;
-use super::super::importer::{Done, Importer};
-use super::super::real::Value;
 use crate::error::NodeError;
+use crate::expr::Binary;
 use crate::graph::NodeView;
+use crate::importer::{Done, Importer};
+use crate::real::Value;
 use zkonnx_circuits::ops::{
     Lanes, MatMul, Move, Offset, Requantize, Reshape, Rule, Steps, Table, WeightedSum, broadcast,
     broadcast_places,
@@ -16,7 +16,7 @@ const MAX_ENUMERATION: i64 = 1 << 16;
 
 /// `Add` and `Sub` of integers that are not dequantized: with a constant, or of two int64 tensors. Sums that may leave
 /// their type are refused, so that none wraps around.
-pub(super) fn sum(
+pub(crate) fn sum(
     cx: &mut Importer<'_>,
     node: &NodeView<'_>,
     f: Binary,
@@ -104,7 +104,7 @@ fn wrapped(v: i64, to: DataType) -> i64 {
 
 /// `Cast` of integers to another integer type. Those of at most 16 bits, or of as few values, wrap
 /// around; others that may leave the type are refused.
-pub(super) fn cast(
+pub(crate) fn cast(
     cx: &mut Importer<'_>,
     node: &NodeView<'_>,
     x: TensorId,

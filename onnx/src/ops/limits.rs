@@ -1,11 +1,11 @@
 //! Clip, Min and Max: of reals as part of a group, of integers as they are.
 
-use super::super::expr::{Binary, Unary};
-use super::super::importer::{Done, Importer};
-use super::super::real::{Base, Real, Value};
-use super::elementwise::{binary, unary};
 use crate::error::NodeError;
+use crate::expr::{Binary, Unary};
 use crate::graph::NodeView;
+use crate::importer::{Done, Importer};
+use crate::ops::elementwise::{binary, unary};
+use crate::real::{Base, Real, Value};
 use zkonnx_circuits::ops::{Constant, Lanes, Maximum, Requantize, Rule, Steps, Table, broadcast};
 use zkonnx_circuits::program::{Range, TensorId};
 
@@ -13,7 +13,7 @@ use zkonnx_circuits::program::{Range, TensorId};
 const MAX_LIMITED: i64 = 1 << 16;
 
 /// A clamp of integers: of 8-bit and 16-bit types by a table, of others by steps.
-pub(super) fn clamp_integers(
+pub(crate) fn clamp_integers(
     cx: &mut Importer<'_>,
     node: &NodeView<'_>,
     tensor: TensorId,
@@ -119,7 +119,7 @@ pub(crate) fn extreme(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done
         })
         .collect();
     match (values.as_slice(), reals.as_slice()) {
-        ([_], _) => super::movement::identity(cx, node),
+        ([_], _) => crate::ops::movement::identity(cx, node),
         (all, []) if all.iter().any(|v| matches!(v, Value::Int(_))) => {
             extreme_integers(cx, node, all, largest)
         }

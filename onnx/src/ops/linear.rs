@@ -5,41 +5,39 @@
 
 use std::sync::Arc;
 
-use super::super::importer::{Done, Importer, centered};
-use super::super::kernel::{Origin, weighted};
-use super::super::real::{
-    Acc, Base, Params, Quantized, QuantizedConstant, Real, Value, rebias_matmul,
-};
-use super::bias::BiasForm;
-use super::pool::window;
-use super::quantization::Place;
 use crate::error::NodeError;
 use crate::graph::NodeView;
 use crate::graph::constant::Constant;
+use crate::importer::{Done, Importer, centered};
+use crate::kernel::{Origin, weighted};
+use crate::ops::bias::BiasForm;
+use crate::ops::pool::window;
+use crate::ops::quantization::Place;
+use crate::real::{Acc, Base, Params, Quantized, QuantizedConstant, Real, Value, rebias_matmul};
 use zkonnx_circuits::ops::{Conv, MatMul};
 use zkonnx_circuits::program::{DataType, TensorId};
 
 /// The integers of a linear operator's activation.
-pub(super) struct Activation {
-    pub(super) tensor: TensorId,
-    pub(super) scale: f32,
-    pub(super) zero: i64,
+pub(crate) struct Activation {
+    pub(crate) tensor: TensorId,
+    pub(crate) scale: f32,
+    pub(crate) zero: i64,
 }
 
 /// What a matrix product does besides.
-pub(super) struct Matrices {
+pub(crate) struct Matrices {
     /// Whether the weights are `[N, K]`.
-    pub(super) transposed: bool,
-    pub(super) alpha: f32,
-    pub(super) beta: f32,
+    pub(crate) transposed: bool,
+    pub(crate) alpha: f32,
+    pub(crate) beta: f32,
     /// Whether the product is subtracted.
-    pub(super) negative: bool,
-    pub(super) origin: Origin,
+    pub(crate) negative: bool,
+    pub(crate) origin: Origin,
 }
 
 impl Matrices {
     /// A plain product.
-    pub(super) fn plain(origin: Origin) -> Self {
+    pub(crate) fn plain(origin: Origin) -> Self {
         Self {
             transposed: false,
             alpha: 1.0,
@@ -52,7 +50,7 @@ impl Matrices {
 
 impl Importer<'_> {
     /// The origin of a linear node of a QDQ group.
-    pub(super) fn linear_origin(
+    pub(crate) fn linear_origin(
         &self,
         node: &NodeView<'_>,
         x: &Activation,
@@ -63,12 +61,12 @@ impl Importer<'_> {
         self.origin(node, &[0], kernel.filter(|_| weights.is_for_kernels()))
     }
 
-    pub(super) fn shape_of(&self, tensor: TensorId) -> Vec<usize> {
+    pub(crate) fn shape_of(&self, tensor: TensorId) -> Vec<usize> {
         self.builder.fact(tensor).shape.clone()
     }
 
     /// The activation of a float operator: a quantized tensor with one scale.
-    pub(super) fn activation(
+    pub(crate) fn activation(
         &mut self,
         node: &NodeView<'_>,
         input: usize,
@@ -77,7 +75,7 @@ impl Importer<'_> {
     }
 
     /// The same of a value that stands for an input.
-    pub(super) fn activation_of(
+    pub(crate) fn activation_of(
         &self,
         value: &Value,
         input: usize,
@@ -108,7 +106,7 @@ impl Importer<'_> {
     }
 
     /// The activation of an integer operator: a tensor with scale and zero point among the inputs.
-    pub(super) fn integer_activation(
+    pub(crate) fn integer_activation(
         &mut self,
         node: &NodeView<'_>,
         input: usize,
@@ -151,7 +149,7 @@ impl Importer<'_> {
     }
 
     /// Weights of a float operator: a dequantized constant.
-    pub(super) fn weights(
+    pub(crate) fn weights(
         &self,
         node: &NodeView<'_>,
         input: usize,
@@ -165,7 +163,7 @@ impl Importer<'_> {
     }
 
     /// Weights of an integer operator: an integer constant with scale and zero point among the inputs.
-    pub(super) fn integer_weights(
+    pub(crate) fn integer_weights(
         &self,
         node: &NodeView<'_>,
         input: usize,
@@ -188,7 +186,7 @@ impl Importer<'_> {
         })
     }
 
-    pub(super) fn convolution(
+    pub(crate) fn convolution(
         &mut self,
         node: &NodeView<'_>,
         x: &Activation,
@@ -273,7 +271,7 @@ impl Importer<'_> {
     }
 
     /// `x · w + bias` with `w` of shape `[K, N]`, or `[N, K]` if `transposed`.
-    pub(super) fn product(
+    pub(crate) fn product(
         &mut self,
         node: &NodeView<'_>,
         x: &Activation,
@@ -402,7 +400,7 @@ pub(crate) const fn scalar(scale: usize, zero: usize, dtype: DataType) -> Place<
 }
 
 /// Closes the group with the operator's own output scale.
-pub(super) fn finish(
+pub(crate) fn finish(
     cx: &mut Importer<'_>,
     node: &NodeView<'_>,
     real: &Real,
@@ -413,7 +411,7 @@ pub(super) fn finish(
 }
 
 /// The int32 bias of a quantized operator.
-pub(super) fn integer_bias(
+pub(crate) fn integer_bias(
     cx: &Importer<'_>,
     node: &NodeView<'_>,
     input: usize,

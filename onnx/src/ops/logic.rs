@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::super::importer::{Done, Importer};
-use super::super::real::{Base, Quantized, Real, Value};
-use super::linear::scalar;
-use super::{elementwise, pair};
 use crate::error::NodeError;
 use crate::graph::NodeView;
 use crate::graph::constant::Constant;
+use crate::importer::{Done, Importer};
+use crate::ops::linear::scalar;
+use crate::ops::{elementwise, pair};
+use crate::real::{Base, Quantized, Real, Value};
 use zkonnx_circuits::ops::{
     Expand, Lanes, Maximum, Move, Offset, Requantize, Rule, Steps, Table, WeightedSum, broadcast,
     broadcast_places,

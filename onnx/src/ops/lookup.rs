@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use super::super::Status;
-use super::super::expr::{Expr, Rows};
-use super::super::importer::{Done, Importer, real_constant};
-use super::super::real::{Base, Params, Quantized, Real, Value};
+use crate::Status;
 use crate::error::NodeError;
+use crate::expr::{Expr, Rows};
 use crate::graph::NodeView;
 use crate::graph::constant::{Constant, Data};
+use crate::importer::{Done, Importer, real_constant};
+use crate::real::{Base, Params, Quantized, Real, Value};
 use zkonnx_circuits::ops::{Expand, Lanes, Move, Requantize, Reshape, Rule, Steps};
 use zkonnx_circuits::program::{DataType, Range, TensorId, elements};
 
@@ -120,7 +120,7 @@ impl Places {
 }
 
 /// `Gather` of a constant by indices of the program.
-pub(super) fn lookup(
+pub(crate) fn lookup(
     cx: &mut Importer<'_>,
     node: &NodeView<'_>,
     index: TensorId,

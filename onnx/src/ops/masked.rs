@@ -6,13 +6,13 @@
 
 use std::sync::Arc;
 
-use super::super::expr::{Binary, Expr, Operand};
-use super::super::importer::{Done, Importer};
-use super::super::real::{Base, Deferred, Real, Value};
-use super::softmax;
 use crate::error::NodeError;
+use crate::expr::{Binary, Expr, Operand};
 use crate::graph::NodeView;
 use crate::graph::constant::Constant;
+use crate::importer::{Done, Importer};
+use crate::ops::softmax;
+use crate::real::{Base, Deferred, Real, Value};
 use zkonnx_circuits::ops::{Gather, Move, Reshape, broadcast, broadcast_places};
 use zkonnx_circuits::program::{TensorId, elements};
 
@@ -157,7 +157,7 @@ impl Scores {
 }
 
 /// `Softmax` of such scores; `None` if the input is something else.
-pub(super) fn softmax(
+pub(crate) fn softmax(
     cx: &mut Importer<'_>,
     node: &NodeView<'_>,
 ) -> Result<Option<Done>, NodeError> {

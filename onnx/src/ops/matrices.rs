@@ -2,20 +2,20 @@
 
 use std::sync::Arc;
 
-use super::super::importer::{Done, Importer, real_constant};
-use super::super::kernel::{Origin, weighted};
-use super::super::real::{Acc, Base, QuantizedConstant, Real, Value};
-use super::linear::{Activation, Matrices, finish, integer_bias, scalar};
-use super::quantization::Place;
 use crate::error::NodeError;
 use crate::graph::NodeView;
 use crate::graph::constant::Constant;
+use crate::importer::{Done, Importer, real_constant};
+use crate::kernel::{Origin, weighted};
+use crate::ops::linear::{Activation, Matrices, finish, integer_bias, scalar};
+use crate::ops::quantization::Place;
+use crate::real::{Acc, Base, QuantizedConstant, Real, Value};
 use zkonnx_circuits::ops::{Move, Product, Reshape, Transpose};
 use zkonnx_circuits::program::{DataType, TensorId};
 
 impl Importer<'_> {
     /// `x · w` with constant weights of any rank.
-    pub(super) fn times(
+    pub(crate) fn times(
         &mut self,
         node: &NodeView<'_>,
         x: &Activation,
@@ -43,7 +43,7 @@ impl Importer<'_> {
     }
 
     /// The matrix product of two activations.
-    pub(super) fn two_activations(
+    pub(crate) fn two_activations(
         &mut self,
         node: &NodeView<'_>,
         a: &Activation,

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use super::super::Status;
-use super::super::exactness::Exactness;
-use super::super::importer::{Done, Importer};
-use super::super::real::{Base, Deferred, Params, Quantized, QuantizedConstant, Real, Value};
+use crate::Status;
 use crate::error::NodeError;
+use crate::exactness::Exactness;
 use crate::graph::NodeView;
 use crate::graph::constant::{Constant, may_compute};
+use crate::importer::{Done, Importer};
+use crate::real::{Base, Deferred, Params, Quantized, QuantizedConstant, Real, Value};
 use zkonnx_circuits::ops::{Concat, Move, Movement, Reshape, Source, Transpose};
 use zkonnx_circuits::program::{DataType, MAX_RANK, TensorId, elements};
 

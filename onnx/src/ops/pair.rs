@@ -3,16 +3,16 @@
 //! The rule of ONNX Runtime, kernel or float operators, is `y = class(a, b)`. It becomes steps of one integer, certified
 //! on all pairs of inputs of the two types (65,536 for 8-bit ones): of a sum (`fit.rs`), or of the product.
 
-use super::super::close::{doubtful_functions, fits_int32, quantize, saturate};
-use super::super::doubt;
-use super::super::exactness::Exactness;
-use super::super::expr::Expr;
-use super::super::importer::Importer;
-use super::super::kernel::Arithmetic;
-use super::super::real::{Pair, PairOp, Params, Quantized};
-use super::fit::{Classes, Sum, nearest, pairs, separate};
+use crate::close::{doubtful_functions, fits_int32, quantize, saturate};
+use crate::doubt;
 use crate::error::NodeError;
+use crate::exactness::Exactness;
+use crate::expr::Expr;
 use crate::graph::NodeView;
+use crate::importer::Importer;
+use crate::kernel::Arithmetic;
+use crate::ops::fit::{Classes, Sum, nearest, pairs, separate};
+use crate::real::{Pair, PairOp, Params, Quantized};
 use zkonnx_circuits::ops::{
     Lanes, Move, Product, Requantize, Reshape, Rule, Steps, Table, WeightedSum,
 };
@@ -173,7 +173,7 @@ pub(crate) fn close(
     ) else {
         return Err(several);
     };
-    if expr.spread() != Some(super::super::expr::Spread::Tensor) {
+    if expr.spread() != Some(crate::expr::Spread::Tensor) {
         return Err(several);
     }
     let rule = PairRule {

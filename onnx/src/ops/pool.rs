@@ -1,16 +1,16 @@
 //! Pooling, and the geometry of windows that convolution shares.
 
-use super::super::importer::{Done, Importer};
-use super::super::kernel::{Origin, alike};
-use super::super::real::{Base, Deferred, Mean, MeanKind, Quantized, Real, Value};
-use super::linear::scalar;
 use crate::error::NodeError;
 use crate::graph::NodeView;
+use crate::importer::{Done, Importer};
+use crate::kernel::{Origin, alike};
+use crate::ops::linear::scalar;
+use crate::real::{Base, Deferred, Mean, MeanKind, Quantized, Real, Value};
 use zkonnx_circuits::ops::{MaxPool, Window, WindowSum};
 use zkonnx_circuits::program::elements;
 
 /// A list attribute of small numbers.
-pub(super) fn list(
+pub(crate) fn list(
     node: &NodeView<'_>,
     name: &'static str,
     len: usize,

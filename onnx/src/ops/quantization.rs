@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use super::super::Status;
-use super::super::close::is_quantized_type;
-use super::super::expr::Expr;
-use super::super::importer::{Done, Importer};
-use super::super::kernel;
-use super::super::real::{Base, Params, Quantized, QuantizedConstant, Real, Value};
+use crate::Status;
+use crate::close::is_quantized_type;
 use crate::error::NodeError;
+use crate::expr::Expr;
 use crate::graph::NodeView;
 use crate::graph::constant::{Constant, Data};
+use crate::importer::{Done, Importer};
+use crate::kernel;
 use crate::proto::tensor::integer_type;
+use crate::real::{Base, Params, Quantized, QuantizedConstant, Real, Value};
 use zkonnx_circuits::program::{DataType, Range};
 
 /// Where scale and zero point stand among a node's inputs, and what they belong to.
@@ -238,7 +238,7 @@ pub(crate) fn dequantize_linear(
         });
     }
     if node.int("block_size", 0)? != 0 {
-        return super::blocks::dequantize(cx, node);
+        return crate::ops::blocks::dequantize(cx, node);
     }
     let x = cx.value(node, 0)?;
     let bad = |reason| NodeError::Input {

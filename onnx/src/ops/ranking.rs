@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use super::super::Status;
-use super::super::exactness::Exactness;
-use super::super::importer::{Done, Importer};
-use super::super::real::{Base, Params, Quantized, Real, Value};
-use super::pool::summand;
+use crate::Status;
 use crate::error::NodeError;
+use crate::exactness::Exactness;
 use crate::graph::NodeView;
+use crate::importer::{Done, Importer};
+use crate::ops::pool::summand;
+use crate::real::{Base, Params, Quantized, Real, Value};
 use zkonnx_circuits::ops::{ArgMax, Lanes, Move, OneHot, Reshape, Table, TopK};
 use zkonnx_circuits::program::{DataType, TensorId, elements};
 

@@ -1,11 +1,11 @@
 //! Reductions over axes: the axes become the window of a pool.
 
-use super::super::expr::Unary;
-use super::super::importer::{Done, Importer};
-use super::super::real::{Base, Mean, MeanKind, Quantized, Real, Value};
-use super::pool::summand;
 use crate::error::NodeError;
+use crate::expr::Unary;
 use crate::graph::NodeView;
+use crate::importer::{Done, Importer};
+use crate::ops::pool::summand;
+use crate::real::{Base, Mean, MeanKind, Quantized, Real, Value};
 use zkonnx_circuits::ops::{
     CumSum, Lanes, MaxPool, Move, Reshape, Table, Transpose, Window, WindowSum,
 };
@@ -136,7 +136,7 @@ pub(crate) fn reduce_sum(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<D
     let x = summand(cx, node)?;
     let shape = cx.builder.fact(x.tensor).shape.clone();
     let Some(plan) = plan(cx, node, &shape)? else {
-        return super::movement::identity(cx, node);
+        return crate::ops::movement::identity(cx, node);
     };
     let (scale, zero) = x.params.uniform().ok_or(NodeError::Unknown)?;
     let (rows, inner) = cx.rows(node, x.tensor, &plan)?;
@@ -210,7 +210,7 @@ pub(crate) fn reduce_extreme(
     };
     let shape = cx.builder.fact(tensor).shape.clone();
     let Some(plan) = plan(cx, node, &shape)? else {
-        return super::movement::identity(cx, node);
+        return crate::ops::movement::identity(cx, node);
     };
     let tensor = if smallest {
         cx.mirror(node, tensor)?

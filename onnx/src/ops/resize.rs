@@ -1,10 +1,10 @@
 //! `Resize` to the nearest neighbour: a gather along each axis.
 
-use super::super::importer::{Done, Importer};
-use super::movement::status;
-use super::selection::not_empty;
 use crate::error::NodeError;
 use crate::graph::NodeView;
+use crate::importer::{Done, Importer};
+use crate::ops::movement::status;
+use crate::ops::selection::not_empty;
 use zkonnx_circuits::ops::Gather;
 use zkonnx_circuits::program::MAX_ELEMENTS;
 

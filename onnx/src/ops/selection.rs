@@ -2,28 +2,28 @@
 
 use std::sync::Arc;
 
-use super::super::importer::{Done, Importer};
-use super::super::real::{Base, Real, Value};
-use super::linear::scalar;
-use super::lookup::lookup;
-use super::movement::{concat as join, one, status};
-use super::quantization::dequantize;
 use crate::error::NodeError;
 use crate::graph::NodeView;
 use crate::graph::constant::Constant as Folded;
+use crate::importer::{Done, Importer};
+use crate::ops::linear::scalar;
+use crate::ops::lookup::lookup;
+use crate::ops::movement::{concat as join, one, status};
+use crate::ops::quantization::dequantize;
+use crate::real::{Base, Real, Value};
 use zkonnx_circuits::ops::{
     Concat, Constant, Expand, Gather, Reshape, Slice, Transpose, broadcast,
 };
 use zkonnx_circuits::program::{DataType, MAX_ELEMENTS, elements};
 
-pub(super) const TOO_LARGE: NodeError = NodeError::Input {
+pub(crate) const TOO_LARGE: NodeError = NodeError::Input {
     input: 1,
     what: "the shape",
     reason: "the result has too many elements",
 };
 
 /// Numbers that are an attribute in old opsets and an input in new ones.
-pub(super) fn numbers(
+pub(crate) fn numbers(
     cx: &Importer<'_>,
     node: &NodeView<'_>,
     name: &'static str,
@@ -36,7 +36,7 @@ pub(super) fn numbers(
 }
 
 /// A shape without an extent of zero.
-pub(super) fn not_empty(shape: Vec<usize>) -> Result<Vec<usize>, NodeError> {
+pub(crate) fn not_empty(shape: Vec<usize>) -> Result<Vec<usize>, NodeError> {
     if shape.contains(&0) {
         return Err(NodeError::Input {
             input: 0,
@@ -158,7 +158,7 @@ pub(crate) fn split(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, 
         }
         values.push(cx.apply(node, value.clone(), part)?);
     }
-    let status = values.first().map_or(super::super::Status::Group, status);
+    let status = values.first().map_or(crate::Status::Group, status);
     Ok(Done { values, status })
 }
 
@@ -406,7 +406,7 @@ pub(crate) fn concat(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done,
         if all.len() == reals.len() {
             let tensors: Vec<_> = all.iter().map(|q| q.tensor).collect();
             let tensor = join(cx, node, &tensors, axis)?;
-            let base = Base::Quantized(super::super::real::Quantized {
+            let base = Base::Quantized(crate::real::Quantized {
                 tensor,
                 params: first,
             });
@@ -435,7 +435,7 @@ pub(crate) fn qlinear_concat(
     }
     let mut parts = Vec::new();
     for i in 0..count / 3 {
-        let x = super::pool::quantized(cx, node, 2 + 3 * i)?;
+        let x = crate::ops::pool::quantized(cx, node, 2 + 3 * i)?;
         let shape = cx.builder.fact(x.tensor).shape.clone();
         parts.push(Real::new(Base::Quantized(x), shape));
     }

@@ -4,17 +4,17 @@
 //! of the sum is off by about half a unit, that is by 2^-22, and a result of 256 levels is then rounded the wrong way
 //! where it lies within 256 · 2^-22 of a tie.
 
-use super::super::close::quantize;
-use super::super::exactness::Exactness;
-use super::super::expr::Expr;
-use super::super::importer::{Done, Importer};
-use super::super::kernel::{Arithmetic, Origin, alike};
-use super::super::math;
-use super::super::real::{Base, Deferred, Params, Quantized, Real};
-use super::linear::scalar;
-use super::pool::{quantized, summand};
+use crate::close::quantize;
 use crate::error::NodeError;
+use crate::exactness::Exactness;
+use crate::expr::Expr;
 use crate::graph::NodeView;
+use crate::importer::{Done, Importer};
+use crate::kernel::{Arithmetic, Origin, alike};
+use crate::math;
+use crate::ops::linear::scalar;
+use crate::ops::pool::{quantized, summand};
+use crate::real::{Base, Deferred, Params, Quantized, Real};
 use std::sync::Arc;
 use zkonnx_circuits::ops::{Logarithm, Move, Piece, Reshape, Softmax, Steps};
 use zkonnx_circuits::program::{Range, TensorId, elements};
@@ -91,7 +91,7 @@ fn lines(
 
 /// `Softmax` and `LogSoftmax` of a quantized tensor.
 pub(crate) fn softmax(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, NodeError> {
-    if let Some(done) = super::masked::softmax(cx, node)? {
+    if let Some(done) = crate::ops::masked::softmax(cx, node)? {
         return Ok(done);
     }
     let x = summand(cx, node)?;
@@ -120,7 +120,7 @@ pub(crate) fn softmax(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done
 }
 
 /// The Softmax, in float, of the lines of a matrix of integers under a scale; of which one integer is zero does not matter.
-pub(super) fn of_scores(
+pub(crate) fn of_scores(
     cx: &Importer<'_>,
     node: &NodeView<'_>,
     tensor: TensorId,

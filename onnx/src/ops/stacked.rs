@@ -2,12 +2,12 @@
 //!
 //! All of them become products with one matrix each. A left operand `W · X` is `(Xᵀ · Wᵀ)ᵀ`, the same integers.
 
-use super::super::importer::{Importer, centered};
-use super::super::kernel::Origin;
-use super::super::real::{Acc, Base, QuantizedConstant, Real};
-use super::linear::Activation;
 use crate::error::NodeError;
 use crate::graph::NodeView;
+use crate::importer::{Importer, centered};
+use crate::kernel::Origin;
+use crate::ops::linear::Activation;
+use crate::real::{Acc, Base, QuantizedConstant, Real};
 use zkonnx_circuits::ops::{
     Concat, Expand, MatMul, Move, Reshape, Slice, Transpose, broadcast, broadcast_places,
 };
@@ -78,7 +78,7 @@ impl Stack {
 
 impl Importer<'_> {
     /// `x · w`, or `w · x` if the weights stand on the left, for weights of any rank.
-    pub(super) fn stacked(
+    pub(crate) fn stacked(
         &mut self,
         node: &NodeView<'_>,
         x: &Activation,

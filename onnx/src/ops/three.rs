@@ -4,11 +4,11 @@
 //! is rounded before the third is added. The rest is a function of the first two; where it decides on which side of a
 //! threshold a result lies, it is added to the exact sum, by a table of the pairs.
 
-use super::super::importer::Importer;
-use super::fit::{Classes, Sum};
-use super::weighted::Weight;
 use crate::error::NodeError;
 use crate::graph::NodeView;
+use crate::importer::Importer;
+use crate::ops::fit::{Classes, Sum};
+use crate::ops::weighted::Weight;
 use zkonnx_circuits::ops::{Lanes, Requantize, Rule, Steps, WeightedSum};
 use zkonnx_circuits::program::{DataType, Range, TensorId};
 

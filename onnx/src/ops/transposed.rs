@@ -3,12 +3,12 @@
 //! It is a convolution with the kernel turned around, over the input with `stride − 1` zeros between neighbours: a real
 //! zero is the zero point, so the zeros are constants and cost nothing.
 
-use super::super::importer::{Done, Importer, centered};
-use super::super::real::{Acc, Base, Real};
-use super::bias::BiasForm;
-use super::pool::list;
 use crate::error::NodeError;
 use crate::graph::NodeView;
+use crate::importer::{Done, Importer, centered};
+use crate::ops::bias::BiasForm;
+use crate::ops::pool::list;
+use crate::real::{Acc, Base, Real};
 use zkonnx_circuits::ops::{Conv, Dilate, Move, Window};
 use zkonnx_circuits::program::elements;
 

@@ -1,11 +1,11 @@
 //! Tree ensembles on ranks, as `passes/trees.rs` leaves them: the sums of their leaves.
 
-use super::super::Status;
-use super::super::exactness::Exactness;
-use super::super::importer::{Done, Importer};
-use super::super::real::{Base, Params, Quantized, Real, Value};
+use crate::Status;
 use crate::error::NodeError;
+use crate::exactness::Exactness;
 use crate::graph::NodeView;
+use crate::importer::{Done, Importer};
+use crate::real::{Base, Params, Quantized, Real, Value};
 use crate::trees::Forest;
 use zkonnx_circuits::program::DataType;
 

@@ -1,8 +1,8 @@
 //! Sums of tensors, each by a coefficient or a table of its own.
 
-use super::super::importer::Importer;
 use crate::error::NodeError;
 use crate::graph::NodeView;
+use crate::importer::Importer;
 use zkonnx_circuits::ops::{Concat, Lanes, Move, Slice, Table, WeightedSum};
 use zkonnx_circuits::program::{DataType, TensorId};
 

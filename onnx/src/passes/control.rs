@@ -7,14 +7,14 @@ use crate::proto::{Body, Library};
 use zkonnx_circuits::program::{DataType, MAX_NODES};
 
 /// What the walk has before it.
-pub(super) enum Task {
+pub(crate) enum Task {
     Node(Box<Node>),
     /// A loop whose passes so far are behind it.
     Pass(Box<Loop>),
 }
 
 /// What becomes of a task.
-pub(super) enum Inlined {
+pub(crate) enum Inlined {
     /// A node that holds no graph, or one that constants do not decide; why, if it is refused.
     Node(Box<Node>),
     /// These stand for it.
@@ -22,7 +22,7 @@ pub(super) enum Inlined {
 }
 
 /// The nodes that stand for a branch, or for the next pass through a loop.
-pub(super) fn inlined(
+pub(crate) fn inlined(
     graph: &mut Graph,
     library: &Library,
     task: Task,
@@ -150,7 +150,7 @@ fn results_of(name: &'static str) -> NodeError {
 }
 
 /// A loop that is being unrolled.
-pub(super) struct Loop {
+pub(crate) struct Loop {
     node: Node,
     body: Body,
     /// How often it runs at most.

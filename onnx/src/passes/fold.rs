@@ -11,7 +11,7 @@ use crate::graph::{Graph, Node, NodeView, Type, ValueId};
 use crate::{registry, windows};
 
 /// Gives the inputs of a graph their types, and no other value but constants one.
-pub(super) fn inputs(graph: &mut Graph) {
+pub(crate) fn inputs(graph: &mut Graph) {
     graph.forget_types();
     let inputs: Vec<(ValueId, Type)> = graph.inputs.iter().map(|i| (i.value, i.ty())).collect();
     for (value, ty) in inputs {
@@ -20,7 +20,7 @@ pub(super) fn inputs(graph: &mut Graph) {
 }
 
 /// Makes the results of a node constants, if they are known. Answers whether they are.
-pub(super) fn folded(graph: &mut Graph, node: &Node) -> bool {
+pub(crate) fn folded(graph: &mut Graph, node: &Node) -> bool {
     // After a constant that was too large nothing is folded, or a short file would have many of them computed in vain.
     if graph.spare == 0 {
         return false;
@@ -43,7 +43,7 @@ pub(super) fn folded(graph: &mut Graph, node: &Node) -> bool {
 }
 
 /// Gives the results of a node their types, as far as they follow.
-pub(super) fn type_results(graph: &mut Graph, node: &Node) {
+pub(crate) fn type_results(graph: &mut Graph, node: &Node) {
     let mut untyped = graph.untyped;
     for (value, ty) in types(graph, node, &mut untyped) {
         graph.set_type(value, ty);

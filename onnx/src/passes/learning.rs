@@ -16,12 +16,12 @@ const INT32: i64 = 6;
 /// Integers up to here are floats.
 const MAX_FLOAT_INTEGER: u64 = 1 << 24;
 
-pub(super) fn attribute(name: &'static str, reason: &'static str) -> NodeError {
+pub(crate) fn attribute(name: &'static str, reason: &'static str) -> NodeError {
     NodeError::Attribute { name, reason }
 }
 
 /// What stands for a node, if it is one of these operators.
-pub(super) fn expressed(graph: &Graph, node: &Node) -> Option<Result<Made, NodeError>> {
+pub(crate) fn expressed(graph: &Graph, node: &Node) -> Option<Result<Made, NodeError>> {
     if node.domain != LEARNING || node.fault.is_some() {
         return None;
     }
@@ -31,12 +31,12 @@ pub(super) fn expressed(graph: &Graph, node: &Node) -> Option<Result<Made, NodeE
         "FeatureVectorizer" => joined,
         "Imputer" => imputed,
         "LabelEncoder" => encoded,
-        "LinearClassifier" => super::linear::classifier,
-        "LinearRegressor" => super::linear::regressor,
+        "LinearClassifier" => crate::passes::linear::classifier,
+        "LinearRegressor" => crate::passes::linear::regressor,
         "Normalizer" => normalized,
         "OneHotEncoder" => one_hot,
-        "SVMClassifier" => super::linear::vector_classifier,
-        "SVMRegressor" => super::linear::vector_regressor,
+        "SVMClassifier" => crate::passes::linear::vector_classifier,
+        "SVMRegressor" => crate::passes::linear::vector_regressor,
         "Scaler" => scaled,
         // What it names is a map for each row; the numbers are those of its input.
         "ZipMap" => renamed,
@@ -61,9 +61,9 @@ fn made(graph: &Graph, node: &Node, rule: Rule) -> Result<Made, NodeError> {
 }
 
 /// A node that is taken apart.
-pub(super) struct Rewrite<'g> {
-    pub(super) p: Draft<'g>,
-    pub(super) node: NodeView<'g>,
+pub(crate) struct Rewrite<'g> {
+    pub(crate) p: Draft<'g>,
+    pub(crate) node: NodeView<'g>,
 }
 
 impl Rewrite<'_> {
@@ -85,7 +85,7 @@ impl Rewrite<'_> {
         })
     }
 
-    pub(super) fn shape(&self, input: usize) -> Result<Vec<usize>, NodeError> {
+    pub(crate) fn shape(&self, input: usize) -> Result<Vec<usize>, NodeError> {
         self.node.shape(input).ok_or(NodeError::Input {
             input,
             what: "x",
@@ -93,12 +93,12 @@ impl Rewrite<'_> {
         })
     }
 
-    pub(super) fn cast(&mut self, x: ValueId, to: i64) -> ValueId {
+    pub(crate) fn cast(&mut self, x: ValueId, to: i64) -> ValueId {
         self.p.with("Cast", &[x], vec![Attribute::int("to", to)])
     }
 
     /// An input as float32.
-    pub(super) fn float(&mut self, input: usize) -> Result<ValueId, NodeError> {
+    pub(crate) fn float(&mut self, input: usize) -> Result<ValueId, NodeError> {
         let x = self.input(input)?;
         match self.element(input)? {
             Element::Float => Ok(x),

@@ -1,8 +1,8 @@
 //! Linear models and support vectors of `ai.onnx.ml` as matrix products.
 
-use super::learning::{Rewrite, attribute};
 use crate::error::NodeError;
 use crate::graph::{Attribute, ValueId};
+use crate::passes::learning::{Rewrite, attribute};
 use crate::proto::tensor::FLOAT;
 
 /// Most classes that vote.
@@ -66,14 +66,14 @@ fn products(r: &mut Rewrite<'_>, targets: Option<usize>) -> Result<(ValueId, usi
     Ok((product, count))
 }
 
-pub(super) fn regressor(r: &mut Rewrite<'_>) -> Result<Vec<ValueId>, NodeError> {
+pub(crate) fn regressor(r: &mut Rewrite<'_>) -> Result<Vec<ValueId>, NodeError> {
     let targets = usize::try_from(r.node.int("targets", 1)?).unwrap_or(0);
     let (scores, count) = products(r, Some(targets))?;
     Ok(vec![transformed(r, scores, count)?])
 }
 
 /// Labels and scores. With one score for two classes, the second class is that of scores above zero.
-pub(super) fn classifier(r: &mut Rewrite<'_>) -> Result<Vec<ValueId>, NodeError> {
+pub(crate) fn classifier(r: &mut Rewrite<'_>) -> Result<Vec<ValueId>, NodeError> {
     r.node.int("multi_class", 0)?;
     let labels = labels(r)?;
     let (sums, count) = products(r, None)?;
@@ -114,7 +114,7 @@ pub(super) fn classifier(r: &mut Rewrite<'_>) -> Result<Vec<ValueId>, NodeError>
 }
 
 /// `Σ coefficient · K(x, support vector) + rho`.
-pub(super) fn vector_regressor(r: &mut Rewrite<'_>) -> Result<Vec<ValueId>, NodeError> {
+pub(crate) fn vector_regressor(r: &mut Rewrite<'_>) -> Result<Vec<ValueId>, NodeError> {
     if r.node.flag("one_class", false)? {
         return Err(attribute(
             "one_class",
@@ -149,7 +149,7 @@ pub(super) fn vector_regressor(r: &mut Rewrite<'_>) -> Result<Vec<ValueId>, Node
 }
 
 /// Labels, and what decides between each two classes, which vote for one of them.
-pub(super) fn vector_classifier(r: &mut Rewrite<'_>) -> Result<Vec<ValueId>, NodeError> {
+pub(crate) fn vector_classifier(r: &mut Rewrite<'_>) -> Result<Vec<ValueId>, NodeError> {
     if r.node
         .maybe_floats("prob_a")?
         .is_some_and(|a| !a.is_empty())

@@ -10,7 +10,7 @@ use zkonnx_circuits::program::elements;
 const MAX_PICKED: usize = 1 << 20;
 
 /// What stands for a node that moves elements by constant places.
-pub(super) fn picked(graph: &Graph, node: &Node) -> Option<Made> {
+pub(crate) fn picked(graph: &Graph, node: &Node) -> Option<Made> {
     let ops = [
         "Trilu",
         "GatherElements",

@@ -7,19 +7,19 @@
 
 use std::collections::VecDeque;
 
-use super::control::{self, Inlined, Task};
-use super::fold;
-use super::learning;
-use super::picked::picked;
-use super::upgrade::{is_old, upgraded};
 use crate::error::ImportError;
 use crate::graph::{Draft, Folded, Graph};
+use crate::passes::control::{self, Inlined, Task};
+use crate::passes::fold;
+use crate::passes::learning;
+use crate::passes::picked::picked;
+use crate::passes::upgrade::{is_old, upgraded};
 use crate::proto::Library;
 use crate::windows;
 use zkonnx_circuits::program::MAX_NODES;
 
 /// Resolves a graph. Nodes of opsets below `opset` are taken to it.
-pub(super) fn resolve(graph: &mut Graph, library: &Library, opset: i64) -> Result<(), ImportError> {
+pub(crate) fn resolve(graph: &mut Graph, library: &Library, opset: i64) -> Result<(), ImportError> {
     fold::inputs(graph);
     graph.opset = graph.opset.max(opset);
     let nodes = std::mem::take(&mut graph.nodes);

@@ -4,10 +4,10 @@
 //! The rank is found by standard operators in front of the ensemble, which are computed outside of the proof like a
 //! quantization; what a classifier makes of the sums of its trees is said by standard operators behind it.
 
-use super::refresh;
 use crate::error::{ImportError, NodeError};
 use crate::graph::constant::{Constant, Element};
 use crate::graph::{Attribute, Draft, Graph, Made, Node, NodeView, ValueId};
+use crate::passes::refresh;
 use crate::proto::tensor::FLOAT;
 use crate::trees::{Aggregate, Decision, First, Forest, PostTransform, is_forest};
 use zkonnx_circuits::program::{DataType, MAX_NODES, elements};
@@ -22,7 +22,7 @@ const INT32: i64 = 6;
 const MAX_COMPARISONS: usize = 1 << 22;
 
 /// Gives the tree ensembles of a resolved graph ranks to read.
-pub(super) fn rank(graph: &mut Graph) -> Result<(), ImportError> {
+pub(crate) fn rank(graph: &mut Graph) -> Result<(), ImportError> {
     let mut changed = false;
     let mut i = 0;
     while i < graph.nodes.len() {

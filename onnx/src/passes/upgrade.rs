@@ -7,7 +7,7 @@ use crate::error::NodeError;
 use crate::graph::{Attribute, AttributeValue, Draft, Made, Node, NodeView, STANDARD, ValueId};
 
 /// What a node becomes in an opset: the same node again, or others.
-pub(super) fn upgraded(draft: Draft<'_>, node: &Node, target: i64) -> Result<Made, NodeError> {
+pub(crate) fn upgraded(draft: Draft<'_>, node: &Node, target: i64) -> Result<Made, NodeError> {
     let mut upgrade = Upgrade {
         view: NodeView::new(draft.graph(), node),
         draft,
@@ -29,7 +29,7 @@ pub(super) fn upgraded(draft: Draft<'_>, node: &Node, target: i64) -> Result<Mad
 }
 
 /// Whether a node has to be looked at.
-pub(super) fn is_old(node: &Node, target: i64) -> bool {
+pub(crate) fn is_old(node: &Node, target: i64) -> bool {
     // The nodes of an inner graph are of the opset that the file gives.
     let holds_graph = ["If", "Loop", "Scan"].contains(&node.op.as_str());
     node.domain == STANDARD && node.opset < target && !holds_graph

@@ -6,11 +6,11 @@ use prost::Message;
 use tract_onnx::pb::AttributeProto;
 use tract_onnx::pb::attribute_proto::AttributeType;
 
-use super::tensor;
 use crate::graph::{Attribute, AttributeValue, Untyped};
+use crate::proto::tensor;
 
 /// Reads an attribute. What cannot be read is an error of whoever asks for it.
-pub(super) fn read(proto: &AttributeProto) -> Attribute {
+pub(crate) fn read(proto: &AttributeProto) -> Attribute {
     let tensor = || proto.t.as_ref().map(|t| tensor::read(t).map(Arc::new));
     let value = match AttributeType::try_from(proto.r#type) {
         Ok(AttributeType::Float) => AttributeValue::Float(proto.f),
@@ -51,7 +51,7 @@ fn encoded(proto: &AttributeProto) -> Vec<u8> {
 }
 
 /// An attribute as a file stores it.
-pub(super) fn write(attribute: &Attribute) -> AttributeProto {
+pub(crate) fn write(attribute: &Attribute) -> AttributeProto {
     let of = |kind: AttributeType, rest: AttributeProto| AttributeProto {
         name: attribute.name.clone(),
         r#type: kind as i32,

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use tract_onnx::pb::tensor_shape_proto::dimension;
 use tract_onnx::pb::{ModelProto, ValueInfoProto, type_proto};
 
-use super::tensor::{FLOAT, element_type};
 use crate::error::{ImportError, InputProblem};
 use crate::graph::InputType;
 use crate::graph::constant::Element;
+use crate::proto::tensor::{FLOAT, element_type};
 use zkonnx_circuits::program::{MAX_ELEMENTS, MAX_RANK, elements};
 
 /// What the open dimensions of a model's inputs are bound to. A proof is about fixed shapes.
@@ -32,7 +32,7 @@ pub struct OpenInput {
 }
 
 /// Reads the inputs of a model.
-pub(super) struct Binder<'b> {
+pub(crate) struct Binder<'b> {
     bindings: &'b Bindings,
     used: BTreeSet<String>,
     /// Names of all open dimensions.
@@ -49,7 +49,7 @@ fn open_name(dim: Option<&dimension::Value>) -> Option<&str> {
 }
 
 impl<'b> Binder<'b> {
-    pub(super) fn new(bindings: &'b Bindings) -> Self {
+    pub(crate) fn new(bindings: &'b Bindings) -> Self {
         Self {
             bindings,
             used: BTreeSet::new(),
@@ -58,7 +58,7 @@ impl<'b> Binder<'b> {
     }
 
     /// Type and shape of an input.
-    pub(super) fn input(
+    pub(crate) fn input(
         &mut self,
         info: &ValueInfoProto,
     ) -> Result<(InputType, Vec<usize>), InputProblem> {
@@ -125,7 +125,7 @@ impl<'b> Binder<'b> {
     }
 
     /// Fails if there is a binding of a dimension that no input has.
-    pub(super) fn finish(self) -> Result<(), ImportError> {
+    pub(crate) fn finish(self) -> Result<(), ImportError> {
         let mut names = self.bindings.dims.keys();
         match names.find(|name| !self.used.contains(*name)) {
             None => Ok(()),

@@ -7,8 +7,8 @@ use std::collections::HashMap;
 use prost::Message;
 use tract_onnx::pb::{AttributeProto, NodeProto, OperatorSetIdProto};
 
-use super::{Opsets, domain_name, opsets};
 use crate::error::ImportError;
+use crate::proto::{Opsets, domain_name, opsets};
 
 /// The functions of a model.
 #[derive(Clone, PartialEq, Message)]
@@ -39,21 +39,21 @@ struct FunctionProto {
 
 /// A function.
 #[derive(Debug)]
-pub(super) struct Function {
-    pub(super) inputs: Vec<String>,
-    pub(super) outputs: Vec<String>,
+pub(crate) struct Function {
+    pub(crate) inputs: Vec<String>,
+    pub(crate) outputs: Vec<String>,
     nodes: Vec<NodeProto>,
-    pub(super) opsets: Opsets,
+    pub(crate) opsets: Opsets,
     defaults: Vec<AttributeProto>,
     /// Bytes of its nodes, and of the names of its results.
-    pub(super) size: usize,
+    pub(crate) size: usize,
 }
 
 /// Functions by domain and name.
-pub(super) type Functions = HashMap<(String, String), Function>;
+pub(crate) type Functions = HashMap<(String, String), Function>;
 
 /// The functions of an encoded model.
-pub(super) fn list(bytes: &[u8]) -> Result<Functions, ImportError> {
+pub(crate) fn list(bytes: &[u8]) -> Result<Functions, ImportError> {
     let model = Model::decode(bytes).map_err(|e| ImportError::NotOnnx(e.to_string()))?;
     let mut functions = Functions::new();
     for proto in model.functions {
@@ -81,7 +81,7 @@ pub(super) fn list(bytes: &[u8]) -> Result<Functions, ImportError> {
 
 impl Function {
     /// The nodes of a call with these attributes.
-    pub(super) fn nodes(&self, given: &[AttributeProto]) -> Vec<NodeProto> {
+    pub(crate) fn nodes(&self, given: &[AttributeProto]) -> Vec<NodeProto> {
         let mut nodes = self.nodes.clone();
         let value = |name: &str| {
             let mut all = given.iter().chain(&self.defaults);

@@ -7,7 +7,7 @@ use tract_onnx::pb::{GraphProto, NodeProto};
 use crate::error::ImportError;
 
 /// Name of a node, or that of its first output.
-pub(super) fn node_name(node: &NodeProto) -> String {
+pub(crate) fn node_name(node: &NodeProto) -> String {
     match (node.name.as_str(), node.output.first()) {
         ("", Some(output)) => output.clone(),
         (name, _) => name.to_owned(),
@@ -15,7 +15,7 @@ pub(super) fn node_name(node: &NodeProto) -> String {
 }
 
 /// Names that the inner graphs of a node take from the outer one, each once, by growing name.
-pub(super) fn captures(node: &NodeProto) -> BTreeSet<&str> {
+pub(crate) fn captures(node: &NodeProto) -> BTreeSet<&str> {
     let mut found = BTreeSet::new();
     for attribute in &node.attribute {
         let graphs = attribute.g.iter().chain(&attribute.graphs);
@@ -43,7 +43,7 @@ fn captured<'n>(graph: &'n GraphProto, found: &mut BTreeSet<&'n str>) {
 }
 
 /// An order of the nodes in which inputs precede their use (Kahn's algorithm, smallest index first by construction).
-pub(super) fn sort(
+pub(crate) fn sort(
     nodes: &[NodeProto],
     is_known: impl Fn(&str) -> bool,
 ) -> Result<Vec<usize>, ImportError> {

@@ -7,13 +7,13 @@ use tract_onnx::pb::{AttributeProto, GraphProto, NodeProto, ValueInfoProto};
 
 use prost::Message;
 
-use super::bind::{Binder, Bindings};
-use super::functions::{Function, Functions};
-use super::order::{captures, node_name, sort};
-use super::{MAX_CONSTANT_ELEMENTS, Opsets, attribute, cap, domain_name, tensor};
 use crate::error::{ImportError, TensorProblem};
 use crate::graph::constant::{Constant, MAX_COMPUTED_ELEMENTS};
 use crate::graph::{Graph, Input, Node, STANDARD, ValueId, base, has_operators};
+use crate::proto::bind::{Binder, Bindings};
+use crate::proto::functions::{Function, Functions};
+use crate::proto::order::{captures, node_name, sort};
+use crate::proto::{MAX_CONSTANT_ELEMENTS, Opsets, attribute, cap, domain_name, tensor};
 use zkonnx_circuits::program::{MAX_NODES, MAX_PORTS};
 
 /// Largest number of bytes of the nodes of functions, branches and loops that are copied into a graph.
@@ -46,12 +46,12 @@ struct Reader<'r> {
 /// What inner graphs and calls are read with: the functions of the model, and its opsets.
 #[derive(Debug, Default)]
 pub(crate) struct Library {
-    pub(super) functions: Functions,
-    pub(super) opsets: Opsets,
+    pub(crate) functions: Functions,
+    pub(crate) opsets: Opsets,
 }
 
 /// Reads a graph.
-pub(super) fn read(
+pub(crate) fn read(
     proto: &GraphProto,
     library: &Library,
     bindings: &Bindings,

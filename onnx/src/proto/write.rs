@@ -3,10 +3,10 @@
 use tract_onnx::pb::tensor_shape_proto::dimension;
 use tract_onnx::pb::{NodeProto, TensorProto, ValueInfoProto, type_proto};
 
-use super::tensor::{FLOAT, element_type};
-use super::{attribute, tensor};
 use crate::graph::constant::Element;
 use crate::graph::{Graph, Node, STANDARD, ValueId};
+use crate::proto::tensor::{FLOAT, element_type};
+use crate::proto::{attribute, tensor};
 
 /// A node as a file stores it.
 pub(crate) fn node(graph: &Graph, node: &Node) -> NodeProto {

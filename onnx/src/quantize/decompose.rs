@@ -3,12 +3,12 @@
 //! Each function here is an identity of real functions, as the ONNX text defines them; the quantized model then holds
 //! the parts, and any tool can check it.
 
-use super::einsum::einsum;
-use super::interpolate::interpolated;
-use super::recurrent;
 use crate::error::ImportError;
 use crate::graph::{Attribute, Draft, Graph, Made, Node, NodeView, STANDARD, ValueId};
 use crate::passes::refresh;
+use crate::quantize::einsum::einsum;
+use crate::quantize::interpolate::interpolated;
+use crate::quantize::recurrent;
 use zkonnx_circuits::ops::broadcast;
 use zkonnx_circuits::program::{MAX_NODES, elements};
 
@@ -20,7 +20,7 @@ const MAX_WINDOW: i64 = 1 << 12;
 const MAX_FACTORS: usize = 64;
 
 /// Replaces the nodes that can be expressed by others and whose inputs' shapes are known, until there are none.
-pub(super) fn decompose(graph: &mut Graph) -> Result<(), ImportError> {
+pub(crate) fn decompose(graph: &mut Graph) -> Result<(), ImportError> {
     while round(graph) {
         // What follows a node that was taken apart is known only now.
         refresh(graph, 0)?;

@@ -85,7 +85,7 @@ pub(crate) fn terms(equation: &str) -> Option<(Vec<Vec<char>>, Vec<char>)> {
 }
 
 /// The result of an `Einsum`.
-pub(super) fn einsum(p: &mut Draft<'_>, node: &NodeView<'_>) -> Option<ValueId> {
+pub(crate) fn einsum(p: &mut Draft<'_>, node: &NodeView<'_>) -> Option<ValueId> {
     let (inputs, out) = terms(node.text("equation", "").ok()?)?;
     node.check_attributes().ok()?;
     if inputs.len() != node.inputs() {

@@ -4,16 +4,16 @@ use std::collections::{BTreeMap, HashMap};
 
 use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto};
 
-use super::integral::is_whole;
-use super::layers::{Layers, bias_of};
-use super::ranges::Ranges;
-use super::report::Pair;
-use super::rewrite::flag;
-use super::{Byte, Options};
 use crate::close::quantize;
 use crate::graph::constant::Constant;
 use crate::graph::{Attribute, Graph, Node, NodeView, STANDARD, ValueId};
 use crate::proto::write;
+use crate::quantize::integral::is_whole;
+use crate::quantize::layers::{Layers, bias_of};
+use crate::quantize::ranges::Ranges;
+use crate::quantize::report::Pair;
+use crate::quantize::rewrite::flag;
+use crate::quantize::{Byte, Options};
 use crate::trees::is_forest;
 use zkonnx_circuits::program::{DataType, Range};
 
@@ -25,21 +25,21 @@ const MAX_BIAS: f32 = (1 << 30) as f32;
 const BIAS_STEPS: f32 = (1 << 16) as f32;
 
 /// The model, and the tensors that can be compared with those of the float one.
-pub(super) struct Emitted {
-    pub(super) model: ModelProto,
-    pub(super) tensors: Vec<Pair>,
+pub(crate) struct Emitted {
+    pub(crate) model: ModelProto,
+    pub(crate) tensors: Vec<Pair>,
 }
 
 /// Scale and zero point of an activation.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Affine {
-    pub(super) scale: f32,
-    pub(super) zero: i64,
+pub(crate) struct Affine {
+    pub(crate) scale: f32,
+    pub(crate) zero: i64,
 }
 
 impl Affine {
     /// The scale that makes the most of the type for values between `lo ≤ 0` and `hi ≥ 0`.
-    pub(super) fn of((lo, hi): (f32, f32), byte: Byte) -> Self {
+    pub(crate) fn of((lo, hi): (f32, f32), byte: Byte) -> Self {
         let range = Range::of(byte.dtype());
         let span = (f64::from(hi) - f64::from(lo)) / (range.hi - range.lo) as f64;
         let scale = if span > 0.0 {
@@ -55,7 +55,7 @@ impl Affine {
     }
 
     /// The scale one, if whole numbers between `lo ≤ 0` and `hi ≥ 0` fit the type.
-    pub(super) fn whole((lo, hi): (f32, f32), byte: Byte) -> Option<Self> {
+    pub(crate) fn whole((lo, hi): (f32, f32), byte: Byte) -> Option<Self> {
         let range = Range::of(byte.dtype());
         let fits = f64::from(hi) - f64::from(lo) <= (range.hi - range.lo) as f64;
         // Zero stays the zero point where it can, so that truths are what they were.
@@ -84,7 +84,7 @@ struct Writer<'a> {
 }
 
 /// Writes the model.
-pub(super) fn emit(
+pub(crate) fn emit(
     graph: &Graph,
     proto: &ModelProto,
     layers: &Layers,

@@ -6,10 +6,10 @@
 
 use std::collections::HashSet;
 
-use super::QuantizeError;
 use crate::error::NodeError;
 use crate::graph::constant::Constant;
 use crate::graph::{Graph, Node, ValueId};
+use crate::quantize::QuantizeError;
 use crate::trees::is_forest;
 
 /// Operators that prepare inputs, each element or row for itself.
@@ -50,7 +50,7 @@ const BENDING: [&str; 3] = ["Greater", "IsNaN", "Log"];
 const MAX_ENDS: usize = 16;
 
 /// For each node, whether it stays float before the first quantized tensors.
-pub(super) fn front(graph: &Graph) -> Result<Vec<bool>, QuantizeError> {
+pub(crate) fn front(graph: &Graph) -> Result<Vec<bool>, QuantizeError> {
     let mut before: HashSet<ValueId> = graph.inputs.iter().map(|input| input.value).collect();
     // Values whose features were of different sizes, and are made of one.
     let mut prepared: HashSet<ValueId> = HashSet::new();

@@ -24,7 +24,7 @@ struct Chain {
 
 /// The tensors that need no quantization, as each that reads them goes on with the function. `stay` are float for other
 /// reasons.
-pub(super) fn fused(graph: &Graph, tail: &[bool], stay: &HashSet<ValueId>) -> HashSet<ValueId> {
+pub(crate) fn fused(graph: &Graph, tail: &[bool], stay: &HashSet<ValueId>) -> HashSet<ValueId> {
     let mut readers: HashMap<ValueId, Vec<(&Node, bool)>> = HashMap::new();
     for (node, &tail) in graph.nodes.iter().zip(tail) {
         for input in node.reads() {
@@ -58,7 +58,7 @@ pub(super) fn fused(graph: &Graph, tail: &[bool], stay: &HashSet<ValueId>) -> Ha
 }
 
 /// Whether a node computes a function of one quantized tensor, which none of `stay` is.
-pub(super) fn is_function(graph: &Graph, stay: &HashSet<ValueId>, node: &Node) -> bool {
+pub(crate) fn is_function(graph: &Graph, stay: &HashSet<ValueId>, node: &Node) -> bool {
     function_of(graph, node, |x| start(graph, stay, x)).is_some()
 }
 

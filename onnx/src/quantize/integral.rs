@@ -5,12 +5,12 @@
 
 use std::collections::HashSet;
 
-use super::layers::SELECTING;
 use crate::graph::constant::{Constant, Data};
 use crate::graph::{Graph, Node, ValueId};
+use crate::quantize::layers::SELECTING;
 
 /// Whether all values of a constant are whole, and small enough for sums of them to be exact.
-pub(super) fn is_whole(constant: &Constant) -> bool {
+pub(crate) fn is_whole(constant: &Constant) -> bool {
     let whole = |v: &f32| *v == v.round_ties_even() && v.abs() <= (1 << 16) as f32;
     match &constant.data {
         Data::Float(values) => values.iter().all(whole),
@@ -20,7 +20,7 @@ pub(super) fn is_whole(constant: &Constant) -> bool {
 }
 
 /// The float tensors that are whole for every input of the model.
-pub(super) fn integral(graph: &Graph) -> HashSet<ValueId> {
+pub(crate) fn integral(graph: &Graph) -> HashSet<ValueId> {
     let mut found: HashSet<ValueId> = HashSet::new();
     for node in &graph.nodes {
         if makes_whole(graph, &found, node) {

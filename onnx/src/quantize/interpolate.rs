@@ -8,7 +8,7 @@ use crate::graph::{Attribute, Draft, NodeView, ValueId};
 const MAX_MATRIX: usize = 1 << 20;
 
 /// The result of a Resize that blends its neighbours; `None` for the nearest one, and for parts that lie outside.
-pub(super) fn interpolated(p: &mut Draft<'_>, node: &NodeView<'_>) -> Option<ValueId> {
+pub(crate) fn interpolated(p: &mut Draft<'_>, node: &NodeView<'_>) -> Option<ValueId> {
     if node.text("mode", "nearest").ok()? == "nearest" {
         return None;
     }

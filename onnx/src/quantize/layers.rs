@@ -2,12 +2,12 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::QuantizeError;
-use super::front::front;
-use super::fuse::{fused, is_function};
-use super::integral::integral;
-use super::proved;
 use crate::graph::{Graph, InputType, Node, ValueId};
+use crate::quantize::QuantizeError;
+use crate::quantize::front::front;
+use crate::quantize::fuse::{fused, is_function};
+use crate::quantize::integral::integral;
+use crate::quantize::proved;
 use crate::trees::is_forest;
 
 /// Operators whose accumulators become integers only after the activation or the bias that follows.
@@ -23,7 +23,7 @@ const ABSORBING: [&str; 8] = [
 ];
 
 /// Operators of which a result is always one of the values of the first input.
-pub(super) const SELECTING: [&str; 20] = [
+pub(crate) const SELECTING: [&str; 20] = [
     "DepthToSpace",
     "Dropout",
     "Expand",
@@ -48,21 +48,21 @@ pub(super) const SELECTING: [&str; 20] = [
 
 /// The roles of nodes and tensors.
 #[derive(Debug)]
-pub(super) struct Layers {
+pub(crate) struct Layers {
     /// For each node, whether it stays float before the first quantized tensors.
-    pub(super) front: Vec<bool>,
+    pub(crate) front: Vec<bool>,
     /// For each node, whether it stays float after the last quantized tensor.
-    pub(super) tail: Vec<bool>,
+    pub(crate) tail: Vec<bool>,
     /// Float tensors that are quantized, in order of execution, with the operator that makes them.
-    pub(super) quantized: Vec<(ValueId, String)>,
+    pub(crate) quantized: Vec<(ValueId, String)>,
     /// For each quantized tensor, the one whose scale it has.
-    pub(super) scale_of: HashMap<ValueId, ValueId>,
+    pub(crate) scale_of: HashMap<ValueId, ValueId>,
     /// Tensors of whole numbers.
-    pub(super) integral: HashSet<ValueId>,
+    pub(crate) integral: HashSet<ValueId>,
 }
 
 impl Layers {
-    pub(super) fn new(graph: &Graph) -> Result<Self, QuantizeError> {
+    pub(crate) fn new(graph: &Graph) -> Result<Self, QuantizeError> {
         let layers = Self::behind(graph, front(graph)?);
         // A preparation with nothing behind it that is quantized is all that there is to prove.
         match layers {
@@ -209,7 +209,7 @@ fn absorbed(graph: &Graph, tail: &[bool]) -> HashSet<ValueId> {
 }
 
 /// The constant that `next` adds to the result of a matrix product, one value for each column.
-pub(super) fn bias_of(graph: &Graph, product: &Node, next: &Node) -> Option<ValueId> {
+pub(crate) fn bias_of(graph: &Graph, product: &Node, next: &Node) -> Option<ValueId> {
     let output = product.output(0)?;
     if !product.is("MatMul") || !next.is("Add") {
         return None;

@@ -12,7 +12,7 @@ use crate::run::Values;
 const UNLIKE: f32 = 4.0;
 
 /// Levels the inputs whose features differ on these samples.
-pub(super) fn level(graph: &mut Graph, samples: &[Values]) {
+pub(crate) fn level(graph: &mut Graph, samples: &[Values]) {
     let inputs: Vec<ValueId> = graph
         .inputs
         .iter()

@@ -6,10 +6,10 @@
 
 use std::collections::HashMap;
 
-use super::layers::{Layers, SELECTING};
-use super::ranges::Ranges;
-use super::{QuantizeError, proved};
 use crate::graph::{Graph, Node, NodeView, ValueId};
+use crate::quantize::layers::{Layers, SELECTING};
+use crate::quantize::ranges::Ranges;
+use crate::quantize::{QuantizeError, proved};
 use crate::run::{Values, run};
 
 /// So far below the largest score of a line an exponential is next to nothing: 6·10^-6 of the largest.
@@ -93,7 +93,7 @@ fn read(graph: &Graph, layers: &Layers) -> HashMap<ValueId, Vec<(ValueId, Lines)
 }
 
 /// Narrows the ranges of masked scores.
-pub(super) fn narrow(
+pub(crate) fn narrow(
     graph: &Graph,
     layers: &Layers,
     samples: &[Values],

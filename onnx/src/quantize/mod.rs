@@ -32,7 +32,6 @@ use std::sync::Arc;
 use prost::Message;
 use rayon::prelude::*;
 
-use super::{Imported, TailNode, registry};
 use crate::error::{ImportError, NodeError};
 use crate::graph::constant::Constant;
 use crate::graph::{Graph, InputType, Node};
@@ -40,6 +39,7 @@ use crate::passes::{prepare, prepare_float, refresh, restore};
 use crate::proto::{Bindings, decode};
 use crate::run::{RunError, Values, computes};
 use crate::{Exactness, Status};
+use crate::{Imported, TailNode, registry};
 use layers::Layers;
 pub use report::{LayerError, OutputError};
 use zkonnx_circuits::program::{DataType, elements};
@@ -407,7 +407,7 @@ pub fn quantize_and_measure(
     let ranges = ranges::find(&graph, &layers, &samples, options.method)?;
     let emitted = emit::emit(&graph, &proto, &layers, &ranges, options);
     let model = emitted.model.encode_to_vec();
-    let imported = super::import(&model).map_err(QuantizeError::NotProvable)?;
+    let imported = crate::import(&model).map_err(QuantizeError::NotProvable)?;
 
     let quantized = prepare(&model, &Bindings::default()).map_err(QuantizeError::Model)?;
     let layers = report::layers(&graph, &quantized, &emitted.tensors, &measured)?;

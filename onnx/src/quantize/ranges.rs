@@ -4,13 +4,13 @@ use std::collections::HashMap;
 
 use rayon::prelude::*;
 
-use super::layers::Layers;
-use super::{Method, QuantizeError, masks, proved};
 use crate::graph::{Graph, ValueId};
+use crate::quantize::layers::Layers;
+use crate::quantize::{Method, QuantizeError, masks, proved};
 use crate::run::{Values, run};
 
 /// Smallest and largest value, zero included, of each tensor that has a scale of its own.
-pub(super) type Ranges = HashMap<ValueId, (f32, f32)>;
+pub(crate) type Ranges = HashMap<ValueId, (f32, f32)>;
 
 /// The range of a Softmax, whatever the samples: steps of 1/256, since the integer rule counts whole levels of one.
 const SOFTMAX: (f32, f32) = (0.0, 255.0 / 256.0);
@@ -19,7 +19,7 @@ const SOFTMAX: (f32, f32) = (0.0, 255.0 / 256.0);
 const BINS: usize = 4096;
 
 /// Finds the ranges. Values that are not finite do not count.
-pub(super) fn find(
+pub(crate) fn find(
     graph: &Graph,
     layers: &Layers,
     samples: &[Values],

@@ -175,7 +175,7 @@ struct Passed {
 }
 
 /// The outputs of the node, those that nobody reads left out.
-pub(super) fn unrolled(p: &mut Draft<'_>, node: &NodeView<'_>) -> Option<Vec<Option<ValueId>>> {
+pub(crate) fn unrolled(p: &mut Draft<'_>, node: &NodeView<'_>) -> Option<Vec<Option<ValueId>>> {
     let gates = match node.op() {
         "RNN" => 1,
         "GRU" => 3,

@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use rayon::prelude::*;
 
-use super::{QuantizeError, proved};
 use crate::graph::constant::{Constant, Data};
 use crate::graph::{Graph, ValueId};
+use crate::quantize::{QuantizeError, proved};
 use crate::run::{Values, run, run_known};
 use crate::tail::real;
 use crate::{FloatHead, Imported, TailData, TailTensor, quantize_input};
@@ -58,7 +58,7 @@ impl OutputError {
 }
 
 /// A quantized tensor: the value in the float graph, its name in the quantized one, and the operator that makes it.
-pub(super) type Pair = (ValueId, String, String);
+pub(crate) type Pair = (ValueId, String, String);
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Sums {
@@ -146,7 +146,7 @@ fn argmax(value: &Constant) -> Option<usize> {
 }
 
 /// Runs both models on all samples and compares the tensors between.
-pub(super) fn layers(
+pub(crate) fn layers(
     float: &Graph,
     quantized: &Graph,
     pairs: &[Pair],
@@ -188,7 +188,7 @@ pub(super) fn layers(
 type Measured = Result<(Sums, Option<(usize, usize)>), String>;
 
 /// Compares the outputs that the proof and the float nodes after it give with those of the float model.
-pub(super) fn outputs(
+pub(crate) fn outputs(
     float: &Graph,
     imported: &Imported,
     samples: &[Values],

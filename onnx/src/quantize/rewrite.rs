@@ -9,12 +9,12 @@ use crate::eval::factors;
 use crate::graph::constant::Constant;
 use crate::graph::{AttributeValue, Graph, Node, NodeView, STANDARD, ValueId};
 
-use super::decompose::decompose;
 use crate::error::ImportError;
 use crate::passes::refresh;
+use crate::quantize::decompose::decompose;
 
 /// Rewrites a folded graph.
-pub(super) fn rewrite(graph: &mut Graph) -> Result<(), ImportError> {
+pub(crate) fn rewrite(graph: &mut Graph) -> Result<(), ImportError> {
     refresh(graph, opset_of(graph))?;
     decompose(graph)?;
     divisions(graph);
@@ -209,7 +209,7 @@ fn absorb(graph: &mut Graph, i: usize) -> Option<()> {
 }
 
 /// Whether an attribute is set.
-pub(super) fn flag(graph: &Graph, node: &Node, name: &'static str) -> bool {
+pub(crate) fn flag(graph: &Graph, node: &Node, name: &'static str) -> bool {
     NodeView::new(graph, node)
         .flag(name, false)
         .unwrap_or(false)

@@ -10,9 +10,9 @@ use tract_onnx::pb::{
     TensorShapeProto, TypeProto, ValueInfoProto, type_proto,
 };
 
-use super::emit::Affine;
 use super::*;
 use crate::Status;
+use crate::quantize::emit::Affine;
 
 fn info(name: &str, shape: &[i64]) -> ValueInfoProto {
     let dim = |&d: &i64| Dimension {

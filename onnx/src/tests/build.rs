@@ -10,11 +10,11 @@ use tract_onnx::pb::{
 
 /// A model under construction.
 #[derive(Clone, Default)]
-pub(super) struct Model {
-    pub(super) proto: ModelProto,
+pub(crate) struct Model {
+    pub(crate) proto: ModelProto,
 }
 
-pub(super) fn int(name: &str, value: i64) -> AttributeProto {
+pub(crate) fn int(name: &str, value: i64) -> AttributeProto {
     let r#type = AttributeType::Int as i32;
     AttributeProto {
         name: name.into(),
@@ -24,7 +24,7 @@ pub(super) fn int(name: &str, value: i64) -> AttributeProto {
     }
 }
 
-pub(super) fn ints(name: &str, values: &[i64]) -> AttributeProto {
+pub(crate) fn ints(name: &str, values: &[i64]) -> AttributeProto {
     let r#type = AttributeType::Ints as i32;
     AttributeProto {
         name: name.into(),
@@ -34,7 +34,7 @@ pub(super) fn ints(name: &str, values: &[i64]) -> AttributeProto {
     }
 }
 
-pub(super) fn float(name: &str, value: f32) -> AttributeProto {
+pub(crate) fn float(name: &str, value: f32) -> AttributeProto {
     let r#type = AttributeType::Float as i32;
     AttributeProto {
         name: name.into(),
@@ -44,7 +44,7 @@ pub(super) fn float(name: &str, value: f32) -> AttributeProto {
     }
 }
 
-pub(super) fn value_info(name: &str, dtype: DataType, shape: &[i64]) -> ValueInfoProto {
+pub(crate) fn value_info(name: &str, dtype: DataType, shape: &[i64]) -> ValueInfoProto {
     let dim = |&d: &i64| Dimension {
         value: Some(if d < 0 {
             dimension::Value::DimParam("batch".into())
@@ -71,7 +71,7 @@ pub(super) fn value_info(name: &str, dtype: DataType, shape: &[i64]) -> ValueInf
 }
 
 impl Model {
-    pub(super) fn new(opset: i64) -> Self {
+    pub(crate) fn new(opset: i64) -> Self {
         let set = |domain: &str, version| OperatorSetIdProto {
             domain: domain.into(),
             version,
@@ -88,23 +88,23 @@ impl Model {
         }
     }
 
-    pub(super) fn graph(&mut self) -> &mut GraphProto {
+    pub(crate) fn graph(&mut self) -> &mut GraphProto {
         self.proto.graph.as_mut().unwrap()
     }
 
-    pub(super) fn input(mut self, name: &str, dtype: DataType, shape: &[i64]) -> Self {
+    pub(crate) fn input(mut self, name: &str, dtype: DataType, shape: &[i64]) -> Self {
         self.graph().input.push(value_info(name, dtype, shape));
         self
     }
 
-    pub(super) fn output(mut self, name: &str) -> Self {
+    pub(crate) fn output(mut self, name: &str) -> Self {
         self.graph()
             .output
             .push(value_info(name, DataType::Float, &[]));
         self
     }
 
-    pub(super) fn floats(mut self, name: &str, dims: &[i64], data: &[f32]) -> Self {
+    pub(crate) fn floats(mut self, name: &str, dims: &[i64], data: &[f32]) -> Self {
         let (dims, float_data) = (dims.to_vec(), data.to_vec());
         let data_type = DataType::Float as i32;
         let name = name.into();
@@ -118,7 +118,7 @@ impl Model {
         self
     }
 
-    pub(super) fn doubles(mut self, name: &str, dims: &[i64], data: &[f64]) -> Self {
+    pub(crate) fn doubles(mut self, name: &str, dims: &[i64], data: &[f64]) -> Self {
         self.graph().initializer.push(TensorProto {
             name: name.into(),
             dims: dims.to_vec(),
@@ -129,7 +129,7 @@ impl Model {
         self
     }
 
-    pub(super) fn ints(mut self, name: &str, dtype: DataType, dims: &[i64], data: &[i64]) -> Self {
+    pub(crate) fn ints(mut self, name: &str, dtype: DataType, dims: &[i64], data: &[i64]) -> Self {
         let wide = dtype == DataType::Int64;
         self.graph().initializer.push(TensorProto {
             name: name.into(),
@@ -147,7 +147,7 @@ impl Model {
     }
 
     /// Scale `name_s` and uint8 zero point `name_z`.
-    pub(super) fn scale(self, name: &str, scale: f32, zero: i64) -> Self {
+    pub(crate) fn scale(self, name: &str, scale: f32, zero: i64) -> Self {
         self.floats(&format!("{name}_s"), &[], &[scale]).ints(
             &format!("{name}_z"),
             DataType::Uint8,
@@ -156,12 +156,12 @@ impl Model {
         )
     }
 
-    pub(super) fn node(self, op: &str, inputs: &[&str], output: &str) -> Self {
+    pub(crate) fn node(self, op: &str, inputs: &[&str], output: &str) -> Self {
         self.node_with(op, inputs, output, vec![])
     }
 
     /// A node; `op` may be preceded by its domain and two colons.
-    pub(super) fn node_with(
+    pub(crate) fn node_with(
         mut self,
         op: &str,
         inputs: &[&str],
@@ -182,7 +182,7 @@ impl Model {
     }
 
     /// QuantizeLinear of `x` with the parameters of `params`.
-    pub(super) fn quantize(self, x: &str, params: &str, y: &str) -> Self {
+    pub(crate) fn quantize(self, x: &str, params: &str, y: &str) -> Self {
         self.node(
             "QuantizeLinear",
             &[x, &format!("{params}_s"), &format!("{params}_z")],
@@ -191,7 +191,7 @@ impl Model {
     }
 
     /// DequantizeLinear of `x` with the parameters of `params`.
-    pub(super) fn dequantize(self, x: &str, params: &str, y: &str) -> Self {
+    pub(crate) fn dequantize(self, x: &str, params: &str, y: &str) -> Self {
         self.node(
             "DequantizeLinear",
             &[x, &format!("{params}_s"), &format!("{params}_z")],
@@ -199,12 +199,12 @@ impl Model {
         )
     }
 
-    pub(super) fn bytes(&self) -> Vec<u8> {
+    pub(crate) fn bytes(&self) -> Vec<u8> {
         self.proto.encode_to_vec()
     }
 
     /// A float input `x`, quantized to `xq` and dequantized to `xf`, with uint8 parameters `x`.
-    pub(super) fn quantized_input(opset: i64, shape: &[i64]) -> Self {
+    pub(crate) fn quantized_input(opset: i64, shape: &[i64]) -> Self {
         Self::new(opset)
             .input("x", DataType::Float, shape)
             .scale("x", 0.02, 3)
@@ -213,7 +213,7 @@ impl Model {
     }
 
     /// Int8 weights `w` and their dequantization `wf`.
-    pub(super) fn weights(self, dims: &[i64], data: &[i64], scale: f32) -> Self {
+    pub(crate) fn weights(self, dims: &[i64], data: &[i64], scale: f32) -> Self {
         self.ints("w", DataType::Int8, dims, data)
             .floats("w_s", &[], &[scale])
             .ints("w_z", DataType::Int8, &[], &[0])

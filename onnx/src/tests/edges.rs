@@ -3,10 +3,10 @@
 
 use tract_onnx::pb::tensor_proto::DataType;
 
-use super::super::{Exactness, NodeError};
-use super::build::{Model, int, ints};
-use super::groups::{accepted, problem};
-use super::kernels::{exactness, run};
+use crate::tests::build::{Model, int, ints};
+use crate::tests::groups::{accepted, problem};
+use crate::tests::kernels::{exactness, run};
+use crate::{Exactness, NodeError};
 
 /// `x` of four elements with scale 0.5 and zero point 100, some nodes from `xf` to `r`, and `y` with scale 0.25 and zero
 /// point 100.

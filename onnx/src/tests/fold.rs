@@ -3,9 +3,9 @@
 use tract_onnx::pb::TensorProto;
 use tract_onnx::pb::tensor_proto::DataType;
 
-use super::super::quantize::{Feed, Options, QuantizeError, quantize};
-use super::super::{ImportError, NodeError, import};
-use super::build::{Model, float, int};
+use crate::quantize::{Feed, Options, QuantizeError, quantize};
+use crate::tests::build::{Model, float, int};
+use crate::{ImportError, NodeError, import};
 use zkonnx_circuits::program::Tensor;
 
 /// `d` is a float of four whole numbers; `y` has the scale one and the zero point 128.

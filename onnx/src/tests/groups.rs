@@ -2,11 +2,11 @@
 
 use tract_onnx::pb::tensor_proto::DataType;
 
-use super::super::{Exactness, ImportError, Imported, NodeError, Status, import, quantize_input};
-use super::build::{Model, float, int, ints};
+use crate::tests::build::{Model, float, int, ints};
+use crate::{Exactness, ImportError, Imported, NodeError, Status, import, quantize_input};
 use zkonnx_circuits::program::{Program, Tensor};
 
-pub(super) fn accepted(model: &Model) -> Imported {
+pub(crate) fn accepted(model: &Model) -> Imported {
     import(&model.bytes()).unwrap_or_else(|e| panic!("{e}"))
 }
 
@@ -22,7 +22,7 @@ fn run(imported: &Imported, data: &[i64]) -> Vec<i64> {
     program.execute(&[x]).unwrap().outputs()[0].data.clone()
 }
 
-pub(super) fn problem(model: &Model) -> NodeError {
+pub(crate) fn problem(model: &Model) -> NodeError {
     match import(&model.bytes()) {
         Err(ImportError::Unsupported(problems)) => problems[0].reason.clone(),
         other => panic!("{other:?}"),

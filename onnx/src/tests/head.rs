@@ -2,10 +2,10 @@
 
 use tract_onnx::pb::tensor_proto::DataType;
 
-use super::super::{
+use crate::tests::build::{Model, int, ints};
+use crate::{
     Exactness, FloatHead, HeadError, ImportError, Imported, InputError, NodeError, Status, import,
 };
-use super::build::{Model, int, ints};
 use zkonnx_circuits::program::Program;
 
 fn imported(model: &Model) -> Imported {

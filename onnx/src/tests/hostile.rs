@@ -4,8 +4,8 @@ use prost::Message;
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{ModelProto, TensorProto, tensor_proto};
 
-use super::super::{ImportError, InputProblem, TensorProblem, import};
-use super::build::{Model, int, ints, value_info};
+use crate::tests::build::{Model, int, ints, value_info};
+use crate::{ImportError, InputProblem, TensorProblem, import};
 use zkonnx_circuits::testing::Rng;
 
 fn good() -> Model {

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use tract_onnx::pb::tensor_proto::DataType;
 
-use super::super::import;
-use super::build::{Model, float, int};
+use crate::import;
+use crate::tests::build::{Model, float, int};
 use zkonnx_circuits::program::Program;
 
 fn program(model: &Model) -> Program {
@@ -290,7 +290,11 @@ fn rejects_one_id_for_tails_with_other_inner_graphs() {
                 output: vec!["inner".to_owned()],
                 ..NodeProto::default()
             }],
-            output: vec![super::build::value_info("inner", DataType::Float, &[1, 2])],
+            output: vec![crate::tests::build::value_info(
+                "inner",
+                DataType::Float,
+                &[1, 2],
+            )],
             ..GraphProto::default()
         };
         let branch = |name: &str| AttributeProto {

@@ -7,8 +7,8 @@ use tract_onnx::pb::{
     attribute_proto::AttributeType,
 };
 
-use super::super::{ImportError, NodeError, import};
-use super::build::{Model, float, int, value_info};
+use crate::tests::build::{Model, float, int, value_info};
+use crate::{ImportError, NodeError, import};
 use zkonnx_circuits::program::Tensor;
 
 type ProgramId = [u8; 32];
@@ -462,7 +462,7 @@ fn survives_every_byte() {
                 let mut changed = bytes.clone();
                 changed[i] ^= change;
                 let _ = import(&changed);
-                let _ = super::super::quantize::obstacle(&changed, &Default::default());
+                let _ = crate::quantize::obstacle(&changed, &Default::default());
             }
         }
     }

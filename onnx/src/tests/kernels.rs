@@ -2,16 +2,16 @@
 
 use tract_onnx::pb::tensor_proto::DataType;
 
-use super::super::{Exactness, Imported, NodeError, Status};
-use super::build::{Model, float, int, ints};
-use super::groups::{accepted, problem};
+use crate::tests::build::{Model, float, int, ints};
+use crate::tests::groups::{accepted, problem};
+use crate::{Exactness, Imported, NodeError, Status};
 use zkonnx_circuits::program::Tensor;
 
 /// What is said of a float sum whose roundings are smaller than the steps of the output.
 const SUM: Exactness = Exactness::Sum { apart: 1 };
 
 /// Runs the program on one list of integers for each input.
-pub(super) fn run(imported: &Imported, data: &[&[i64]]) -> Vec<i64> {
+pub(crate) fn run(imported: &Imported, data: &[&[i64]]) -> Vec<i64> {
     let program = &imported.program;
     let tensor = |(port, data): (&zkonnx_circuits::program::Port, &&[i64])| {
         let fact = program.fact(port.tensor);
@@ -22,7 +22,7 @@ pub(super) fn run(imported: &Imported, data: &[&[i64]]) -> Vec<i64> {
 }
 
 /// What is said of the last QuantizeLinear.
-pub(super) fn exactness(imported: &Imported) -> Exactness {
+pub(crate) fn exactness(imported: &Imported) -> Exactness {
     match imported.report.last().unwrap().status {
         Status::Closed(exactness) => exactness,
         other => panic!("{other:?}"),

@@ -3,9 +3,9 @@
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{AttributeProto, OperatorSetIdProto, attribute_proto::AttributeType};
 
-use super::super::quantize::{Feed, Options, quantize};
-use super::super::{FloatHead, ImportError, NodeError, import};
-use super::build::{Model, float, int, ints};
+use crate::quantize::{Feed, Options, quantize};
+use crate::tests::build::{Model, float, int, ints};
+use crate::{FloatHead, ImportError, NodeError, import};
 
 fn floats(name: &str, values: &[f32]) -> AttributeProto {
     AttributeProto {

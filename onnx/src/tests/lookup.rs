@@ -2,8 +2,8 @@
 
 use tract_onnx::pb::tensor_proto::DataType;
 
-use super::super::{ImportError, Imported, NodeError, import};
-use super::build::{Model, int};
+use crate::tests::build::{Model, int};
+use crate::{ImportError, Imported, NodeError, import};
 use zkonnx_circuits::program::Tensor;
 
 fn accepted(model: &Model) -> Imported {
@@ -91,7 +91,7 @@ fn accepts_floats_at_computed_places_once_they_are_quantized() {
         .float_tail
         .unwrap()
         .evaluate(program, &trace.outputs());
-    let expected = super::super::TailData::Floats(vec![0.4, 0.2]);
+    let expected = crate::TailData::Floats(vec![0.4, 0.2]);
     assert_eq!(values[0].as_ref().unwrap().data, expected);
 }
 

@@ -2,10 +2,10 @@
 
 use tract_onnx::pb::tensor_proto::DataType;
 
-use super::super::Exactness;
-use super::build::Model;
-use super::groups::{accepted, problem};
-use super::totals::{run_all, said};
+use crate::Exactness;
+use crate::tests::build::Model;
+use crate::tests::groups::{accepted, problem};
+use crate::tests::totals::{run_all, said};
 
 /// `[2, 3]` scores under the scale 0.05, a Softmax of `a`, quantized in steps of 1/256.
 fn scores() -> Model {

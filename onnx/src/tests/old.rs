@@ -4,8 +4,8 @@ use tract_onnx::pb::AttributeProto;
 use tract_onnx::pb::attribute_proto::AttributeType;
 use tract_onnx::pb::tensor_proto::DataType;
 
-use super::super::quantize::{Feed, Options, QuantizeError, quantize};
-use super::build::{Model, float, int, ints};
+use crate::quantize::{Feed, Options, QuantizeError, quantize};
+use crate::tests::build::{Model, float, int, ints};
 
 const SHAPE: [i64; 4] = [1, 2, 4, 4];
 

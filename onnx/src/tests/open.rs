@@ -3,8 +3,8 @@
 use tract_onnx::pb::tensor_shape_proto::dimension;
 use tract_onnx::pb::type_proto;
 
-use super::super::{Bindings, ImportError, OpenInput, Registry, import_bound, open_inputs};
-use super::build::Model;
+use crate::tests::build::Model;
+use crate::{Bindings, ImportError, OpenInput, Registry, import_bound, open_inputs};
 
 #[test]
 fn accepts_open_dimensions_that_are_bound() {

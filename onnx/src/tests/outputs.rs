@@ -2,8 +2,8 @@
 
 use tract_onnx::pb::tensor_proto::DataType;
 
-use super::super::{Imported, TailError, import};
-use super::build::Model;
+use crate::tests::build::Model;
+use crate::{Imported, TailError, import};
 use zkonnx_circuits::program::Tensor;
 
 /// `x` as uint8, its reals `r` and `y`, the quantized Relu of them; constants `c` and `k`.

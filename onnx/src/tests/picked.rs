@@ -2,8 +2,8 @@
 
 use tract_onnx::pb::tensor_proto::DataType;
 
-use super::super::import;
-use super::build::{Model, int};
+use crate::import;
+use crate::tests::build::{Model, int};
 use zkonnx_circuits::program::{self, Tensor};
 
 /// The result of one node on `[2, 3]` integers from 0 on, and its shape.

@@ -4,10 +4,10 @@ use tract_onnx::pb::AttributeProto;
 use tract_onnx::pb::attribute_proto::AttributeType;
 use tract_onnx::pb::tensor_proto::DataType;
 
-use super::super::{Exactness, NodeError};
-use super::build::{Model, ints};
-use super::groups::{accepted, problem};
-use super::totals::{run_all, said};
+use crate::tests::build::{Model, ints};
+use crate::tests::groups::{accepted, problem};
+use crate::tests::totals::{run_all, said};
+use crate::{Exactness, NodeError};
 
 fn equation(text: &str) -> Vec<AttributeProto> {
     vec![AttributeProto {

@@ -2,9 +2,9 @@
 
 use tract_onnx::pb::tensor_proto::DataType;
 
-use super::super::quantize::{Feed, Options, QuantizeError, Quantized, quantize};
-use super::build::{Model, float, int};
 use crate::error::NodeError;
+use crate::quantize::{Feed, Options, QuantizeError, Quantized, quantize};
+use crate::tests::build::{Model, float, int};
 
 const WEIGHTS: [i64; 6] = [5, -3, 2, 7, -8, 1];
 
@@ -217,7 +217,7 @@ fn accepts_floats_of_other_sizes_as_float32() {
             .node_with("Cast", &["wf"], "w", vec![int("to", dtype as i64)])
             .node("MatMul", &["x", "w"], "y")
             .output("y");
-        let info = super::build::value_info("y", dtype, &[1, 3]);
+        let info = crate::tests::build::value_info("y", dtype, &[1, 3]);
         model.graph().output[0] = info;
         let got = quantized(&model);
         assert_eq!(got.restored, [name]);
@@ -227,7 +227,7 @@ fn accepts_floats_of_other_sizes_as_float32() {
             .input("x", dtype, &[1, 2])
             .scale("x", 0.02, 3);
         let fixed = fixed.quantize("x", "x", "y").output("y");
-        assert!(super::super::import(&fixed.bytes()).is_err());
+        assert!(crate::import(&fixed.bytes()).is_err());
     }
 }
 

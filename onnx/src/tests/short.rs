@@ -3,10 +3,10 @@
 use tract_onnx::pb::TensorProto;
 use tract_onnx::pb::tensor_proto::DataType;
 
-use super::super::{Exactness, ImportError, import};
-use super::build::{Model, int};
-use super::groups::{accepted, problem};
-use super::totals::{run_all, said};
+use crate::tests::build::{Model, int};
+use crate::tests::groups::{accepted, problem};
+use crate::tests::totals::{run_all, said};
+use crate::{Exactness, ImportError, import};
 
 const UINT4: i32 = 21;
 const INT4: i32 = 22;

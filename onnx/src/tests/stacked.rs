@@ -2,10 +2,10 @@
 
 use tract_onnx::pb::tensor_proto::DataType;
 
-use super::super::{Exactness, NodeError};
-use super::build::{Model, float, int};
-use super::groups::{accepted, problem};
-use super::totals::{run_all, said};
+use crate::tests::build::{Model, float, int};
+use crate::tests::groups::{accepted, problem};
+use crate::tests::totals::{run_all, said};
+use crate::{Exactness, NodeError};
 
 const SCALES: (f32, f32, f32) = (0.02, 0.01, 0.1);
 

@@ -2,8 +2,8 @@
 
 use tract_onnx::pb::tensor_proto::DataType;
 
-use super::super::{TailData, TailError, TailTensor, import};
-use super::build::{Model, int, ints};
+use crate::tests::build::{Model, int, ints};
+use crate::{TailData, TailError, TailTensor, import};
 use zkonnx_circuits::program::Tensor;
 
 /// What the tail of `model` makes of the integers `x`, one by one.

@@ -2,13 +2,13 @@
 
 use tract_onnx::pb::tensor_proto::DataType;
 
-use super::super::{Exactness, Imported, NodeError, Status};
-use super::build::Model;
-use super::groups::{accepted, problem};
+use crate::tests::build::Model;
+use crate::tests::groups::{accepted, problem};
+use crate::{Exactness, Imported, NodeError, Status};
 use zkonnx_circuits::program::Tensor;
 
 /// Runs the program on integers for each input.
-pub(super) fn run_all(imported: &Imported, data: &[&[i64]]) -> Vec<i64> {
+pub(crate) fn run_all(imported: &Imported, data: &[&[i64]]) -> Vec<i64> {
     let program = &imported.program;
     let inputs: Vec<Tensor> = program
         .inputs()
@@ -23,7 +23,7 @@ pub(super) fn run_all(imported: &Imported, data: &[&[i64]]) -> Vec<i64> {
 }
 
 /// What is said of a node.
-pub(super) fn said(imported: &Imported, node: &str) -> Exactness {
+pub(crate) fn said(imported: &Imported, node: &str) -> Exactness {
     let mut rows = imported.report.iter().filter(|row| row.node == node);
     match rows.next().map(|row| row.status) {
         Some(Status::Closed(exactness)) => exactness,

@@ -6,9 +6,9 @@ use tract_onnx::pb::{
     AttributeProto, OperatorSetIdProto, TensorProto, attribute_proto::AttributeType,
 };
 
-use super::super::quantize::{Feed, Options, quantize};
-use super::super::{FloatHead, HeadError, ImportError, Imported, NodeError, import};
-use super::build::{Model, float, int, ints};
+use crate::quantize::{Feed, Options, quantize};
+use crate::tests::build::{Model, float, int, ints};
+use crate::{FloatHead, HeadError, ImportError, Imported, NodeError, import};
 
 fn attribute(name: &str, r#type: AttributeType) -> AttributeProto {
     AttributeProto {
@@ -279,7 +279,7 @@ fn survives_every_byte() {
                 let rows: Vec<&[f32]> = rows.iter().map(Vec::as_slice).collect();
                 let _ = head.map(|head| head.evaluate(&imported.program, &rows));
             }
-            let _ = super::super::quantize::obstacle(&changed, &Default::default());
+            let _ = crate::quantize::obstacle(&changed, &Default::default());
         }
     }
 }

@@ -3,8 +3,8 @@
 use tract_onnx::pb::OperatorSetIdProto;
 use tract_onnx::pb::tensor_proto::DataType;
 
-use super::super::{Imported, Status, import, supported};
-use super::build::{Model, float, int};
+use crate::tests::build::{Model, float, int};
+use crate::{Imported, Status, import, supported};
 use zkonnx_circuits::program::Tensor;
 
 fn accepted(model: &Model) -> Imported {

@@ -104,7 +104,7 @@ pub(crate) fn is_forest(node: &crate::graph::Node) -> bool {
     node.domain == LEARNING && names.contains(&node.op.as_str())
 }
 
-pub(super) fn attribute(name: &'static str, reason: &'static str) -> NodeError {
+pub(crate) fn attribute(name: &'static str, reason: &'static str) -> NodeError {
     NodeError::Attribute { name, reason }
 }
 

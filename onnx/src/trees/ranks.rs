@@ -4,9 +4,9 @@
 //! cuts below it: between two cuts no branch tells values apart. `x ≤ t` and `x > t` have the cut `t`, `x < t` and `x ≥ t`
 //! the next smaller float. A value that is not a number ranks above all.
 
-use super::scores::Decision;
-use super::{Aggregate, Forest, Mode, Node, Question, attribute};
 use crate::error::NodeError;
+use crate::trees::scores::Decision;
+use crate::trees::{Aggregate, Forest, Mode, Node, Question, attribute};
 use zkonnx_circuits::ops::{TreeEnsemble, TreeNode};
 
 /// Bits of the largest sum of leaves.

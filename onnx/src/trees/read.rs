@@ -2,14 +2,14 @@
 
 use std::collections::HashMap;
 
-use super::scores::{Classes, Labels, PostTransform};
-use super::{Aggregate, Forest, Mode, Node, Question, attribute};
 use crate::error::NodeError;
 use crate::graph::NodeView;
+use crate::trees::scores::{Classes, Labels, PostTransform};
+use crate::trees::{Aggregate, Forest, Mode, Node, Question, attribute};
 use zkonnx_circuits::ops::MAX_TREE_NODES;
 
 /// Most features and targets.
-pub(super) const MAX_EXTENT: usize = 1 << 12;
+pub(crate) const MAX_EXTENT: usize = 1 << 12;
 
 /// Names of the lists that say what leaves are worth.
 struct Leaves {
@@ -107,7 +107,7 @@ impl Forest {
     }
 
     /// Checks that the nodes are trees, and counts the features.
-    pub(super) fn finish(&mut self) -> Result<(), NodeError> {
+    pub(crate) fn finish(&mut self) -> Result<(), NodeError> {
         self.check_nodes()?;
         if self.classes.is_some() {
             return Ok(());
@@ -156,13 +156,13 @@ impl Forest {
 }
 
 /// A number of features or targets.
-pub(super) fn extent(name: &'static str, value: i64) -> Result<usize, NodeError> {
+pub(crate) fn extent(name: &'static str, value: i64) -> Result<usize, NodeError> {
     let extent = usize::try_from(value).ok();
     let extent = extent.filter(|extent| (1..=MAX_EXTENT).contains(extent));
     extent.ok_or(attribute(name, "it is not a number from 1 to 4096"))
 }
 
-pub(super) fn list<'a>(
+pub(crate) fn list<'a>(
     node: &NodeView<'a>,
     name: &'static str,
     len: usize,
@@ -178,7 +178,7 @@ pub(super) fn list<'a>(
 }
 
 /// A question of a branch, once its numbers are known to be sound.
-pub(super) fn question(
+pub(crate) fn question(
     (names, feature): (&'static str, i64),
     mode: Mode,
     (values, threshold): (&'static str, f32),
@@ -328,7 +328,7 @@ fn worth(
 }
 
 /// The labels of a classifier.
-pub(super) fn labels(node: &NodeView<'_>) -> Result<Labels, NodeError> {
+pub(crate) fn labels(node: &NodeView<'_>) -> Result<Labels, NodeError> {
     let integers = node.maybe_ints("classlabels_int64s")?.unwrap_or_default();
     let texts = node.maybe_texts("classlabels_strings")?.unwrap_or_default();
     let labels = match (integers, texts) {

@@ -1,14 +1,14 @@
 //! The attributes of `TreeEnsemble`, opset 5 of `ai.onnx.ml`: leaves stand in lists of their own.
 
-use super::read::{extent, list, question};
-use super::scores::PostTransform;
-use super::{Aggregate, Forest, Mode, Node, attribute};
 use crate::error::NodeError;
 use crate::graph::NodeView;
+use crate::trees::read::{extent, list, question};
+use crate::trees::scores::PostTransform;
+use crate::trees::{Aggregate, Forest, Mode, Node, attribute};
 use zkonnx_circuits::ops::MAX_TREE_NODES;
 
 impl Forest {
-    pub(super) fn read_five(node: &NodeView<'_>) -> Result<Self, NodeError> {
+    pub(crate) fn read_five(node: &NodeView<'_>) -> Result<Self, NodeError> {
         let features = node.maybe_ints("nodes_featureids")?.unwrap_or_default();
         let len = features.len();
         let floats = |name: &'static str| -> Result<Vec<f32>, NodeError> {

@@ -4,10 +4,10 @@
 //! of the second class, whichever it is, and is compared with a half if no leaf is worth less than nothing, else with zero.
 //! With both named, the label is the number 1 or 0, whatever the labels are, as the sum of the second is above zero or not.
 
-use super::read::labels;
-use super::{Aggregate, Forest, Node, attribute};
 use crate::error::NodeError;
 use crate::graph::NodeView;
+use crate::trees::read::labels;
+use crate::trees::{Aggregate, Forest, Node, attribute};
 
 /// What scores are put through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub(crate) enum PostTransform {
 }
 
 impl PostTransform {
-    pub(super) fn read(node: &NodeView<'_>) -> Result<Self, NodeError> {
+    pub(crate) fn read(node: &NodeView<'_>) -> Result<Self, NodeError> {
         match node.text("post_transform", "NONE")? {
             "NONE" => Ok(Self::None),
             "LOGISTIC" => Ok(Self::Logistic),
@@ -27,7 +27,7 @@ impl PostTransform {
         }
     }
 
-    pub(super) fn of_number(number: i64) -> Result<Self, NodeError> {
+    pub(crate) fn of_number(number: i64) -> Result<Self, NodeError> {
         match number {
             0 => Ok(Self::None),
             1 => Ok(Self::Softmax),
@@ -76,7 +76,7 @@ pub(crate) struct Classes {
 }
 
 impl Classes {
-    pub(super) fn read(node: &NodeView<'_>) -> Result<Self, NodeError> {
+    pub(crate) fn read(node: &NodeView<'_>) -> Result<Self, NodeError> {
         let labels = labels(node)?;
         Ok(Self { labels })
     }
@@ -178,7 +178,7 @@ impl Forest {
     }
 
     /// For each target, whether every sample meets a leaf that names it: whether all leaves of some tree do.
-    pub(super) fn named_always(&self) -> Vec<bool> {
+    pub(crate) fn named_always(&self) -> Vec<bool> {
         let mut always = vec![false; self.targets];
         let mut counts = vec![0usize; self.targets];
         for root in &self.roots {
