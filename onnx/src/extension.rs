@@ -5,10 +5,11 @@
 //! [`crate::import_with`]. Neither touches this crate, and neither can replace an operator of it.
 
 use crate::error::NodeError;
-use crate::exactness::Exactness;
 use crate::graph::NodeView;
-use crate::importer::{Done, Importer};
-use crate::real::{Base, Params, Quantized, Real, Value};
+use crate::group::exactness::Exactness;
+use crate::group::importer::{Done, Importer};
+use crate::group::params::{Params, Quantized};
+use crate::group::real::{Base, Real, Value};
 use crate::{Status, registry};
 use std::sync::Arc;
 

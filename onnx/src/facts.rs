@@ -3,7 +3,7 @@
 //! `zkonnx ops` and `docs/OPERATORS.md` are made of these lines. Operators that one function imports share their facts,
 //! so that a new activation needs none of its own.
 
-use crate::exactness::{Relation, Relations};
+use crate::group::exactness::{Relation, Relations};
 
 /// What is said of an operator before any model is seen.
 #[derive(Clone, Copy, Debug)]

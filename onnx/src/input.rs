@@ -1,6 +1,6 @@
 //! Quantization of float inputs, outside the proof.
 
-use crate::close::quantize;
+use crate::group::rules::quantize;
 use zkonnx_circuits::program::{Fact, Port, Quantization, Range, Tensor};
 
 /// Why floats cannot be an input of a program.

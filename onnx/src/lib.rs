@@ -11,128 +11,38 @@
 //! DequantizeLinear (a float tail) is outside the proof, and is reported as such.
 #![forbid(unsafe_code)]
 
-mod close;
-mod derive;
-mod doubt;
 mod error;
 mod eval;
-mod exactness;
-mod expr;
 mod extension;
 mod facts;
 mod graph;
+mod group;
 mod head;
-mod ids;
-mod importer;
+mod import;
 mod input;
-mod kernel;
 mod math;
 mod ops;
-mod outputs;
-mod outside;
 mod passes;
 mod proto;
 pub mod quantize;
-mod real;
 mod registry;
+mod report;
 mod run;
-mod sums;
 mod tail;
 #[cfg(test)]
 mod tests;
-mod totals;
 mod trees;
 mod windows;
 
 pub use error::{ImportError, InputProblem, NodeError, NodeProblem, TensorProblem};
-pub use exactness::{Exactness, Relation, Relations};
 pub use extension::{Activation, Context, Extension, ImportNode, Output, Registry};
 pub use graph::NodeView;
+pub use group::exactness::{Exactness, Relation, Relations};
 pub use head::{FloatHead, HeadError, HeadInput, HeadTensor};
 pub use input::{InputError, quantize_input, saturated};
 pub use proto::{Bindings, OpenInput};
+pub use report::{Imported, NodeReport, Status, TailNode};
 pub use tail::{FloatTail, TailData, TailError, TailTensor};
-
-use zkonnx_circuits::program::{Program, TensorId};
-
-/// What the importer did with a node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Status {
-    /// Integers by a rule, which says how they relate to those of ONNX Runtime.
-    Closed(Exactness),
-    /// Part of a group that the next QuantizeLinear closes; how exact it is stands there.
-    Group,
-    /// Computed at import.
-    Folded,
-    /// Not proved: float arithmetic before the first QuantizeLinear.
-    Head,
-    /// Not proved: float arithmetic after the last DequantizeLinear.
-    Outside,
-}
-
-/// What the importer did with a node.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NodeReport {
-    /// Name of the node, or of its first output.
-    pub node: String,
-    /// Operator.
-    pub op: String,
-    /// Domain; `ai.onnx` for the standard operators.
-    pub domain: String,
-    /// Opset of that domain.
-    pub opset: i64,
-    /// What became of it.
-    pub status: Status,
-    /// The integer operators that it added to the program, in order; those that no output needs are dropped later.
-    pub operators: Vec<&'static str>,
-}
-
-/// A node before the first integers or after the last ones, which is not proved.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TailNode {
-    /// Name of the node, or of its first output.
-    pub node: String,
-    /// Operator.
-    pub op: String,
-    /// Domain.
-    pub domain: String,
-    /// Names of its inputs.
-    pub inputs: Vec<String>,
-    /// Names of its outputs.
-    pub outputs: Vec<String>,
-    /// Whether it stands before the integers.
-    pub before: bool,
-}
-
-impl TailNode {
-    /// Whether the operator is of a domain that this project knows. Of others, nobody can say here what they compute.
-    pub fn is_known(&self) -> bool {
-        graph::is_known_domain(&self.domain)
-    }
-}
-
-impl NodeReport {
-    /// As [`TailNode::is_known`].
-    pub fn is_known(&self) -> bool {
-        graph::is_known_domain(&self.domain)
-    }
-}
-
-/// A model as an integer program.
-#[derive(Clone, Debug)]
-pub struct Imported {
-    /// The program.
-    pub program: Program,
-    /// What became of each node, in order of execution.
-    pub report: Vec<NodeReport>,
-    /// The nodes that are not proved, in order of execution.
-    pub tail: Vec<TailNode>,
-    /// The same nodes, ready to be evaluated; `None` if there are none.
-    pub float_tail: Option<FloatTail>,
-    /// The integer tensors of the model that the program computes, by ONNX name, in order of execution.
-    pub tensors: Vec<(String, TensorId)>,
-}
 
 /// Imports a model. Never panics, whatever the bytes; all unsupported nodes are reported at once.
 pub fn import(bytes: &[u8]) -> Result<Imported, ImportError> {
@@ -150,7 +60,7 @@ pub fn import_bound(
     registry: &Registry,
     bindings: &Bindings,
 ) -> Result<Imported, ImportError> {
-    importer::import(&passes::prepare_import(bytes, bindings)?, registry)
+    import::import(&passes::prepare_import(bytes, bindings)?, registry)
 }
 
 /// The inputs of a model that have open dimensions.

@@ -1,10 +1,11 @@
 //! The ONNX operators that are imported, by domain and name.
 
 use crate::error::NodeError;
-use crate::facts::{self, Facts};
+use crate::facts;
+use crate::facts::Facts;
 use crate::graph::NodeView;
 use crate::graph::{LEARNING, MICROSOFT, STANDARD};
-use crate::importer::{Done, Importer};
+use crate::group::importer::{Done, Importer};
 use crate::ops::{
     accumulators, activation, border, einsum, elementwise, fold, limits, linear, logic, matrices,
     movement, pool, quantization, ranking, reduction, resize, selection, softmax, transposed,

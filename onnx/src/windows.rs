@@ -4,7 +4,8 @@
 //! what the schemas of the `onnx` package say (`onnx.defs.get_schema(operator, opset)`).
 
 use crate::error::NodeError;
-use crate::graph::{Node, NodeView, OPSETS, STANDARD};
+use crate::graph::NodeView;
+use crate::graph::{Node, OPSETS, STANDARD};
 
 /// Operator, attribute, first and last opset that have it.
 const ATTRIBUTES: &[(&str, &str, i64, i64)] = &[

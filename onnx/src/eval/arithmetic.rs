@@ -2,9 +2,10 @@
 
 use crate::error::NodeError;
 use crate::eval::cast::{number, wrap};
+use crate::eval::inputs::{Inputs, Results, attribute, bad, one, undefined, wrong_type};
 use crate::eval::places::{Places, together};
-use crate::eval::scalar::{self, Binary, Float, Unary};
-use crate::eval::{Inputs, Results, attribute, bad, one, undefined, wrong_type};
+use crate::eval::scalar;
+use crate::eval::scalar::{Binary, Float, Unary};
 use crate::graph::NodeView;
 use crate::graph::constant::{Constant, Data, Element};
 use zkonnx_circuits::ops::broadcast;

@@ -3,7 +3,7 @@
 use half::{bf16, f16};
 
 use crate::error::NodeError;
-use crate::eval::{Inputs, Results, attribute, undefined};
+use crate::eval::inputs::{Inputs, Results, attribute, undefined};
 use crate::graph::NodeView;
 use crate::graph::constant::{Constant, Data, Element, Half};
 use crate::proto::tensor::element_type;

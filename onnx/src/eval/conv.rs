@@ -1,9 +1,9 @@
 //! Convolutions.
 
 use crate::error::NodeError;
+use crate::eval::inputs::{Inputs, Results, attribute, bad, one};
 use crate::eval::places::{each, strides};
 use crate::eval::product::widened;
-use crate::eval::{Inputs, Results, attribute, bad, one};
 use crate::graph::NodeView;
 use crate::graph::constant::Data;
 use zkonnx_circuits::program::elements;

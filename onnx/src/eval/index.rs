@@ -2,8 +2,8 @@
 
 use crate::error::NodeError;
 use crate::eval::cast::number;
+use crate::eval::inputs::{Inputs, Results, attribute, bad, one};
 use crate::eval::places::{each, strides};
-use crate::eval::{Inputs, Results, attribute, bad, one};
 use crate::graph::NodeView;
 use crate::graph::constant::{Constant, Data};
 use zkonnx_circuits::program::{DataType, elements};

@@ -2,9 +2,10 @@
 
 use crate::eval::arithmetic::integers;
 use crate::eval::cast::number;
+use crate::eval::inputs::{
+    D, F, H, I8, Inputs, Results, U8, U32, WORDS, bad, bit, one, wrong_type,
+};
 use crate::eval::places::together;
-use crate::eval::{D, F, H, I8, U8, U32, WORDS, bit};
-use crate::eval::{Inputs, Results, bad, one, wrong_type};
 use crate::graph::NodeView;
 use crate::graph::constant::Data;
 use zkonnx_circuits::program::DataType;

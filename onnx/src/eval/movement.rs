@@ -1,8 +1,8 @@
 //! Operators that move elements and change none.
 
 use crate::error::NodeError;
+use crate::eval::inputs::{Inputs, Results, attribute, bad, numbers, one};
 use crate::eval::places::{Places, each, strides};
-use crate::eval::{Inputs, Results, attribute, bad, numbers, one};
 use crate::graph::NodeView;
 use crate::graph::constant::{Constant, Data, Element};
 use zkonnx_circuits::ops::broadcast;

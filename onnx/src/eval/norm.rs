@@ -1,8 +1,8 @@
 //! Normalizations.
 
 use crate::error::NodeError;
+use crate::eval::inputs::{Inputs, Results, attribute, bad, one};
 use crate::eval::reduce::sum;
-use crate::eval::{Inputs, Results, attribute, bad, one};
 use crate::graph::NodeView;
 use crate::graph::constant::Data;
 use zkonnx_circuits::program::elements;

@@ -4,8 +4,8 @@ use std::cmp::Ordering;
 
 use crate::error::NodeError;
 use crate::eval::cast::{number, wrap};
+use crate::eval::inputs::{Inputs, Results, bad, one, undefined, wrong_type};
 use crate::eval::reduce::{Lines, sum};
-use crate::eval::{Inputs, Results, bad, one, undefined, wrong_type};
 use crate::graph::NodeView;
 use crate::graph::constant::{Constant, Data, Element};
 use crate::math;

@@ -1,7 +1,7 @@
 //! Where the elements of a tensor that is broadcast lie.
 
 use crate::error::NodeError;
-use crate::eval::{Inputs, bad};
+use crate::eval::inputs::{Inputs, bad};
 use zkonnx_circuits::ops::{broadcast, broadcast_places};
 
 /// For each element of a result, the element of an input.

@@ -3,8 +3,8 @@
 use crate::error::NodeError;
 use crate::eval::cast::number;
 use crate::eval::conv::{Geometry, Window, image, list};
+use crate::eval::inputs::{Inputs, Results, attribute, bad, one, undefined};
 use crate::eval::reduce::sum;
-use crate::eval::{Inputs, Results, attribute, bad, one, undefined};
 use crate::graph::NodeView;
 use crate::graph::constant::{Constant, Data};
 use zkonnx_circuits::program::{DataType, elements};

@@ -3,8 +3,8 @@
 use crate::error::NodeError;
 use crate::eval::arithmetic::integers;
 use crate::eval::cast::number;
+use crate::eval::inputs::{Inputs, Results, attribute, bad, one, wrong_type};
 use crate::eval::places::Places;
-use crate::eval::{Inputs, Results, attribute, bad, one, wrong_type};
 use crate::graph::NodeView;
 use crate::graph::constant::{Constant, Data, Element};
 use zkonnx_circuits::ops::broadcast;

@@ -1,7 +1,7 @@
 //! QuantizeLinear and DequantizeLinear.
 
 use crate::error::NodeError;
-use crate::eval::{Inputs, Results, attribute, bad, one, wrong_type};
+use crate::eval::inputs::{Inputs, Results, attribute, bad, one, wrong_type};
 use crate::graph::NodeView;
 use crate::graph::constant::{Constant, Data};
 use crate::proto::tensor::integer_type;

@@ -2,8 +2,8 @@
 
 use crate::error::NodeError;
 use crate::eval::cast::{number, wrap};
+use crate::eval::inputs::{Inputs, Results, bad, numbers, undefined, wrong_type};
 use crate::eval::places::strides;
-use crate::eval::{Inputs, Results, bad, numbers, undefined, wrong_type};
 use crate::graph::NodeView;
 use crate::graph::constant::{Constant, Data, Element};
 use crate::math;

@@ -1,8 +1,8 @@
 //! Resize: of each axis, which elements an element of the result is made of, with which weights.
 
 use crate::error::NodeError;
+use crate::eval::inputs::{Inputs, Results, attribute, bad, numbers, one};
 use crate::eval::places::{each, strides};
-use crate::eval::{Inputs, Results, attribute, bad, numbers, one};
 use crate::graph::NodeView;
 use crate::graph::constant::{Constant, Data};
 use zkonnx_circuits::program::MAX_ELEMENTS;

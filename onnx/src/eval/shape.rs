@@ -1,7 +1,7 @@
 //! Shapes, and constants made from numbers.
 
 use crate::error::NodeError;
-use crate::eval::{Inputs, Results, attribute, bad, one, undefined, wrong_type};
+use crate::eval::inputs::{Inputs, Results, attribute, bad, one, undefined, wrong_type};
 use crate::graph::NodeView;
 use crate::graph::constant::{Constant, Data};
 use zkonnx_circuits::program::{DataType, elements};

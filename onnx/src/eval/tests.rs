@@ -5,9 +5,11 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::error::NodeError;
-use crate::eval::{Inputs, Operand, Operands, evaluate, types};
+use crate::eval::inputs::Inputs;
+use crate::eval::{Operand, Operands, evaluate, types};
+use crate::graph::NodeView;
 use crate::graph::constant::{Constant, Data, Half};
-use crate::graph::{Attribute, AttributeValue, Graph, Node, NodeView, STANDARD, Type};
+use crate::graph::{Attribute, AttributeValue, Graph, Node, STANDARD, Type};
 use zkonnx_circuits::program::DataType;
 
 const CASES: &str = include_str!("cases.json");

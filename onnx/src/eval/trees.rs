@@ -1,10 +1,11 @@
 //! Tree ensembles on floats.
 
 use crate::error::NodeError;
+use crate::eval::inputs::{Inputs, Results, bad};
 use crate::eval::types::Operands;
-use crate::eval::{Inputs, Results, bad};
+use crate::graph::NodeView;
+use crate::graph::Type;
 use crate::graph::constant::{Constant, Data, Element};
-use crate::graph::{NodeView, Type};
 use crate::trees::Forest;
 use zkonnx_circuits::program::DataType;
 

@@ -4,10 +4,12 @@
 //! products and windows have rules of their own, as have the integer kernels, which are not evaluated.
 
 use crate::eval::conv::{Geometry, conv_geometry, image, transposed_extents};
+use crate::eval::inputs::Inputs;
 use crate::eval::pool::pool_geometry;
-use crate::eval::{Inputs, evaluate, find};
+use crate::eval::{evaluate, find};
+use crate::graph::NodeView;
 use crate::graph::constant::{Constant, Data, Element};
-use crate::graph::{MICROSOFT, NodeView, STANDARD, Type};
+use crate::graph::{MICROSOFT, STANDARD, Type};
 use zkonnx_circuits::ops::broadcast;
 use zkonnx_circuits::program::{DataType, MAX_ELEMENTS, MAX_RANK, elements};
 

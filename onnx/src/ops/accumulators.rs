@@ -1,15 +1,16 @@
 //! `ConvInteger` and `MatMulInteger`: the accumulators themselves, of type int32.
 
 use crate::error::NodeError;
-use crate::expr::{Binary, Operand};
+use crate::eval::Binary;
 use crate::graph::NodeView;
 use crate::graph::constant::Constant;
-use crate::importer::{Done, Importer};
-use crate::kernel::Origin;
+use crate::group::expr::Operand;
+use crate::group::importer::{Done, Importer};
+use crate::group::operands::Activation;
+use crate::group::params::{Params, Place, QuantizedConstant, scalar};
+use crate::group::real::{Base, Real, Value};
+use crate::group::routes::Origin;
 use crate::ops::elementwise::with_operand;
-use crate::ops::linear::{Activation, scalar};
-use crate::ops::quantization::Place;
-use crate::real::{Base, Params, QuantizedConstant, Real, Value};
 
 /// `ConvInteger`: the accumulators themselves, of type int32.
 pub(crate) fn conv_integer(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, NodeError> {

@@ -3,11 +3,11 @@
 use crate::error::NodeError;
 use crate::eval::function;
 use crate::graph::NodeView;
-use crate::importer::{Done, Importer};
+use crate::group::importer::{Done, Importer};
+use crate::group::operands::quantized;
+use crate::group::params::scalar;
+use crate::group::real::{Base, Real};
 use crate::ops::elementwise::unary;
-use crate::ops::linear::scalar;
-use crate::ops::pool::quantized;
-use crate::real::{Base, Real};
 use std::sync::Arc;
 
 /// An elementwise function between DequantizeLinear and QuantizeLinear.

@@ -3,30 +3,18 @@
 //! A constant is dequantized as it stands. ONNX Runtime has no kernel of weights of 4 bits in such blocks and multiplies
 //! floats, so a product is the exact sum of the products with each block, which have scales of their own.
 
+use crate::Status;
 use crate::error::NodeError;
+use crate::graph::NodeView;
+use crate::graph::ValueId;
 use crate::graph::constant::{Constant, Data};
-use crate::graph::{NodeView, ValueId};
-use crate::importer::{Done, Importer};
-use crate::ops::linear::Activation;
-use crate::real::{Acc, Base, Real, Value};
-use crate::totals;
-use crate::{Status, expr};
+use crate::group::importer::{Done, Importer};
+use crate::group::operands::Activation;
+use crate::group::params::Blocked;
+use crate::group::real::{Acc, Base, Real, Value};
+use crate::group::{expr, totals};
 use std::sync::Arc;
 use zkonnx_circuits::ops::{MatMul, Move, Slice};
-
-/// Integers less their zero points, and the scales of their blocks.
-#[derive(Clone, Debug)]
-pub(crate) struct Blocked {
-    shape: Vec<usize>,
-    centered: Vec<i64>,
-    /// As many axes, with an index for each block along one of them.
-    scale_shape: Vec<usize>,
-    scale: Vec<f32>,
-    axis: usize,
-    size: usize,
-    /// Whether the integers have 4 bits.
-    short: bool,
-}
 
 const fn bad(input: usize, what: &'static str, reason: &'static str) -> NodeError {
     NodeError::Input {

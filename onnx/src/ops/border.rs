@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use crate::close::quantize;
 use crate::error::NodeError;
 use crate::graph::NodeView;
 use crate::graph::constant::Constant;
-use crate::importer::{Done, Importer, real_constant};
-use crate::ops::movement::status;
+use crate::group::importer::{Done, Importer};
+use crate::group::movement::status;
+use crate::group::params::real_constant;
+use crate::group::real::{Base, Real, Value};
+use crate::group::rules::quantize;
 use crate::ops::selection::{TOO_LARGE, not_empty, numbers};
-use crate::real::{Base, Real, Value};
 use zkonnx_circuits::ops::{Gather, Pad};
 use zkonnx_circuits::program::{MAX_ELEMENTS, elements};
 

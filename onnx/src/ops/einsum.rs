@@ -4,11 +4,11 @@
 
 use crate::error::NodeError;
 use crate::graph::NodeView;
-use crate::importer::{Done, Importer};
-use crate::kernel::Origin;
-use crate::ops::movement::status;
+use crate::group::importer::{Done, Importer};
+use crate::group::movement::status;
+use crate::group::real::{Deferred, Real, Value};
+use crate::group::routes::Origin;
 use crate::quantize::einsum::terms;
-use crate::real::{Deferred, Real, Value};
 use std::sync::Arc;
 use zkonnx_circuits::ops::{Move, Reshape, Transpose};
 

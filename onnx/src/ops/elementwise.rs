@@ -3,17 +3,17 @@
 use std::sync::Arc;
 
 use crate::error::NodeError;
-use crate::eval::factors;
-use crate::expr::{Binary, Expr, Operand, Spread, Unary};
+use crate::eval::{Binary, Unary, factors};
 use crate::graph::NodeView;
-use crate::importer::{Done, Importer};
-use crate::kernel::{Origin, alike};
+use crate::group::expr::{Expr, Operand, Spread};
+use crate::group::importer::{Done, Importer};
+use crate::group::operands::quantized;
+use crate::group::params::{Quantized, dequantize, scalar};
+use crate::group::real::{Base, Deferred, Pair, PairOp, Real, Value};
+use crate::group::routes::{Origin, alike};
+use crate::group::totals;
 use crate::ops::limits::clamp_integers;
-use crate::ops::linear::scalar;
-use crate::ops::pool::quantized;
-use crate::ops::quantization::dequantize;
-use crate::real::{Base, Deferred, Pair, PairOp, Quantized, Real, Value};
-use crate::{Status, totals};
+use crate::report::Status;
 use zkonnx_circuits::ops::{Constant, Move, Reshape, broadcast, broadcast_places};
 use zkonnx_circuits::program::elements;
 

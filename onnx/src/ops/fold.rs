@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use crate::Status;
 use crate::error::NodeError;
-use crate::eval;
 use crate::graph::NodeView;
 use crate::graph::constant::Element;
-use crate::importer::{Done, Importer};
+use crate::group::importer::{Done, Importer};
+use crate::group::params::{Params, Quantized};
+use crate::group::real::{Base, Real, Value};
 use crate::proto::tensor::{FLOAT, element_type, integer_type};
-use crate::real::{Base, Params, Quantized, Real, Value};
+use crate::{Status, eval};
 
 /// `Shape` and `Size`: known at import.
 pub(crate) fn shape(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, NodeError> {

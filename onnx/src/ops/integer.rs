@@ -1,10 +1,10 @@
 //! Sums and casts of integers that stand for themselves: places of extremes, accumulators.
 
 use crate::error::NodeError;
-use crate::expr::Binary;
+use crate::eval::Binary;
 use crate::graph::NodeView;
-use crate::importer::{Done, Importer};
-use crate::real::Value;
+use crate::group::importer::{Done, Importer};
+use crate::group::real::Value;
 use zkonnx_circuits::ops::{
     Lanes, MatMul, Move, Offset, Requantize, Reshape, Rule, Steps, Table, WeightedSum, broadcast,
     broadcast_places,

@@ -1,11 +1,11 @@
 //! Clip, Min and Max: of reals as part of a group, of integers as they are.
 
 use crate::error::NodeError;
-use crate::expr::{Binary, Unary};
+use crate::eval::{Binary, Unary};
 use crate::graph::NodeView;
-use crate::importer::{Done, Importer};
+use crate::group::importer::{Done, Importer};
+use crate::group::real::{Base, Real, Value};
 use crate::ops::elementwise::{binary, unary};
-use crate::real::{Base, Real, Value};
 use zkonnx_circuits::ops::{Constant, Lanes, Maximum, Requantize, Rule, Steps, Table, broadcast};
 use zkonnx_circuits::program::{Range, TensorId};
 

@@ -3,26 +3,20 @@
 //! All of them become an integer kernel with constant weights and a pending real `x_scale · w_scale · accumulator`,
 //! which the QuantizeLinear (or the operator's own output scale) closes by the float32 scale rule.
 
-use std::sync::Arc;
-
 use crate::error::NodeError;
 use crate::graph::NodeView;
 use crate::graph::constant::Constant;
-use crate::importer::{Done, Importer, centered};
-use crate::kernel::{Origin, weighted};
-use crate::ops::bias::BiasForm;
+use crate::group::bias::BiasForm;
+use crate::group::importer::{Done, Importer};
+use crate::group::operands::Activation;
+use crate::group::params::{Params, Place, Quantized, QuantizedConstant, centered, scalar};
+use crate::group::real::{Acc, Base, Real, Value, rebias_matmul};
+use crate::group::routes::{Origin, weighted};
 use crate::ops::pool::window;
-use crate::ops::quantization::Place;
-use crate::real::{Acc, Base, Params, Quantized, QuantizedConstant, Real, Value, rebias_matmul};
+use std::sync::Arc;
+
 use zkonnx_circuits::ops::{Conv, MatMul};
 use zkonnx_circuits::program::{DataType, TensorId};
-
-/// The integers of a linear operator's activation.
-pub(crate) struct Activation {
-    pub(crate) tensor: TensorId,
-    pub(crate) scale: f32,
-    pub(crate) zero: i64,
-}
 
 /// What a matrix product does besides.
 pub(crate) struct Matrices {
@@ -386,17 +380,6 @@ pub(crate) fn qlinear_conv(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result
     let bias = integer_bias(cx, node, 8)?;
     let real = cx.convolution(node, &x, &weights, (bias, 8), Origin::kernel())?;
     finish(cx, node, &real, &y)
-}
-
-/// The place of a scale and a zero point that are single values.
-pub(crate) const fn scalar(scale: usize, zero: usize, dtype: DataType) -> Place<'static> {
-    Place {
-        scale,
-        zero,
-        axis: 0,
-        shape: &[],
-        dtype,
-    }
 }
 
 /// Closes the group with the operator's own output scale.

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use crate::error::NodeError;
 use crate::graph::NodeView;
 use crate::graph::constant::Constant;
-use crate::importer::{Done, Importer};
-use crate::ops::linear::scalar;
-use crate::ops::{elementwise, pair};
-use crate::real::{Base, Quantized, Real, Value};
+use crate::group::importer::{Done, Importer};
+use crate::group::pair;
+use crate::group::params::{Quantized, scalar};
+use crate::group::real::{Base, Real, Value};
+use crate::ops::elementwise;
 use zkonnx_circuits::ops::{
     Expand, Lanes, Maximum, Move, Offset, Requantize, Rule, Steps, Table, WeightedSum, broadcast,
     broadcast_places,

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use crate::Status;
 use crate::error::NodeError;
-use crate::expr::{Expr, Rows};
 use crate::graph::NodeView;
 use crate::graph::constant::{Constant, Data};
-use crate::importer::{Done, Importer, real_constant};
-use crate::real::{Base, Params, Quantized, Real, Value};
+use crate::group::expr::{Expr, Rows};
+use crate::group::importer::{Done, Importer};
+use crate::group::params::{Params, Quantized, real_constant};
+use crate::group::real::{Base, Real, Value};
 use zkonnx_circuits::ops::{Expand, Lanes, Move, Requantize, Reshape, Rule, Steps};
 use zkonnx_circuits::program::{DataType, Range, TensorId, elements};
 

@@ -7,12 +7,13 @@
 use std::sync::Arc;
 
 use crate::error::NodeError;
-use crate::expr::{Binary, Expr, Operand};
+use crate::eval::Binary;
 use crate::graph::NodeView;
 use crate::graph::constant::Constant;
-use crate::importer::{Done, Importer};
-use crate::ops::softmax;
-use crate::real::{Base, Deferred, Real, Value};
+use crate::group::expr::{Expr, Operand};
+use crate::group::importer::{Done, Importer};
+use crate::group::real::{Base, Deferred, Real, Value};
+use crate::group::softmax;
 use zkonnx_circuits::ops::{Gather, Move, Reshape, broadcast, broadcast_places};
 use zkonnx_circuits::program::{TensorId, elements};
 

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use crate::error::NodeError;
 use crate::graph::NodeView;
 use crate::graph::constant::Constant;
-use crate::importer::{Done, Importer, real_constant};
-use crate::kernel::{Origin, weighted};
-use crate::ops::linear::{Activation, Matrices, finish, integer_bias, scalar};
-use crate::ops::quantization::Place;
-use crate::real::{Acc, Base, QuantizedConstant, Real, Value};
+use crate::group::importer::{Done, Importer};
+use crate::group::operands::Activation;
+use crate::group::params::{Place, QuantizedConstant, real_constant, scalar};
+use crate::group::real::{Acc, Base, Real, Value};
+use crate::group::routes::{Origin, weighted};
+use crate::ops::linear::{Matrices, finish, integer_bias};
 use zkonnx_circuits::ops::{Move, Product, Reshape, Transpose};
 use zkonnx_circuits::program::{DataType, TensorId};
 

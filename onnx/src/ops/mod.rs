@@ -2,12 +2,10 @@
 
 pub(crate) mod accumulators;
 pub(crate) mod activation;
-pub(crate) mod bias;
 pub(crate) mod blocks;
 pub(crate) mod border;
 pub(crate) mod einsum;
 pub(crate) mod elementwise;
-pub(crate) mod fit;
 pub(crate) mod fold;
 pub(crate) mod integer;
 pub(crate) mod limits;
@@ -17,7 +15,6 @@ pub(crate) mod lookup;
 pub(crate) mod masked;
 pub(crate) mod matrices;
 pub(crate) mod movement;
-pub(crate) mod pair;
 pub(crate) mod pool;
 pub(crate) mod quantization;
 pub(crate) mod ranking;
@@ -26,7 +23,5 @@ pub(crate) mod resize;
 pub(crate) mod selection;
 pub(crate) mod softmax;
 pub(crate) mod stacked;
-pub(crate) mod three;
 pub(crate) mod transposed;
 pub(crate) mod trees;
-pub(crate) mod weighted;

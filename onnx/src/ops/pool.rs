@@ -2,10 +2,11 @@
 
 use crate::error::NodeError;
 use crate::graph::NodeView;
-use crate::importer::{Done, Importer};
-use crate::kernel::{Origin, alike};
-use crate::ops::linear::scalar;
-use crate::real::{Base, Deferred, Mean, MeanKind, Quantized, Real, Value};
+use crate::group::importer::{Done, Importer};
+use crate::group::operands::{quantized, summand};
+use crate::group::params::{Quantized, scalar};
+use crate::group::real::{Base, Deferred, Mean, MeanKind, Real, Value};
+use crate::group::routes::{Origin, alike};
 use zkonnx_circuits::ops::{MaxPool, Window, WindowSum};
 use zkonnx_circuits::program::elements;
 
@@ -225,29 +226,6 @@ pub(crate) fn global_max_pool(
     pool_max(cx, node, x, shape, window)
 }
 
-/// A quantized tensor with one scale, on which sums are taken.
-pub(crate) fn summand(cx: &Importer<'_>, node: &NodeView<'_>) -> Result<Quantized, NodeError> {
-    let Value::Real(real) = cx.value(node, 0)? else {
-        return Err(NodeError::Input {
-            input: 0,
-            what: "x",
-            reason: "it is not a quantized activation",
-        });
-    };
-    match real.as_quantized() {
-        Some(q) if q.params.axis.is_none() => Ok(q.clone()),
-        Some(_) => Err(NodeError::Input {
-            input: 0,
-            what: "x",
-            reason: "its scales follow an axis",
-        }),
-        None => Err(NodeError::Float {
-            input: 0,
-            what: "x",
-        }),
-    }
-}
-
 /// The divisors of each window: those of the kernel, and those of the float operator.
 fn divisors(
     node: &NodeView<'_>,
@@ -377,28 +355,6 @@ fn qlinear(cx: &mut Importer<'_>, node: &NodeView<'_>, kind: MeanKind) -> Result
     Ok(Done::closed(tensor, exactness))
 }
 
-/// The integer input `first` with the scale and zero point that follow it.
-pub(crate) fn quantized(
-    cx: &Importer<'_>,
-    node: &NodeView<'_>,
-    first: usize,
-) -> Result<Quantized, NodeError> {
-    let bad = |reason| NodeError::Input {
-        input: first,
-        what: "x",
-        reason,
-    };
-    let Value::Int(tensor) = cx.value(node, first)? else {
-        return Err(bad("it is not an integer activation"));
-    };
-    let dtype = cx.builder.fact(tensor).dtype;
-    let params = cx.params(node, &scalar(first + 1, first + 2, dtype))?;
-    if params.dtype != dtype {
-        return Err(bad("its type is not that of its zero point"));
-    }
-    Ok(Quantized { tensor, params })
-}
-
 /// `com.microsoft.QLinearAveragePool`.
 pub(crate) fn qlinear_average_pool(
     cx: &mut Importer<'_>,
@@ -413,15 +369,4 @@ pub(crate) fn qlinear_global_average_pool(
     node: &NodeView<'_>,
 ) -> Result<Done, NodeError> {
     qlinear(cx, node, MeanKind::Global)
-}
-
-impl Importer<'_> {
-    /// Shape of an activation; `None` for what is known at import.
-    pub(crate) fn shape(&self, value: &Value) -> Option<Vec<usize>> {
-        match value {
-            Value::Int(tensor) => Some(self.builder.fact(*tensor).shape.clone()),
-            Value::Real(real) => Some(real.shape.clone()),
-            _ => None,
-        }
-    }
 }

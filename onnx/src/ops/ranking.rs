@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use crate::Status;
 use crate::error::NodeError;
-use crate::exactness::Exactness;
 use crate::graph::NodeView;
-use crate::importer::{Done, Importer};
-use crate::ops::pool::summand;
-use crate::real::{Base, Params, Quantized, Real, Value};
+use crate::group::exactness::Exactness;
+use crate::group::importer::{Done, Importer};
+use crate::group::operands::summand;
+use crate::group::params::{Params, Quantized};
+use crate::group::real::{Base, Real, Value};
 use zkonnx_circuits::ops::{ArgMax, Lanes, Move, OneHot, Reshape, Table, TopK};
 use zkonnx_circuits::program::{DataType, TensorId, elements};
 

@@ -1,11 +1,12 @@
 //! Reductions over axes: the axes become the window of a pool.
 
 use crate::error::NodeError;
-use crate::expr::Unary;
+use crate::eval::Unary;
 use crate::graph::NodeView;
-use crate::importer::{Done, Importer};
-use crate::ops::pool::summand;
-use crate::real::{Base, Mean, MeanKind, Quantized, Real, Value};
+use crate::group::importer::{Done, Importer};
+use crate::group::operands::summand;
+use crate::group::params::Quantized;
+use crate::group::real::{Base, Mean, MeanKind, Real, Value};
 use zkonnx_circuits::ops::{
     CumSum, Lanes, MaxPool, Move, Reshape, Table, Transpose, Window, WindowSum,
 };

@@ -2,8 +2,8 @@
 
 use crate::error::NodeError;
 use crate::graph::NodeView;
-use crate::importer::{Done, Importer};
-use crate::ops::movement::status;
+use crate::group::importer::{Done, Importer};
+use crate::group::movement::status;
 use crate::ops::selection::not_empty;
 use zkonnx_circuits::ops::Gather;
 use zkonnx_circuits::program::MAX_ELEMENTS;

@@ -5,12 +5,11 @@ use std::sync::Arc;
 use crate::error::NodeError;
 use crate::graph::NodeView;
 use crate::graph::constant::Constant as Folded;
-use crate::importer::{Done, Importer};
-use crate::ops::linear::scalar;
+use crate::group::importer::{Done, Importer};
+use crate::group::movement::{concat as join, one, status};
+use crate::group::params::{dequantize, scalar};
+use crate::group::real::{Base, Real, Value};
 use crate::ops::lookup::lookup;
-use crate::ops::movement::{concat as join, one, status};
-use crate::ops::quantization::dequantize;
-use crate::real::{Base, Real, Value};
 use zkonnx_circuits::ops::{
     Concat, Constant, Expand, Gather, Reshape, Slice, Transpose, broadcast,
 };
@@ -406,7 +405,7 @@ pub(crate) fn concat(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done,
         if all.len() == reals.len() {
             let tensors: Vec<_> = all.iter().map(|q| q.tensor).collect();
             let tensor = join(cx, node, &tensors, axis)?;
-            let base = Base::Quantized(crate::real::Quantized {
+            let base = Base::Quantized(crate::group::params::Quantized {
                 tensor,
                 params: first,
             });
@@ -435,7 +434,7 @@ pub(crate) fn qlinear_concat(
     }
     let mut parts = Vec::new();
     for i in 0..count / 3 {
-        let x = crate::ops::pool::quantized(cx, node, 2 + 3 * i)?;
+        let x = crate::group::operands::quantized(cx, node, 2 + 3 * i)?;
         let shape = cx.builder.fact(x.tensor).shape.clone();
         parts.push(Real::new(Base::Quantized(x), shape));
     }

@@ -4,10 +4,11 @@
 
 use crate::error::NodeError;
 use crate::graph::NodeView;
-use crate::importer::{Importer, centered};
-use crate::kernel::Origin;
-use crate::ops::linear::Activation;
-use crate::real::{Acc, Base, QuantizedConstant, Real};
+use crate::group::importer::Importer;
+use crate::group::operands::Activation;
+use crate::group::params::{QuantizedConstant, centered};
+use crate::group::real::{Acc, Base, Real};
+use crate::group::routes::Origin;
 use zkonnx_circuits::ops::{
     Concat, Expand, MatMul, Move, Reshape, Slice, Transpose, broadcast, broadcast_places,
 };

@@ -5,10 +5,11 @@
 
 use crate::error::NodeError;
 use crate::graph::NodeView;
-use crate::importer::{Done, Importer, centered};
-use crate::ops::bias::BiasForm;
+use crate::group::bias::BiasForm;
+use crate::group::importer::{Done, Importer};
+use crate::group::params::centered;
+use crate::group::real::{Acc, Base, Real};
 use crate::ops::pool::list;
-use crate::real::{Acc, Base, Real};
 use zkonnx_circuits::ops::{Conv, Dilate, Move, Window};
 use zkonnx_circuits::program::elements;
 

@@ -2,10 +2,11 @@
 
 use crate::Status;
 use crate::error::NodeError;
-use crate::exactness::Exactness;
 use crate::graph::NodeView;
-use crate::importer::{Done, Importer};
-use crate::real::{Base, Params, Quantized, Real, Value};
+use crate::group::exactness::Exactness;
+use crate::group::importer::{Done, Importer};
+use crate::group::params::{Params, Quantized};
+use crate::group::real::{Base, Real, Value};
 use crate::trees::Forest;
 use zkonnx_circuits::program::DataType;
 

@@ -4,8 +4,9 @@
 //! (`trees.rs`), nor is what has strings.
 
 use crate::error::NodeError;
+use crate::graph::NodeView;
 use crate::graph::constant::{Constant, Element};
-use crate::graph::{Attribute, Draft, Graph, LEARNING, Made, Node, NodeView, ValueId};
+use crate::graph::{Attribute, Draft, Graph, LEARNING, Made, Node, ValueId};
 use crate::proto::tensor::FLOAT;
 use zkonnx_circuits::program::DataType;
 

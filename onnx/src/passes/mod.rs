@@ -13,7 +13,8 @@ mod upgrade;
 
 use crate::error::ImportError;
 use crate::graph::{Graph, OPSETS};
-use crate::proto::{self, Bindings};
+use crate::proto;
+use crate::proto::Bindings;
 
 /// Reads a model and carries out what both need.
 pub(crate) fn prepare(bytes: &[u8], bindings: &Bindings) -> Result<Graph, ImportError> {

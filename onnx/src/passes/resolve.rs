@@ -9,11 +9,10 @@ use std::collections::VecDeque;
 
 use crate::error::ImportError;
 use crate::graph::{Draft, Folded, Graph};
-use crate::passes::control::{self, Inlined, Task};
-use crate::passes::fold;
-use crate::passes::learning;
+use crate::passes::control::{Inlined, Task};
 use crate::passes::picked::picked;
 use crate::passes::upgrade::{is_old, upgraded};
+use crate::passes::{control, fold, learning};
 use crate::proto::Library;
 use crate::windows;
 use zkonnx_circuits::program::MAX_NODES;

@@ -10,9 +10,11 @@
 use std::collections::HashSet;
 
 use crate::error::NodeError;
-use crate::eval::{Inputs, evaluate};
+use crate::eval::evaluate;
+use crate::eval::inputs::Inputs;
+use crate::graph::NodeView;
 use crate::graph::constant::Constant;
-use crate::graph::{Draft, Graph, MICROSOFT, Made, Node, NodeView, STANDARD, ValueId};
+use crate::graph::{Draft, Graph, MICROSOFT, Made, Node, STANDARD, ValueId};
 use crate::proto::tensor::FLOAT;
 use crate::run::RunError;
 use zkonnx_circuits::program::MAX_ELEMENTS;

@@ -1,6 +1,7 @@
 //! `Einsum` of one or two operands as transpositions, sums and one matrix product.
 
-use crate::graph::{Attribute, Draft, NodeView, ValueId};
+use crate::graph::NodeView;
+use crate::graph::{Attribute, Draft, ValueId};
 
 /// An operand: its letters, and their extents.
 struct Operand {

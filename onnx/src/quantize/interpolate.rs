@@ -1,8 +1,10 @@
 //! Resize by interpolation, as a product with a constant matrix along each axis.
 
-use crate::eval::{Inputs, resize_lines, zeros};
+use crate::eval::inputs::Inputs;
+use crate::eval::{resize_lines, zeros};
+use crate::graph::NodeView;
 use crate::graph::constant::Constant;
-use crate::graph::{Attribute, Draft, NodeView, ValueId};
+use crate::graph::{Attribute, Draft, ValueId};
 
 /// Most elements of a matrix.
 const MAX_MATRIX: usize = 1 << 20;

@@ -3,11 +3,10 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::graph::{Graph, InputType, Node, ValueId};
-use crate::quantize::QuantizeError;
 use crate::quantize::front::front;
 use crate::quantize::fuse::{fused, is_function};
 use crate::quantize::integral::integral;
-use crate::quantize::proved;
+use crate::quantize::{QuantizeError, proved};
 use crate::trees::is_forest;
 
 /// Operators whose accumulators become integers only after the activation or the bias that follows.

@@ -6,7 +6,8 @@
 
 use std::collections::HashMap;
 
-use crate::graph::{Graph, Node, NodeView, ValueId};
+use crate::graph::NodeView;
+use crate::graph::{Graph, Node, ValueId};
 use crate::quantize::layers::{Layers, SELECTING};
 use crate::quantize::ranges::Ranges;
 use crate::quantize::{QuantizeError, proved};

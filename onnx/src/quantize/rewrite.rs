@@ -5,11 +5,11 @@
 //! bias become one Gemm; the factors of a Gemm become part of its weights; a division of two activations becomes a
 //! product with the reciprocal.
 
-use crate::eval::factors;
-use crate::graph::constant::Constant;
-use crate::graph::{AttributeValue, Graph, Node, NodeView, STANDARD, ValueId};
-
 use crate::error::ImportError;
+use crate::eval::factors;
+use crate::graph::NodeView;
+use crate::graph::constant::Constant;
+use crate::graph::{AttributeValue, Graph, Node, STANDARD, ValueId};
 use crate::passes::refresh;
 use crate::quantize::decompose::decompose;
 

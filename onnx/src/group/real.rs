@@ -1,49 +1,15 @@
 //! Real numbers during import: integers with the scales that give them meaning, and what is pending until the next
 //! QuantizeLinear.
 
+use crate::error::NodeError;
+use crate::graph::constant::Constant;
+use crate::group::expr::Expr;
+use crate::group::params::{Quantized, QuantizedConstant};
+use crate::group::routes::Origin;
 use std::sync::Arc;
 
-use crate::error::NodeError;
-use crate::expr::Expr;
-use crate::graph::constant::Constant;
-use crate::kernel::Origin;
-use crate::ops::softmax;
-use crate::totals::Term;
 use zkonnx_circuits::ops::{MatMul, Window};
-use zkonnx_circuits::program::{DataType, OpError, Operator, Range, TensorId};
-
-/// Scale and zero point of a quantized tensor.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Params {
-    /// One, or one for each index of `axis`.
-    pub(crate) scale: Vec<f32>,
-    /// As many as scales.
-    pub(crate) zero: Vec<i64>,
-    pub(crate) axis: Option<usize>,
-    pub(crate) dtype: DataType,
-}
-
-impl Params {
-    /// Scale and zero point, if there is one of each.
-    pub(crate) fn uniform(&self) -> Option<(f32, i64)> {
-        match (self.scale.as_slice(), self.zero.as_slice()) {
-            (&[scale], &[zero]) => Some((scale, zero)),
-            _ => None,
-        }
-    }
-
-    /// The values of the type.
-    pub(crate) fn range(&self) -> Range {
-        Range::of(self.dtype)
-    }
-}
-
-/// Integers that stand for reals: `scale · (integer − zero point)`.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Quantized {
-    pub(crate) tensor: TensorId,
-    pub(crate) params: Params,
-}
+use zkonnx_circuits::program::{OpError, Operator, TensorId};
 
 /// Gives an operator another bias.
 pub(crate) type WithBias = Arc<dyn Fn(&[i64]) -> Result<Arc<dyn Operator>, OpError> + Send + Sync>;
@@ -132,7 +98,7 @@ pub(crate) enum Base {
     /// One of two reals, as a boolean tensor says.
     Select(TensorId, Box<(Real, Real)>),
     /// Exponentials along an axis, divided by their sum.
-    Softmax(softmax::Pending),
+    Softmax(Pending),
     /// The largest (or smallest) of several reals, element by element.
     Extreme(Vec<Real>, bool),
 }
@@ -192,20 +158,6 @@ impl Real {
     }
 }
 
-/// A constant that was dequantized: kept as integers.
-#[derive(Clone, Debug)]
-pub(crate) struct QuantizedConstant {
-    pub(crate) data: Constant,
-    pub(crate) params: Params,
-}
-
-impl QuantizedConstant {
-    /// Whether a kernel may take its integers, by their type: none takes those of 4 bits.
-    pub(crate) fn is_for_kernels(&self) -> bool {
-        self.data.dtype().is_some()
-    }
-}
-
 /// What a tensor of the graph is during import.
 #[derive(Clone)]
 pub(crate) enum Value {
@@ -228,4 +180,41 @@ pub(crate) enum Value {
 /// A [`MatMul`] that can be built again with another bias.
 pub(crate) fn rebias_matmul(weights: Vec<i64>, zero: i64) -> WithBias {
     Arc::new(move |bias| Ok(Arc::new(MatMul::new(weights.clone(), bias.to_vec(), zero)?)))
+}
+
+/// One of several reals that are added.
+#[derive(Clone)]
+pub(crate) enum Addend {
+    Acc(Acc, Affine),
+    /// A function of a quantized tensor.
+    Table(Quantized, Arc<Expr>),
+}
+
+/// An addend, and whether it is subtracted.
+#[derive(Clone)]
+pub(crate) struct Term {
+    pub(crate) addend: Addend,
+    pub(crate) negative: bool,
+}
+
+/// The accumulators' reals times these, plus those: one value, or one for each channel.
+#[derive(Clone)]
+pub(crate) struct Affine {
+    pub(crate) times: Vec<f64>,
+    pub(crate) plus: Vec<f64>,
+    /// What the absolute values of all that was added amount to.
+    pub(crate) reach: f64,
+    /// How many operations that is.
+    pub(crate) steps: usize,
+}
+
+/// A softmax that waits for its quantization.
+#[derive(Clone, Debug)]
+pub(crate) struct Pending {
+    pub(crate) tensor: TensorId,
+    pub(crate) scale: f32,
+    pub(crate) axis: usize,
+    /// The logarithm of it is meant.
+    pub(crate) log: bool,
+    pub(crate) origin: Origin,
 }

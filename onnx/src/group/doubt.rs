@@ -1,6 +1,7 @@
 //! How far ONNX Runtime's float functions are from those of `math.rs`, and which table entries that may move.
 
-use crate::expr::{Binary, Expr, Operand, Unary};
+use crate::eval::{Binary, Unary};
+use crate::group::expr::{Expr, Operand};
 
 /// How far a result of ONNX Runtime may be from ours: by units in the last place of binary32, or by an absolute amount
 /// where its steps cancel, whichever is more.

@@ -3,19 +3,18 @@
 //! It is outside of every proof. The integers that it ends in are inputs of the program that the model does not have: its
 //! interface says how they are computed, so whoever has the model's inputs can.
 
-use std::collections::HashSet;
+use crate::error::NodeError;
+use crate::eval::inputs::Inputs;
+use crate::graph::NodeView;
+use crate::graph::{InputType, Node, ValueId};
+use crate::group::importer::Done;
+use crate::group::params::{Place, port_quantization, real_constant};
+use crate::group::real::{Base, Real, Value};
+use crate::import::state::Walk;
+use crate::{Exactness, Status, eval};
 use std::sync::Arc;
 
-use zkonnx_circuits::program::{DataType, Fact, Range, TensorId};
-
-use crate::error::NodeError;
-use crate::eval::{self, Inputs};
-use crate::graph::constant::Element;
-use crate::graph::{InputType, Node, NodeView, ValueId, base};
-use crate::importer::{Done, Importer, port_quantization, real_constant};
-use crate::ops::quantization::Place;
-use crate::real::{Base, Real, Value};
-use crate::{Exactness, Status};
+use zkonnx_circuits::program::{DataType, Fact};
 
 /// Operators whose results on floats are those of ONNX Runtime, to the last bit.
 const EXACT: [&str; 53] = [
@@ -74,7 +73,7 @@ const EXACT: [&str; 53] = [
     "Where",
 ];
 
-impl Importer<'_> {
+impl Walk<'_> {
     /// Whether a value is computed from the model's inputs alone, before there are integers. Constants are not.
     pub(crate) fn is_before(value: &Value) -> bool {
         match value {
@@ -95,11 +94,11 @@ impl Importer<'_> {
     pub(crate) fn head_node(&self, node: &NodeView<'_>) -> Result<Done, NodeError> {
         let mut values = Vec::with_capacity(node.inputs());
         for i in 0..node.inputs() {
-            values.push(match (node.input(i), self.maybe(node, i)) {
+            values.push(match (node.input(i), self.cx.maybe(node, i)) {
                 (_, Some(Value::Const(constant))) => Some(constant),
                 (_, Some(Value::Weights(weights))) => Some(Arc::new(real_constant(&weights))),
                 (Some(value), _) => {
-                    let ty = self.graph.ty(value).ok_or(NodeError::Input {
+                    let ty = self.cx.graph.ty(value).ok_or(NodeError::Input {
                         input: i,
                         what: "the operand",
                         reason: "its shape is not known",
@@ -123,10 +122,10 @@ impl Importer<'_> {
 
     /// Whether QuantizeLinear of these reals is that of inputs of the model.
     pub(crate) fn quantizes_inputs(&self, real: &Real) -> bool {
-        use crate::expr::Expr;
+        use crate::group::expr::Expr;
         match &real.base {
             Base::Input(index) => {
-                *real.expr == Expr::X && !self.quantized_inputs.contains_key(index)
+                *real.expr == Expr::X && !self.cx.quantized_inputs.contains_key(index)
             }
             Base::Concat(parts, _) => {
                 *real.expr == Expr::X && parts.iter().all(|part| self.quantizes_inputs(part))
@@ -137,9 +136,9 @@ impl Importer<'_> {
 
     /// QuantizeLinear of a value of the float head: an input of the program.
     pub(crate) fn quantized_head(&mut self, node: &NodeView<'_>) -> Result<Done, NodeError> {
-        let value = self.head_value(node, 0)?;
+        let value = self.cx.head_value(node, 0)?;
         let shape = node.shape(0).unwrap_or_default();
-        if !self.graph.is_float(value) {
+        if !self.cx.graph.is_float(value) {
             return Err(NodeError::Input {
                 input: 0,
                 what: "x",
@@ -149,99 +148,23 @@ impl Importer<'_> {
         let place = Place {
             scale: 1,
             zero: 2,
-            axis: self.axis_of(node, shape.len())?,
+            axis: self.cx.axis_of(node, shape.len())?,
             shape: &shape,
             dtype: DataType::U8,
         };
-        let params = self.output_params(node, &place)?;
+        let params = self.cx.output_params(node, &place)?;
         node.int("output_dtype", 0)?;
         node.flag("saturate", true)?;
         let fact = Fact::any(params.dtype, shape.clone());
         let quantization = Some(port_quantization(&params));
-        let tensor = self.derived_input(value, fact, quantization);
+        let tensor = self.cx.derived_input(value, fact, quantization);
         Ok(Done::closed(tensor, self.exactness_of_head(value)))
-    }
-
-    /// An integer value of the float head, of so many values from zero on, as an input of the program.
-    pub(crate) fn integer_head(
-        &mut self,
-        node: &NodeView<'_>,
-        input: usize,
-    ) -> Result<TensorId, NodeError> {
-        let value = self.head_value(node, input)?;
-        let Some((Element::Int(dtype), shape)) = self
-            .graph
-            .ty(value)
-            .map(|ty| (ty.element, ty.shape.clone()))
-        else {
-            return Err(NodeError::Input {
-                input,
-                what: "x",
-                reason: "it is not an integer",
-            });
-        };
-        let Range { lo, hi } = Range::of(dtype);
-        let range = Range::new(lo, hi);
-        let fact = Fact {
-            dtype,
-            shape,
-            range,
-        };
-        Ok(self.derived_input(value, fact, None))
-    }
-
-    fn head_value(&self, node: &NodeView<'_>, input: usize) -> Result<ValueId, NodeError> {
-        node.input(input).ok_or(NodeError::Arity {
-            what: "inputs",
-            expected: "more",
-            got: node.inputs(),
-        })
-    }
-
-    /// Adds an input of the program, named after the first input of the model that it depends on.
-    fn derived_input(
-        &mut self,
-        value: ValueId,
-        fact: Fact,
-        quantization: Option<zkonnx_circuits::program::Quantization>,
-    ) -> TensorId {
-        let known = self.derived.iter().find(|known| {
-            known.value == value && known.fact == fact && known.quantization == quantization
-        });
-        if let Some(known) = known {
-            return known.tensor;
-        }
-        let stem = base(
-            self.first_input(value)
-                .map_or("head", |input| self.graph.name(input)),
-        );
-        let taken = |name: &str| {
-            let mut inputs = self.graph.inputs.iter();
-            inputs.any(|input| self.graph.name(input.value) == name)
-                || self.builder.inputs().iter().any(|port| port.name == name)
-        };
-        let mut name = format!("{stem} prepared");
-        let mut number = 1;
-        while taken(&name) {
-            number += 1;
-            name = format!("{stem} prepared {number}");
-        }
-        let tensor = self
-            .builder
-            .input(&name, fact.clone(), quantization.clone());
-        self.derived.push(Derived {
-            value,
-            fact,
-            quantization,
-            tensor,
-        });
-        tensor
     }
 
     /// What is said of the integers of a value of the float head.
     pub(crate) fn exactness_of_head(&self, value: ValueId) -> Exactness {
         let mut exact = true;
-        self.ancestors(value, |_, maker| {
+        self.cx.ancestors(value, |_, maker| {
             exact &= maker.is_none_or(|node| node.is_any(&EXACT));
         });
         if exact {
@@ -251,59 +174,22 @@ impl Importer<'_> {
         }
     }
 
-    /// Visits a value and all that it depends on, each once, with the nodes that make them.
-    pub(crate) fn ancestors(
-        &self,
-        value: ValueId,
-        mut visit: impl FnMut(ValueId, Option<&'_ Node>),
-    ) {
-        let mut seen = HashSet::new();
-        let mut stack = vec![value];
-        while let Some(value) = stack.pop() {
-            if seen.insert(value) {
-                let maker = self.routes.maker(value);
-                visit(value, maker);
-                stack.extend(maker.into_iter().flat_map(Node::reads));
-            }
-        }
-    }
-
-    /// The first input of the model that a value depends on.
-    fn first_input(&self, value: ValueId) -> Option<ValueId> {
-        let mut first: Option<usize> = None;
-        self.ancestors(value, |value, _| {
-            if let Some(index) = self.graph.input(value) {
-                first = Some(first.map_or(index, |known| known.min(index)));
-            }
-        });
-        first.map(|index| self.graph.inputs[index].value)
-    }
-
     /// Whether an integer input of the model is read as floats alone: it is cast, and the proof starts behind that.
     pub(crate) fn is_cast_input(&self, value: ValueId, dtype: InputType) -> bool {
         let InputType::Int(dtype) = dtype else {
             return false;
         };
         let reads = |node: &&Node| node.reads().any(|read| read == value);
-        let mut readers = self.graph.nodes.iter().filter(reads).peekable();
+        let mut readers = self.cx.graph.nodes.iter().filter(reads).peekable();
         let casts = |node: &Node| {
-            let view = NodeView::new(self.graph, node);
+            let view = NodeView::new(self.cx.graph, node);
             node.is("Cast") && view.int("to", 0) == Ok(i64::from(crate::proto::tensor::FLOAT))
         };
         dtype.width() > 8
             && readers.peek().is_some()
             && readers.all(casts)
-            && !self.graph.outputs.contains(&value)
+            && !self.cx.graph.outputs.contains(&value)
     }
-}
-
-/// An input of the program that the model computes.
-#[derive(Debug)]
-pub(crate) struct Derived {
-    pub(crate) value: ValueId,
-    fact: Fact,
-    quantization: Option<zkonnx_circuits::program::Quantization>,
-    tensor: TensorId,
 }
 
 /// Whether reals are those of inputs of the model, whatever is done with them.

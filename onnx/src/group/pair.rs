@@ -3,16 +3,18 @@
 //! The rule of ONNX Runtime, kernel or float operators, is `y = class(a, b)`. It becomes steps of one integer, certified
 //! on all pairs of inputs of the two types (65,536 for 8-bit ones): of a sum (`fit.rs`), or of the product.
 
-use crate::close::{doubtful_functions, fits_int32, quantize, saturate};
-use crate::doubt;
 use crate::error::NodeError;
-use crate::exactness::Exactness;
-use crate::expr::Expr;
+use crate::eval::saturate;
 use crate::graph::NodeView;
-use crate::importer::Importer;
-use crate::kernel::Arithmetic;
-use crate::ops::fit::{Classes, Sum, nearest, pairs, separate};
-use crate::real::{Pair, PairOp, Params, Quantized};
+use crate::group::doubt;
+use crate::group::exactness::Exactness;
+use crate::group::expr::Expr;
+use crate::group::fit::{Classes, Sum, nearest, pairs, separate};
+use crate::group::importer::Importer;
+use crate::group::kernel::Arithmetic;
+use crate::group::params::{Params, Quantized};
+use crate::group::real::{Pair, PairOp};
+use crate::group::rules::{doubtful_functions, fits_int32, quantize};
 use zkonnx_circuits::ops::{
     Lanes, Move, Product, Requantize, Reshape, Rule, Steps, Table, WeightedSum,
 };
@@ -173,7 +175,7 @@ pub(crate) fn close(
     ) else {
         return Err(several);
     };
-    if expr.spread() != Some(crate::expr::Spread::Tensor) {
+    if expr.spread() != Some(crate::group::expr::Spread::Tensor) {
         return Err(several);
     }
     let rule = PairRule {

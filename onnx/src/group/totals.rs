@@ -6,19 +6,19 @@
 //!
 //! The program holds an integer `P`, the sum in units of a power of two, and thresholds on it.
 
-use std::sync::Arc;
-
-use crate::close::{SEVERAL_AXES, at, each_lane, lanes, quantize, spread_of};
-use crate::doubt;
 use crate::error::NodeError;
-use crate::exactness::Exactness;
-use crate::expr::{Binary, Expr, Operand, Spread, join};
+use crate::eval::Binary;
 use crate::graph::NodeView;
-use crate::importer::Importer;
-use crate::ops::three;
-use crate::ops::weighted::Weight;
-use crate::real::{Acc, Base, PairOp, Params, Quantized, Real};
-use crate::sums::{narrowing, reach, roundings, steps_apart};
+use crate::group::exactness::Exactness;
+use crate::group::expr::{Expr, Operand, Spread, join};
+use crate::group::importer::Importer;
+use crate::group::params::{Params, Quantized, at};
+use crate::group::real::{Acc, Addend, Affine, Base, PairOp, Real, Term};
+use crate::group::rules::{SEVERAL_AXES, each_lane, lanes, quantize, spread_of};
+use crate::group::sums::{narrowing, reach, roundings, steps_apart};
+use crate::group::weighted::Weight;
+use crate::group::{doubt, three};
+
 use zkonnx_circuits::ops::{Requantize, Rule, Steps, broadcast};
 use zkonnx_circuits::program::TensorId;
 
@@ -39,21 +39,6 @@ const TOO_FAR_APART: NodeError = NodeError::Island {
 const NOT_FINITE: NodeError = NodeError::Island {
     reason: "a number that it adds up is not finite",
 };
-
-/// One of several reals that are added.
-#[derive(Clone)]
-enum Addend {
-    Acc(Acc, Affine),
-    /// A function of a quantized tensor.
-    Table(Quantized, Arc<Expr>),
-}
-
-/// An addend, and whether it is subtracted.
-#[derive(Clone)]
-pub(crate) struct Term {
-    addend: Addend,
-    negative: bool,
-}
 
 impl Term {
     /// The integers that the real is a function of, but for what is added in float.
@@ -108,17 +93,6 @@ impl Term {
             Addend::Table(..) => None,
         }
     }
-}
-
-/// The accumulators' reals times these, plus those: one value, or one for each channel.
-#[derive(Clone)]
-struct Affine {
-    times: Vec<f64>,
-    plus: Vec<f64>,
-    /// What the absolute values of all that was added amount to.
-    reach: f64,
-    /// How many operations that is.
-    steps: usize,
 }
 
 fn largest(of: impl IntoIterator<Item = f64>) -> f64 {

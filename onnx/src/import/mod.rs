@@ -1,116 +1,58 @@
 //! The walk over the graph: what each tensor is, what is reported, where the proof begins and ends.
 
+mod derive;
+mod ids;
+mod outputs;
+mod outside;
+mod state;
+
+use crate::error::{ImportError, InputProblem, NodeError, NodeProblem, TensorProblem};
+use crate::eval::inputs::Inputs;
+use crate::extension::{Extension, Registry};
+use crate::graph::NodeView;
+use crate::graph::constant::MAX_COMPUTED_ELEMENTS;
+use crate::graph::{Graph, Input, InputType, Node, ValueId};
+use crate::group::importer::{Done, Importer};
+use crate::group::params::real_constant;
+use crate::group::real::{Base, Real, Value};
+use crate::group::routes::is_kernel;
+use crate::import::state::Walk;
+use crate::registry::Entry;
+use crate::report::{Imported, NodeReport, Status};
+use crate::trees::is_forest;
+use crate::{eval, registry, windows};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use crate::derive::Derived;
-use crate::error::{ImportError, InputProblem, NodeError, NodeProblem, TensorProblem};
-use crate::eval::{self, Inputs};
-use crate::exactness::Exactness;
-use crate::extension::{Extension, Registry};
-use crate::graph::constant::{Constant, MAX_COMPUTED_ELEMENTS};
-use crate::graph::{Graph, Input, InputType, Node, NodeView, ValueId};
-use crate::kernel::{Routes, is_kernel};
-use crate::ops::blocks::Blocked;
-use crate::outputs::{boundary, tail_node};
-use crate::outside::outside;
-use crate::real::{Base, Params, QuantizedConstant, Real, Value};
-use crate::registry::{self, Entry};
-use crate::trees::is_forest;
-use crate::{Imported, NodeReport, Status, ids, windows};
-use zkonnx_circuits::program::{Builder, Fact, Operator, Quantization, TensorId};
-
-/// The results of a node, and how it is reported.
-pub(crate) struct Done {
-    pub(crate) values: Vec<Value>,
-    pub(crate) status: Status,
-}
-
-impl Done {
-    pub(crate) fn new(value: Value, status: Status) -> Self {
-        Self {
-            values: vec![value],
-            status,
-        }
-    }
-
-    /// Integers by a rule.
-    pub(crate) fn closed(tensor: TensorId, exactness: Exactness) -> Self {
-        Self::new(Value::Int(tensor), Status::Closed(exactness))
-    }
-
-    /// A pending real, closed by the next QuantizeLinear.
-    pub(crate) fn pending(real: Real) -> Self {
-        Self::new(Value::Real(Arc::new(real)), Status::Group)
-    }
-
-    pub(crate) fn int(tensor: TensorId) -> Self {
-        Self::closed(tensor, Exactness::Kernel)
-    }
-}
-
-/// State of an import.
-pub(crate) struct Importer<'a> {
-    pub(crate) graph: &'a Graph,
-    registry: &'a Registry,
-    pub(crate) builder: Builder,
-    pub(crate) values: HashMap<ValueId, Value>,
-    /// Program inputs made from float inputs of the graph, with their quantization.
-    pub(crate) quantized_inputs: HashMap<usize, (Params, TensorId)>,
-    /// Constants that were dequantized in blocks.
-    pub(crate) blocked: HashMap<ValueId, Arc<Blocked>>,
-    report: Vec<NodeReport>,
-    /// For each node that was reported, its place in the report.
-    reported: HashMap<usize, usize>,
-    pub(crate) problems: Vec<NodeProblem>,
-    /// Integer tensors by the values that they are.
-    tensors: Vec<(ValueId, TensorId)>,
-    /// Nodes outside of the proof, by place: after the integers, and before them.
-    pub(crate) tail: Vec<usize>,
-    pub(crate) head: Vec<usize>,
-    /// Inputs of the program that the model computes, in order.
-    pub(crate) derived: Vec<Derived>,
-    /// Elements of all constants made by nodes.
-    folded: usize,
-    /// For each node, whether its results reach a QuantizeLinear.
-    feeds: Vec<bool>,
-    /// For each node, whether its results reach an integer kernel.
-    feeds_kernel: Vec<bool>,
-    /// Who makes and who reads each tensor.
-    pub(crate) routes: Routes<'a>,
-}
+use outputs::{boundary, tail_node};
+use outside::outside;
+use zkonnx_circuits::program::{Fact, TensorId};
 
 /// Imports a folded graph.
 pub(crate) fn import(graph: &Graph, registry: &Registry) -> Result<Imported, ImportError> {
-    let mut importer = Importer {
-        graph,
+    let mut walk = Walk {
+        cx: Importer::new(graph),
         registry,
-        builder: Builder::new(),
-        values: HashMap::new(),
-        quantized_inputs: HashMap::new(),
-        blocked: HashMap::new(),
         report: Vec::new(),
         reported: HashMap::new(),
         problems: Vec::new(),
         tensors: Vec::new(),
         tail: Vec::new(),
         head: Vec::new(),
-        derived: Vec::new(),
         folded: 0,
         feeds: reaches(graph, |node| node.op == "QuantizeLinear" || is_forest(node)),
         feeds_kernel: reaches(graph, is_kernel),
-        routes: Routes::new(graph),
     };
-    importer.start();
+    walk.start();
     let mut folded = graph.folded.iter().peekable();
     for (index, node) in graph.nodes.iter().enumerate() {
         while let Some(folded) = folded.next_if(|folded| folded.before <= index) {
-            importer.report_folded(&folded.node);
+            walk.report_folded(&folded.node);
         }
-        importer.visit(index, node);
+        walk.visit(index, node);
     }
-    folded.for_each(|folded| importer.report_folded(&folded.node));
-    importer.finish()
+    folded.for_each(|folded| walk.report_folded(&folded.node));
+    walk.finish()
 }
 
 /// For each node, whether its results reach a node of some kind.
@@ -126,15 +68,58 @@ fn reaches(graph: &Graph, is_goal: impl Fn(&Node) -> bool) -> Vec<bool> {
     feeds
 }
 
-impl<'a> Importer<'a> {
+/// Refuses an operator in an opset that it is not supported in.
+fn window(entry: &Entry, node: &NodeView<'_>) -> Result<(), Option<NodeError>> {
+    if !entry.has(node) {
+        let (min, max) = (entry.min, entry.max);
+        return Err(Some(NodeError::Opset { min, max }));
+    }
+    windows::check(node).map_err(Some)
+}
+
+/// Whether a node quantizes, or computes with quantized integers.
+fn is_quantized(node: &Node) -> bool {
+    ["QuantizeLinear", "DequantizeLinear"].contains(&node.op.as_str())
+        || node.op.starts_with("QLinear")
+        || node.op.ends_with("Integer")
+}
+
+/// Why an operator without an entry is refused.
+fn unknown(op: &str) -> NodeError {
+    match op {
+        "InstanceNormalization" | "GroupNormalization" | "LayerNormalization" => NodeError::Input {
+            input: 0,
+            what: "x",
+            reason: "mean and variance of the input have no integer rule of their own; `zkonnx quantize` expresses the \
+                     operator of the float model by others that are proved",
+        },
+        "If" | "Loop" | "Scan" => NodeError::DataDependent,
+        _ => NodeError::Unknown,
+    }
+}
+
+fn outside_done() -> Done {
+    Done {
+        values: Vec::new(),
+        status: Status::Outside,
+    }
+}
+
+fn island_after_outside() -> NodeError {
+    NodeError::Island {
+        reason: "it computes in float between quantized parts",
+    }
+}
+
+impl<'a> Walk<'a> {
     /// Enters inputs and constants.
     fn start(&mut self) {
-        for value in self.graph.values() {
-            if let Some(constant) = self.graph.constant(value) {
-                self.values.insert(value, Value::Const(constant.clone()));
+        for value in self.cx.graph.values() {
+            if let Some(constant) = self.cx.graph.constant(value) {
+                self.cx.values.insert(value, Value::Const(constant.clone()));
             }
         }
-        for (i, input) in self.graph.inputs.iter().enumerate() {
+        for (i, input) in self.cx.graph.inputs.iter().enumerate() {
             let value = match input.dtype {
                 InputType::Float => {
                     Value::Real(Arc::new(Real::new(Base::Input(i), input.shape.clone())))
@@ -142,30 +127,25 @@ impl<'a> Importer<'a> {
                 InputType::Other(_) => Value::Broken,
                 dtype if self.is_cast_input(input.value, dtype) => Value::Head,
                 InputType::Int(dtype) => {
-                    let range = ids::range(self.graph, &self.routes, input.value, dtype);
+                    let range = ids::range(self.cx.graph, &self.cx.routes, input.value, dtype);
                     let fact = Fact {
                         range,
                         ..Fact::any(dtype, input.shape.clone())
                     };
-                    let name = self.graph.name(input.value);
-                    let tensor = self.builder.input(name, fact, None);
+                    let name = self.cx.graph.name(input.value);
+                    let tensor = self.cx.builder.input(name, fact, None);
                     self.tensors.push((input.value, tensor));
                     Value::Int(tensor)
                 }
             };
-            self.values.insert(input.value, value);
+            self.cx.values.insert(input.value, value);
         }
-    }
-
-    /// Name of a float input of the graph.
-    pub(crate) fn input_name(&self, index: usize) -> &'a str {
-        self.graph.name(self.graph.inputs[index].value)
     }
 
     /// Reports a node whose results were constants before the walk.
     fn report_folded(&mut self, node: &Node) {
         self.report.push(NodeReport {
-            node: self.graph.node_name(node),
+            node: self.cx.graph.node_name(node),
             op: node.op.clone(),
             domain: node.domain.clone(),
             opset: node.opset,
@@ -175,8 +155,8 @@ impl<'a> Importer<'a> {
     }
 
     fn visit(&mut self, index: usize, node: &'a Node) {
-        let view = NodeView::new(self.graph, node);
-        let before = self.builder.len();
+        let view = NodeView::new(self.cx.graph, node);
+        let before = self.cx.builder.len();
         let (values, status) = match self.import_node(&view, index) {
             Ok(done) => (done.values, Ok(done.status)),
             Err(reason) => (Vec::new(), Err(reason)),
@@ -191,10 +171,10 @@ impl<'a> Importer<'a> {
             if let Value::Int(tensor) = value {
                 self.tensors.push((output, tensor));
             }
-            self.values.insert(output, value);
+            self.cx.values.insert(output, value);
         }
         let (name, op, domain, opset) = (
-            self.graph.node_name(node),
+            self.cx.graph.node_name(node),
             node.op.clone(),
             node.domain.clone(),
             node.opset,
@@ -206,7 +186,7 @@ impl<'a> Importer<'a> {
                     Status::Head => self.head.push(index),
                     _ => {}
                 }
-                let operators = self.builder.names_from(before);
+                let operators = self.cx.builder.names_from(before);
                 self.reported.insert(index, self.report.len());
                 self.report.push(NodeReport {
                     node: name,
@@ -237,7 +217,7 @@ impl<'a> Importer<'a> {
         let (domain, feeds) = (node.domain(), self.feeds[index]);
         let inputs: Vec<&Value> = (0..node.inputs())
             .filter_map(|i| node.input(i))
-            .filter_map(|value| self.values.get(&value))
+            .filter_map(|value| self.cx.values.get(&value))
             .collect();
         if inputs.iter().any(|v| matches!(v, Value::Broken)) {
             // Nothing can be said of what it computes, but an unknown operator among those that would be proved is a
@@ -267,7 +247,7 @@ impl<'a> Importer<'a> {
         let quantizes = node.node().is("QuantizeLinear");
         let before = Self::reads_before(&inputs) && (feeds || quantizes);
         if before && quantizes {
-            let plain = match self.maybe(node, 0) {
+            let plain = match self.cx.maybe(node, 0) {
                 Some(Value::Real(real)) => self.quantizes_inputs(&real),
                 _ => false,
             };
@@ -311,7 +291,7 @@ impl<'a> Importer<'a> {
             import, optional, ..
         } = entry;
         window(entry, node)?;
-        let done = match import(self, node) {
+        let done = match import(&mut self.cx, node) {
             Err(_) if *optional && real && !feeds => return Ok(outside_done()),
             Err(reason) if before => return self.head_node(node).map_err(|_| Some(reason)),
             Err(reason) => return Err(Some(reason)),
@@ -331,7 +311,7 @@ impl<'a> Importer<'a> {
         let len = |v: &Value| if let Value::Const(c) = v { c.len() } else { 0 };
         let folded: usize = done.values.iter().map(len).sum();
         self.folded = self.folded.saturating_add(folded);
-        if folded > 0 && self.folded > self.graph.spare {
+        if folded > 0 && self.folded > self.cx.graph.spare {
             return Err(TensorProblem::TooLarge(MAX_COMPUTED_ELEMENTS).into());
         }
         Ok(done)
@@ -347,15 +327,17 @@ impl<'a> Importer<'a> {
         let mut inputs = Vec::with_capacity(node.inputs());
         let mut quantized = false;
         for i in 0..node.inputs() {
-            inputs.push(match node.input(i).map(|value| self.values.get(&value)) {
-                None => None,
-                Some(Some(Value::Const(c))) => Some(Arc::clone(c)),
-                Some(Some(Value::Weights(w))) => {
-                    quantized = true;
-                    Some(Arc::new(real_constant(w)))
-                }
-                Some(_) => return Ok(None),
-            });
+            inputs.push(
+                match node.input(i).map(|value| self.cx.values.get(&value)) {
+                    None => None,
+                    Some(Some(Value::Const(c))) => Some(Arc::clone(c)),
+                    Some(Some(Value::Weights(w))) => {
+                        quantized = true;
+                        Some(Arc::new(real_constant(w)))
+                    }
+                    Some(_) => return Ok(None),
+                },
+            );
         }
         let known = eval::is_known(node.domain(), node.op());
         if node.op() == "DequantizeLinear" || !known {
@@ -366,7 +348,7 @@ impl<'a> Importer<'a> {
         }
         if quantized
             && let Some(entry) = entry
-            && let Ok(done) = (entry.import)(self, node)
+            && let Ok(done) = (entry.import)(&mut self.cx, node)
         {
             node.check_attributes().map_err(Some)?;
             return Ok(Some(done));
@@ -394,83 +376,20 @@ impl<'a> Importer<'a> {
                 reason: "an input of it is not quantized",
             }));
         }
-        let done = extension.run(self, node).map_err(Some)?;
+        let done = extension.run(&mut self.cx, node).map_err(Some)?;
         node.check_attributes().map_err(Some)?;
         Ok(done)
-    }
-
-    /// Whether an output of a node is read by some node, or is an output of the graph.
-    pub(crate) fn is_used(&self, node: &NodeView<'_>, output: usize) -> bool {
-        let value = node.node().output(output);
-        value.is_some_and(|value| self.routes.is_used(value))
-    }
-
-    /// The value of an input; `None` if it is left out.
-    pub(crate) fn maybe(&self, node: &NodeView<'_>, input: usize) -> Option<Value> {
-        node.input(input)
-            .and_then(|value| self.values.get(&value))
-            .cloned()
-    }
-
-    /// What a value of the graph is, if it has been visited.
-    pub(crate) fn value_of(&self, value: ValueId) -> Option<&Value> {
-        self.values.get(&value)
-    }
-
-    /// The value of an input that has to be there.
-    pub(crate) fn value(&self, node: &NodeView<'_>, input: usize) -> Result<Value, NodeError> {
-        let got = node.inputs();
-        self.maybe(node, input).ok_or(NodeError::Arity {
-            what: "inputs",
-            expected: "more",
-            got,
-        })
-    }
-
-    /// A constant input that has to be there.
-    pub(crate) fn constant(
-        &self,
-        node: &NodeView<'_>,
-        input: usize,
-        what: &'static str,
-    ) -> Result<Arc<Constant>, NodeError> {
-        self.maybe_constant(node, input, what)?
-            .ok_or(NodeError::NotConstant { input, what })
-    }
-
-    /// A constant input, if it is there.
-    pub(crate) fn maybe_constant(
-        &self,
-        node: &NodeView<'_>,
-        input: usize,
-        what: &'static str,
-    ) -> Result<Option<Arc<Constant>>, NodeError> {
-        match self.maybe(node, input) {
-            None => Ok(None),
-            Some(Value::Const(c)) => Ok(Some(c)),
-            Some(_) => Err(NodeError::NotConstant { input, what }),
-        }
-    }
-
-    /// Adds an integer operator with one output.
-    pub(crate) fn push(
-        &mut self,
-        node: &NodeView<'_>,
-        op: impl Operator,
-        inputs: &[TensorId],
-    ) -> Result<TensorId, NodeError> {
-        Ok(self.builder.push1(&node.name(), Arc::new(op), inputs)?)
     }
 
     /// Reports the nodes that inputs of the program are computed by as those of the float head.
     fn report_head(&mut self) {
         let mut before: HashSet<ValueId> = HashSet::new();
-        for derived in &self.derived {
-            self.ancestors(derived.value, |value, _| {
+        for derived in &self.cx.derived {
+            self.cx.ancestors(derived.value, |value, _| {
                 before.insert(value);
             });
         }
-        for (index, node) in self.graph.nodes.iter().enumerate() {
+        for (index, node) in self.cx.graph.nodes.iter().enumerate() {
             if !node.made().any(|value| before.contains(&value)) {
                 continue;
             }
@@ -486,10 +405,11 @@ impl<'a> Importer<'a> {
 
     fn finish(mut self) -> Result<Imported, ImportError> {
         self.report_head();
-        let folded = self.graph.folded.iter().map(|folded| &folded.node);
+        let folded = self.cx.graph.folded.iter().map(|folded| &folded.node);
         let quantized = |node: &Node| is_quantized(node) || is_forest(node);
-        let quantized = self.graph.nodes.iter().chain(folded).any(quantized);
+        let quantized = self.cx.graph.nodes.iter().chain(folded).any(quantized);
         let integer_inputs = self
+            .cx
             .graph
             .inputs
             .iter()
@@ -498,9 +418,9 @@ impl<'a> Importer<'a> {
             return Err(ImportError::FloatModel);
         }
         let other = |input: &&Input| matches!(input.dtype, InputType::Other(_));
-        if let Some(input) = self.graph.inputs.iter().find(other) {
+        if let Some(input) = self.cx.graph.inputs.iter().find(other) {
             return Err(ImportError::Input {
-                name: self.graph.name(input.value).to_owned(),
+                name: self.cx.graph.name(input.value).to_owned(),
                 source: InputProblem::NotFloat32,
             });
         }
@@ -512,17 +432,29 @@ impl<'a> Importer<'a> {
         if outputs.ports.is_empty() {
             return Err(ImportError::FloatModel);
         }
-        let graph = self.graph;
+        let graph = self.cx.graph;
         let inputs = graph.inputs.iter().enumerate();
         let order: HashMap<&str, usize> = inputs
             .map(|(i, input)| (graph.name(input.value), i))
             .collect();
-        self.builder
+        self.cx
+            .builder
             .sort_inputs(|port| order.get(port.name.as_str()).copied().unwrap_or(usize::MAX));
-        let quantized = |index: usize| self.quantized_inputs.contains_key(&index);
-        let derived: Vec<ValueId> = self.derived.iter().map(|derived| derived.value).collect();
-        let outside = outside(self.graph, &self.values, &outputs, &derived, quantized)?;
-        let (program, places) = self.builder.finish_with(outputs.ports, outside)?;
+        let quantized = |index: usize| self.cx.quantized_inputs.contains_key(&index);
+        let derived: Vec<ValueId> = self
+            .cx
+            .derived
+            .iter()
+            .map(|derived| derived.value)
+            .collect();
+        let outside = outside(
+            self.cx.graph,
+            &self.cx.values,
+            &outputs,
+            &derived,
+            quantized,
+        )?;
+        let (program, places) = self.cx.builder.finish_with(outputs.ports, outside)?;
         let mut tensors: Vec<(String, TensorId)> = self
             .tensors
             .into_iter()
@@ -541,80 +473,4 @@ impl<'a> Importer<'a> {
             tensors,
         })
     }
-}
-
-/// Refuses an operator in an opset that it is not supported in.
-fn window(entry: &Entry, node: &NodeView<'_>) -> Result<(), Option<NodeError>> {
-    if !entry.has(node) {
-        let (min, max) = (entry.min, entry.max);
-        return Err(Some(NodeError::Opset { min, max }));
-    }
-    windows::check(node).map_err(Some)
-}
-
-/// Whether a node quantizes, or computes with quantized integers.
-fn is_quantized(node: &Node) -> bool {
-    ["QuantizeLinear", "DequantizeLinear"].contains(&node.op.as_str())
-        || node.op.starts_with("QLinear")
-        || node.op.ends_with("Integer")
-}
-
-/// A dequantized constant as floats.
-pub(crate) fn real_constant(weights: &QuantizedConstant) -> Constant {
-    Constant::floats(
-        weights.data.shape.clone(),
-        crate::ops::quantization::dequantize(weights),
-    )
-}
-
-/// Why an operator without an entry is refused.
-fn unknown(op: &str) -> NodeError {
-    match op {
-        "InstanceNormalization" | "GroupNormalization" | "LayerNormalization" => NodeError::Input {
-            input: 0,
-            what: "x",
-            reason: "mean and variance of the input have no integer rule of their own; `zkonnx quantize` expresses the \
-                     operator of the float model by others that are proved",
-        },
-        "If" | "Loop" | "Scan" => NodeError::DataDependent,
-        _ => NodeError::Unknown,
-    }
-}
-
-fn outside_done() -> Done {
-    Done {
-        values: Vec::new(),
-        status: Status::Outside,
-    }
-}
-
-fn island_after_outside() -> NodeError {
-    NodeError::Island {
-        reason: "it computes in float between quantized parts",
-    }
-}
-
-/// Scale and zero point as a port carries them.
-pub(crate) fn port_quantization(params: &Params) -> Quantization {
-    Quantization {
-        scale_bits: params.scale.iter().map(|s| s.to_bits()).collect(),
-        zero_point: params.zero.clone(),
-        axis: params.axis,
-    }
-}
-
-/// The integers of a weight, less their zero points, `inner` of them for each index of the quantization's axis.
-pub(crate) fn centered(weights: &QuantizedConstant) -> Option<Vec<i64>> {
-    let data = weights.data.as_ints()?;
-    let inner: usize = match weights.params.axis {
-        Some(axis) => weights.data.shape.get(axis + 1..)?.iter().product(),
-        None => 1,
-    };
-    let zero = &weights.params.zero;
-    Some(
-        data.iter()
-            .enumerate()
-            .map(|(i, v)| v - zero[(i / inner.max(1)) % zero.len()])
-            .collect(),
-    )
 }

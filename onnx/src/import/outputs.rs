@@ -4,17 +4,18 @@
 //! the model's order: also one that is a constant, an input, or another output again. The others are computed outside
 //! from tensors that have places.
 
+use crate::TailNode;
+use crate::error::{NodeError, NodeProblem};
+use crate::graph::constant::Constant;
+use crate::graph::{Graph, Node, ValueId};
+use crate::group::expr::Expr;
+use crate::group::params::{Params, Quantized, port_quantization, real_constant};
+use crate::group::real::{Acc, Base, Real, Value};
+use crate::import::state::Walk;
+use crate::tail::FloatTail;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use crate::TailNode;
-use crate::error::{NodeError, NodeProblem};
-use crate::expr::Expr;
-use crate::graph::constant::Constant;
-use crate::graph::{Graph, Node, ValueId};
-use crate::importer::{Importer, port_quantization, real_constant};
-use crate::real::{Acc, Base, Params, Quantized, Real, Value};
-use crate::tail::FloatTail;
 use zkonnx_circuits::ops;
 use zkonnx_circuits::program::{DataType, Port, Quantization, TensorId};
 
@@ -31,10 +32,10 @@ pub(crate) struct Outputs {
     pub(crate) starts: Vec<(ValueId, usize)>,
 }
 
-impl Importer<'_> {
+impl Walk<'_> {
     /// Gives every output of the graph its place.
     pub(crate) fn outputs(&mut self) -> Outputs {
-        let graph = self.graph;
+        let graph = self.cx.graph;
         let proved: Vec<Option<Proved>> = graph
             .outputs
             .iter()
@@ -77,8 +78,8 @@ impl Importer<'_> {
 
     /// The integers that an output of the graph stands for, if it is not computed outside.
     fn proved_output(&mut self, value: ValueId) -> Option<Proved> {
-        let name = self.graph.name(value);
-        match self.values.get(&value).cloned()? {
+        let name = self.cx.graph.name(value);
+        match self.cx.values.get(&value).cloned()? {
             Value::Int(tensor) => Some((tensor, None)),
             Value::Const(constant) => Some((self.constant_output(name, &constant)?, None)),
             Value::Weights(weights) => Some((
@@ -98,7 +99,7 @@ impl Importer<'_> {
         zkonnx_verifier::PortSpec::new(constant.dtype()?, shape).ok()?;
         let data = constant.as_ints()?.to_vec();
         let op = ops::Constant::new(constant.dtype()?, constant.shape.clone(), data).ok()?;
-        self.builder.push1(name, Arc::new(op), &[]).ok()
+        self.cx.builder.push1(name, Arc::new(op), &[]).ok()
     }
 
     /// The tensors of the claim that a result outside starts from, and the values that they are.
@@ -113,9 +114,9 @@ impl Importer<'_> {
             if !seen.insert(value) {
                 continue;
             }
-            match self.values.get(&value).cloned() {
+            match self.cx.values.get(&value).cloned() {
                 Some(Value::Outside) => {
-                    let reads = self.routes.maker(value).map(|node| node.reads());
+                    let reads = self.cx.routes.maker(value).map(|node| node.reads());
                     let reads: Vec<ValueId> = reads.into_iter().flatten().collect();
                     stack.extend(reads.into_iter().rev());
                 }
@@ -133,7 +134,7 @@ impl Importer<'_> {
 
     /// The nodes outside the proof, with the tensors and constants that they read; `None` if everything is proved.
     pub(crate) fn float_tail(&self, found: &Outputs) -> Option<FloatTail> {
-        let graph = self.graph;
+        let graph = self.cx.graph;
         let outputs = graph.outputs.iter().zip(&found.places);
         let outputs: Vec<ValueId> = outputs
             .filter(|(_, place)| place.is_none())
@@ -146,14 +147,14 @@ impl Importer<'_> {
         let mut part = graph.part(nodes, outputs);
         let mut raw = Vec::new();
         for value in part.reads() {
-            match self.values.get(&value) {
+            match self.cx.values.get(&value) {
                 Some(Value::Const(constant)) => part.set_constant(value, constant.clone()),
                 Some(Value::Weights(weights)) => {
                     part.set_constant(value, Arc::new(real_constant(weights)));
                 }
                 Some(Value::Real(real)) => {
                     if let Base::Input(index) = real.base {
-                        raw.push((value, self.input_name(index).to_owned()));
+                        raw.push((value, self.cx.input_name(index).to_owned()));
                     }
                 }
                 Some(Value::Head) => raw.push((value, graph.name(value).to_owned())),
@@ -170,7 +171,7 @@ impl Importer<'_> {
             reason: "its result leaves the quantized part as a float",
         };
         self.problems.push(NodeProblem {
-            node: self.graph.node_name(node),
+            node: self.cx.graph.node_name(node),
             op: node.op.clone(),
             domain: node.domain.clone(),
             opset: node.opset,
@@ -182,7 +183,7 @@ impl Importer<'_> {
         match boundary(real) {
             Some((tensor, quantization)) => Some((tensor, Some(quantization))),
             None => {
-                self.blame(self.routes.maker(value));
+                self.blame(self.cx.routes.maker(value));
                 None
             }
         }

@@ -6,9 +6,9 @@
 
 use crate::error::NodeError;
 use crate::graph::NodeView;
-use crate::importer::Importer;
-use crate::ops::fit::{Classes, Sum};
-use crate::ops::weighted::Weight;
+use crate::group::fit::{Classes, Sum};
+use crate::group::importer::Importer;
+use crate::group::weighted::Weight;
 use zkonnx_circuits::ops::{Lanes, Requantize, Rule, Steps, WeightedSum};
 use zkonnx_circuits::program::{DataType, Range, TensorId};
 

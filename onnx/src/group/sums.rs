@@ -13,18 +13,20 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-use crate::close::{
-    JUMPS, SEVERAL_AXES, at, beside_thresholds, each_lane, exactness_of, fits_int32, lanes,
-    quantize, saturate, scale_rule, spread_of, steps,
-};
-use crate::doubt;
 use crate::error::NodeError;
-use crate::exactness::Exactness;
-use crate::expr::{Expr, Spread, join};
+use crate::eval::saturate;
 use crate::graph::NodeView;
-use crate::importer::Importer;
-use crate::kernel::Arithmetic;
-use crate::real::{Acc, Mean, MeanKind, Params};
+use crate::group::doubt;
+use crate::group::exactness::Exactness;
+use crate::group::expr::{Expr, Spread, join};
+use crate::group::importer::Importer;
+use crate::group::kernel::Arithmetic;
+use crate::group::params::{Params, at};
+use crate::group::real::{Acc, Mean, MeanKind};
+use crate::group::rules::{
+    JUMPS, SEVERAL_AXES, beside_thresholds, each_lane, exactness_of, fits_int32, lanes, quantize,
+    scale_rule, spread_of, steps,
+};
 use zkonnx_circuits::ops::{Lanes, Requantize, Rule, Steps};
 use zkonnx_circuits::program::{Fact, Range, TensorId};
 

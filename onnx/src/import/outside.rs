@@ -12,11 +12,12 @@ use zkonnx_verifier::interface::{
 };
 
 use crate::error::ImportError;
+use crate::graph;
 use crate::graph::constant::{Constant, Data, Half};
-use crate::graph::{self, AttributeValue as Kind, Graph, InputType, Node, ValueId};
-use crate::importer::real_constant;
-use crate::outputs::Outputs;
-use crate::real::Value;
+use crate::graph::{AttributeValue as Kind, Graph, InputType, Node, ValueId};
+use crate::group::params::real_constant;
+use crate::group::real::Value;
+use crate::import::outputs::Outputs;
 use zkonnx_circuits::program::Outside;
 
 /// The parts of an interface that follow from the graph: what of its inputs and outputs is not proved, and the rest.

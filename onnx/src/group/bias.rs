@@ -10,13 +10,13 @@
 
 use std::sync::Arc;
 
-use crate::close::{at, quantize};
 use crate::error::NodeError;
 use crate::graph::NodeView;
-use crate::importer::Importer;
-use crate::kernel::Origin;
-use crate::ops::quantization::dequantize;
-use crate::real::{Acc, Base, Real, Value};
+use crate::group::importer::Importer;
+use crate::group::params::{at, dequantize};
+use crate::group::real::{Acc, Base, Real, Value};
+use crate::group::routes::Origin;
+use crate::group::rules::quantize;
 use zkonnx_circuits::ops::{Offset, broadcast, broadcast_places};
 use zkonnx_circuits::program::{DataType, Range, TensorId};
 

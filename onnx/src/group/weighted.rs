@@ -2,7 +2,7 @@
 
 use crate::error::NodeError;
 use crate::graph::NodeView;
-use crate::importer::Importer;
+use crate::group::importer::Importer;
 use zkonnx_circuits::ops::{Concat, Lanes, Move, Slice, Table, WeightedSum};
 use zkonnx_circuits::program::{DataType, TensorId};
 
