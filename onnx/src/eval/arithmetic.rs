@@ -1,6 +1,7 @@
 //! Arithmetic, element by element.
 
 use crate::error::NodeError;
+use crate::eval::cast::integers;
 use crate::eval::cast::{number, wrap};
 use crate::eval::inputs::{Inputs, Results, attribute, bad, one, undefined, wrong_type};
 use crate::eval::places::{Places, together};
@@ -102,21 +103,6 @@ fn integer_function(f: Unary, v: i128, element: Element) -> Result<i128, NodeErr
                 .ok_or(undefined("a result of Shrink leaves its type"))?
         }
         _ => return Err(NodeError::Unknown),
-    })
-}
-
-/// Integers of a type, reduced to its bits.
-pub(crate) fn integers(element: Element, values: Vec<i128>) -> Option<Data> {
-    Some(match element {
-        Element::Int(dtype) => Data::Int(
-            dtype,
-            values
-                .into_iter()
-                .map(|v| wrap(element, v).map(|v| v as i64))
-                .collect::<Option<_>>()?,
-        ),
-        Element::Long => Data::Long(values.into_iter().map(|v| v as u64).collect()),
-        _ => return None,
     })
 }
 

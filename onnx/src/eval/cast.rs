@@ -123,7 +123,21 @@ fn from_integers(values: impl Iterator<Item = i128>, to: Element) -> Result<Data
         Element::Float => Data::Float(values.map(|v| v as f32).collect()),
         Element::Double => Data::Double(values.map(|v| v as f64).collect()),
         Element::Half(kind) => Data::Half(kind, values.map(|v| narrowed(kind, v as f32)).collect()),
-        integer => crate::eval::arithmetic::integers(integer, values.collect())
-            .ok_or(NodeError::Unknown)?,
+        integer => integers(integer, values.collect()).ok_or(NodeError::Unknown)?,
+    })
+}
+
+/// Integers of a type, reduced to its bits.
+pub(crate) fn integers(element: Element, values: Vec<i128>) -> Option<Data> {
+    Some(match element {
+        Element::Int(dtype) => Data::Int(
+            dtype,
+            values
+                .into_iter()
+                .map(|v| wrap(element, v).map(|v| v as i64))
+                .collect::<Option<_>>()?,
+        ),
+        Element::Long => Data::Long(values.into_iter().map(|v| v as u64).collect()),
+        _ => return None,
     })
 }

@@ -1,6 +1,5 @@
 //! Constant tensors of a model.
 
-use crate::graph::Type;
 use zkonnx_circuits::program::{DataType, MAX_ELEMENTS, elements};
 
 /// Elements of a constant that is computed from a smaller one, and of all that are computed in a model beside eight
@@ -174,4 +173,11 @@ impl Constant {
             shape: self.shape.clone(),
         }
     }
+}
+
+/// Element type and shape of a value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Type {
+    pub(crate) element: Element,
+    pub(crate) shape: Vec<usize>,
 }

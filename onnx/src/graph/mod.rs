@@ -15,6 +15,7 @@ pub(crate) use node::{Attribute, AttributeValue, Node, Untyped};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
+pub(crate) use constant::Type;
 use constant::{Constant, Element};
 use zkonnx_circuits::program::DataType;
 
@@ -66,13 +67,6 @@ struct Value {
     name: String,
     constant: Option<Arc<Constant>>,
     ty: Option<Type>,
-}
-
-/// Element type and shape of a value.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Type {
-    pub(crate) element: Element,
-    pub(crate) shape: Vec<usize>,
 }
 
 /// Type of a graph input.

@@ -12,7 +12,7 @@ use crate::group::params::{Quantized, dequantize, scalar};
 use crate::group::real::{Base, Deferred, Pair, PairOp, Real, Value};
 use crate::group::routes::{Origin, alike};
 use crate::group::totals;
-use crate::ops::limits::clamp_integers;
+use crate::ops::integer::clamp_integers;
 use crate::report::Status;
 use zkonnx_circuits::ops::{Constant, Move, Reshape, broadcast, broadcast_places};
 use zkonnx_circuits::program::elements;

@@ -154,3 +154,44 @@ pub(crate) fn cast(
     };
     Ok(Done::int(tensor))
 }
+
+/// A clamp of integers: of 8-bit and 16-bit types by a table, of others by steps.
+pub(crate) fn clamp_integers(
+    cx: &mut Importer<'_>,
+    node: &NodeView<'_>,
+    tensor: TensorId,
+    lo: i64,
+    hi: i64,
+) -> Result<Done, NodeError> {
+    let fact = cx.builder.fact(tensor);
+    let (dtype, known) = (fact.dtype, fact.range);
+    let range = Range::of(dtype);
+    if dtype.width() > 16 {
+        if lo <= known.lo && known.hi <= hi {
+            return Ok(Done::int(tensor));
+        }
+        let limited = |v: i64| v.max(lo).min(hi);
+        let (least, most) = (limited(known.lo), limited(known.hi));
+        if most.saturating_sub(least) >= MAX_LIMITED {
+            let reason =
+                "its integers have more than 16 bits, and the limits leave more than 65536 of them";
+            return Err(NodeError::Input {
+                input: 0,
+                what: "x",
+                reason,
+            });
+        }
+        let steps = (least + 1..=most).map(|v| (v, v)).collect();
+        let rule = Rule::Steps(Steps::new(least, steps)?);
+        let op = Requantize::new(dtype, vec![rule], Lanes::Tensor)?;
+        return Ok(Done::int(cx.push(node, op, &[tensor])?));
+    }
+    let table = (range.lo..=range.hi)
+        .map(|v| v.max(lo).min(hi).clamp(range.lo, range.hi))
+        .collect();
+    let table = Table::new(dtype, dtype, vec![table], Lanes::Tensor)?;
+    Ok(Done::int(cx.push(node, table, &[tensor])?))
+}
+
+/// Most integers between the limits of a clamp of wide ones.
+const MAX_LIMITED: i64 = 1 << 16;

@@ -4,22 +4,18 @@
 //! (`trees.rs`), nor is what has strings.
 
 use crate::error::NodeError;
+use crate::eval::inputs::attribute;
 use crate::graph::NodeView;
 use crate::graph::constant::{Constant, Element};
 use crate::graph::{Attribute, Draft, Graph, LEARNING, Made, Node, ValueId};
+use crate::passes::rewrite::Rewrite;
 use crate::proto::tensor::FLOAT;
 use zkonnx_circuits::program::DataType;
 
-/// Opset of the operators that are added.
-const OPSET: i64 = 13;
 /// ONNX's codes of element types.
 const INT32: i64 = 6;
 /// Integers up to here are floats.
 const MAX_FLOAT_INTEGER: u64 = 1 << 24;
-
-pub(crate) fn attribute(name: &'static str, reason: &'static str) -> NodeError {
-    NodeError::Attribute { name, reason }
-}
 
 /// What stands for a node, if it is one of these operators.
 pub(crate) fn expressed(graph: &Graph, node: &Node) -> Option<Result<Made, NodeError>> {
@@ -59,80 +55,6 @@ fn made(graph: &Graph, node: &Node, rule: Rule) -> Result<Made, NodeError> {
     rewrite.node.check_attributes()?;
     let results: Vec<Option<ValueId>> = results.into_iter().map(Some).collect();
     Ok(rewrite.p.finish(&results, &node.outputs))
-}
-
-/// A node that is taken apart.
-pub(crate) struct Rewrite<'g> {
-    pub(crate) p: Draft<'g>,
-    pub(crate) node: NodeView<'g>,
-}
-
-impl Rewrite<'_> {
-    fn input(&self, input: usize) -> Result<ValueId, NodeError> {
-        self.node.input(input).ok_or(NodeError::Arity {
-            what: "inputs",
-            expected: "more",
-            got: self.node.inputs(),
-        })
-    }
-
-    fn element(&self, input: usize) -> Result<Element, NodeError> {
-        let value = self.input(input)?;
-        let ty = self.p.graph().ty(value);
-        ty.map(|ty| ty.element).ok_or(NodeError::Input {
-            input,
-            what: "x",
-            reason: "its type is not known",
-        })
-    }
-
-    pub(crate) fn shape(&self, input: usize) -> Result<Vec<usize>, NodeError> {
-        self.node.shape(input).ok_or(NodeError::Input {
-            input,
-            what: "x",
-            reason: "its shape is not known",
-        })
-    }
-
-    pub(crate) fn cast(&mut self, x: ValueId, to: i64) -> ValueId {
-        self.p.with("Cast", &[x], vec![Attribute::int("to", to)])
-    }
-
-    /// An input as float32.
-    pub(crate) fn float(&mut self, input: usize) -> Result<ValueId, NodeError> {
-        let x = self.input(input)?;
-        match self.element(input)? {
-            Element::Float => Ok(x),
-            Element::Int(_) => Ok(self.cast(x, i64::from(FLOAT))),
-            _ => Err(NodeError::Input {
-                input,
-                what: "x",
-                reason: "it is none of float32, integers and booleans",
-            }),
-        }
-    }
-
-    /// One value for each of the last axis' indices, or one for all.
-    fn features(&mut self, name: &'static str, missing: f32) -> Result<ValueId, NodeError> {
-        let values = self.node.maybe_floats(name)?.unwrap_or_default();
-        let extent = self.shape(0)?.last().copied().unwrap_or(1);
-        match values.len() {
-            0 => Ok(self.p.floats(&[1], vec![missing])),
-            n if n == 1 || n == extent => Ok(self.p.floats(&[n], values.to_vec())),
-            _ => Err(attribute(
-                name,
-                "it has neither one value nor one for each feature",
-            )),
-        }
-    }
-
-    /// Along a last axis that is added, whether `x` is each of some numbers.
-    fn equal_to(&mut self, x: ValueId, keys: &[f32]) -> ValueId {
-        let last = self.p.ints(&[-1]);
-        let wide = self.p.op("Unsqueeze", &[x, last]);
-        let keys = self.p.floats(&[keys.len()], keys.to_vec());
-        self.p.op("Equal", &[wide, keys])
-    }
 }
 
 /// Integers as floats, if they are the same.
@@ -392,3 +314,6 @@ fn renamed(r: &mut Rewrite<'_>) -> Result<Vec<ValueId>, NodeError> {
     r.node.maybe_texts("classlabels_strings")?;
     Ok(vec![r.input(0)?])
 }
+
+/// Opset of the operators that are added.
+const OPSET: i64 = 13;

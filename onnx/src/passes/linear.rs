@@ -2,7 +2,8 @@
 
 use crate::error::NodeError;
 use crate::graph::{Attribute, ValueId};
-use crate::passes::learning::{Rewrite, attribute};
+use crate::passes::rewrite::Rewrite;
+use crate::passes::rewrite::attribute;
 use crate::proto::tensor::FLOAT;
 
 /// Most classes that vote.

@@ -8,6 +8,7 @@ mod narrow;
 mod picked;
 mod resolve;
 mod restore;
+mod rewrite;
 mod trees;
 mod upgrade;
 

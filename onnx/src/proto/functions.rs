@@ -8,7 +8,9 @@ use prost::Message;
 use tract_onnx::pb::{AttributeProto, NodeProto, OperatorSetIdProto};
 
 use crate::error::ImportError;
-use crate::proto::{Opsets, domain_name, opsets};
+use crate::proto::opsets::Opsets;
+use crate::proto::opsets::domain_name;
+use crate::proto::opsets::opsets;
 
 /// The functions of a model.
 #[derive(Clone, PartialEq, Message)]

@@ -6,15 +6,16 @@
 mod attribute;
 mod bind;
 mod functions;
+mod opsets;
 mod order;
 mod reader;
 pub(crate) mod tensor;
 pub(crate) mod write;
 
-use std::collections::HashMap;
+use crate::proto::opsets::Opsets;
 
 use prost::Message;
-use tract_onnx::pb::{ModelProto, OperatorSetIdProto};
+use tract_onnx::pb::ModelProto;
 
 use crate::error::ImportError;
 use crate::graph::{Graph, LEARNING, MICROSOFT, OPSETS, STANDARD};
@@ -22,14 +23,8 @@ pub(crate) use bind::open_inputs;
 pub use bind::{Bindings, OpenInput};
 pub(crate) use reader::{Body, Library};
 
-/// Largest number of elements of all constants together.
-const MAX_CONSTANT_ELEMENTS: usize = 1 << 26;
-
 /// First opset of the standard domain that is read; what is older than the first supported one is rewritten.
 const FIRST_OPSET: i64 = 6;
-
-/// Opset of each domain.
-type Opsets = HashMap<String, i64>;
 
 /// Decodes a model.
 pub(crate) fn decode(bytes: &[u8]) -> Result<ModelProto, ImportError> {
@@ -46,40 +41,13 @@ pub(crate) fn read(bytes: &[u8], bindings: &Bindings) -> Result<(Graph, Library)
     if !(3..=13).contains(&model.ir_version) {
         return Err(ImportError::IrVersion(model.ir_version));
     }
-    let opsets = opsets(&model.opset_import)?;
+    let opsets = opsets::opsets(&model.opset_import)?;
     check(&opsets)?;
     let functions = functions::list(bytes)?;
     let library = Library { functions, opsets };
     let graph = reader::read(graph, &library, bindings)?;
     graph.verify("read");
     Ok((graph, library))
-}
-
-/// A domain as it is reported and looked up.
-fn domain_name(domain: &str) -> &str {
-    if domain.is_empty() { STANDARD } else { domain }
-}
-
-fn cap(what: &'static str, max: usize, len: usize) -> Result<(), ImportError> {
-    if len > max {
-        Err(ImportError::TooMany { what, max })
-    } else {
-        Ok(())
-    }
-}
-
-fn opsets(imports: &[OperatorSetIdProto]) -> Result<Opsets, ImportError> {
-    let mut opsets = Opsets::new();
-    for import in imports {
-        let domain = domain_name(&import.domain).to_owned();
-        if opsets
-            .insert(domain.clone(), import.version)
-            .is_some_and(|v| v != import.version)
-        {
-            return Err(ImportError::Duplicate(format!("opset_import of {domain}")));
-        }
-    }
-    Ok(opsets)
 }
 
 /// Refuses opsets that are not read.

@@ -11,7 +11,7 @@ use crate::group::rules::quantize;
 use crate::proto::write;
 use crate::quantize::integral::is_whole;
 use crate::quantize::layers::{Layers, bias_of};
-use crate::quantize::ranges::Ranges;
+use crate::quantize::masks::Ranges;
 use crate::quantize::report::Pair;
 use crate::quantize::rewrite::flag;
 use crate::quantize::{Byte, Options};

@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use crate::error::NodeError;
 use crate::graph::constant::Constant;
 use crate::graph::{Graph, Node, ValueId};
-use crate::quantize::QuantizeError;
+use crate::quantize::error::QuantizeError;
 use crate::trees::is_forest;
 
 /// Operators that prepare inputs, each element or row for itself.

@@ -3,10 +3,10 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::graph::{Graph, InputType, Node, ValueId};
+use crate::quantize::error::QuantizeError;
 use crate::quantize::front::front;
 use crate::quantize::fuse::{fused, is_function};
 use crate::quantize::integral::integral;
-use crate::quantize::{QuantizeError, proved};
 use crate::trees::is_forest;
 
 /// Operators whose accumulators become integers only after the activation or the bias that follows.
@@ -132,7 +132,10 @@ impl Layers {
 }
 
 /// The nodes that are not in the tail.
-fn proved_nodes<'g>(graph: &'g Graph, tail: &'g [bool]) -> impl Iterator<Item = &'g Node> {
+pub(crate) fn proved_nodes<'g>(
+    graph: &'g Graph,
+    tail: &'g [bool],
+) -> impl Iterator<Item = &'g Node> {
     let nodes = graph.nodes.iter().zip(tail);
     nodes.filter(|(_, tail)| !**tail).map(|(node, _)| node)
 }
@@ -217,4 +220,9 @@ pub(crate) fn bias_of(graph: &Graph, product: &Node, next: &Node) -> Option<Valu
     let bias = next.reads().find(|value| *value != output)?;
     let shape = &graph.constant(bias)?.shape;
     (shape.as_slice() == [*columns]).then_some(bias)
+}
+
+/// Whether an operator is one that is proved.
+pub(crate) fn proved(node: &Node) -> bool {
+    crate::registry::find(&node.domain, &node.op).is_some()
 }

@@ -8,9 +8,9 @@ use std::collections::HashMap;
 
 use crate::graph::NodeView;
 use crate::graph::{Graph, Node, ValueId};
+use crate::quantize::error::QuantizeError;
+use crate::quantize::layers::proved;
 use crate::quantize::layers::{Layers, SELECTING};
-use crate::quantize::ranges::Ranges;
-use crate::quantize::{QuantizeError, proved};
 use crate::run::{Values, run};
 
 /// So far below the largest score of a line an exponential is next to nothing: 6·10^-6 of the largest.
@@ -130,3 +130,6 @@ pub(crate) fn narrow(
     }
     Ok(())
 }
+
+/// Smallest and largest value, zero included, of each tensor that has a scale of its own.
+pub(crate) type Ranges = HashMap<ValueId, (f32, f32)>;

@@ -1,16 +1,17 @@
 //! Calibration: the range of each quantized tensor over the samples.
 
+use crate::quantize::masks::Ranges;
 use std::collections::HashMap;
 
 use rayon::prelude::*;
 
 use crate::graph::{Graph, ValueId};
+use crate::quantize::Method;
+use crate::quantize::error::QuantizeError;
 use crate::quantize::layers::Layers;
-use crate::quantize::{Method, QuantizeError, masks, proved};
+use crate::quantize::layers::proved;
+use crate::quantize::masks;
 use crate::run::{Values, run};
-
-/// Smallest and largest value, zero included, of each tensor that has a scale of its own.
-pub(crate) type Ranges = HashMap<ValueId, (f32, f32)>;
 
 /// The range of a Softmax, whatever the samples: steps of 1/256, since the integer rule counts whole levels of one.
 const SOFTMAX: (f32, f32) = (0.0, 255.0 / 256.0);

@@ -6,7 +6,8 @@ use rayon::prelude::*;
 
 use crate::graph::constant::{Constant, Data};
 use crate::graph::{Graph, ValueId};
-use crate::quantize::{QuantizeError, proved};
+use crate::quantize::error::QuantizeError;
+use crate::quantize::layers::proved;
 use crate::run::{Values, run, run_known};
 use crate::tail::real;
 use crate::{FloatHead, Imported, TailData, TailTensor, quantize_input};

@@ -3,7 +3,10 @@
 use tract_onnx::pb::TensorProto;
 use tract_onnx::pb::tensor_proto::DataType;
 
-use crate::quantize::{Feed, Options, QuantizeError, quantize};
+use crate::quantize::Feed;
+use crate::quantize::Options;
+use crate::quantize::QuantizeError;
+use crate::quantize::quantize;
 use crate::tests::build::{Model, float, int};
 use crate::{ImportError, NodeError, import};
 use zkonnx_circuits::program::Tensor;

@@ -1,15 +1,13 @@
 //! The attributes of `TreeEnsembleRegressor` and `TreeEnsembleClassifier`: lists with an entry for each node.
 
+use crate::trees::scores::MAX_EXTENT;
 use std::collections::HashMap;
 
 use crate::error::NodeError;
 use crate::graph::NodeView;
-use crate::trees::scores::{Classes, Labels, PostTransform};
+use crate::trees::scores::{Classes, PostTransform};
 use crate::trees::{Aggregate, Forest, Mode, Node, Question, attribute};
 use zkonnx_circuits::ops::MAX_TREE_NODES;
-
-/// Most features and targets.
-pub(crate) const MAX_EXTENT: usize = 1 << 12;
 
 /// Names of the lists that say what leaves are worth.
 struct Leaves {
@@ -325,22 +323,4 @@ fn worth(
         }
     }
     Ok(())
-}
-
-/// The labels of a classifier.
-pub(crate) fn labels(node: &NodeView<'_>) -> Result<Labels, NodeError> {
-    let integers = node.maybe_ints("classlabels_int64s")?.unwrap_or_default();
-    let texts = node.maybe_texts("classlabels_strings")?.unwrap_or_default();
-    let labels = match (integers, texts) {
-        (integers, []) if !integers.is_empty() => Labels::Integers(integers.to_vec()),
-        ([], texts) if !texts.is_empty() => Labels::Texts(texts.to_vec()),
-        _ => {
-            let reason = "either integers or strings have to be given";
-            return Err(attribute("classlabels_int64s", reason));
-        }
-    };
-    match labels.len() {
-        1..=MAX_EXTENT => Ok(labels),
-        _ => Err(attribute("classlabels_int64s", "there are more than 4096")),
-    }
 }

@@ -6,7 +6,6 @@
 
 use crate::error::NodeError;
 use crate::graph::NodeView;
-use crate::trees::read::labels;
 use crate::trees::{Aggregate, Forest, Node, attribute};
 
 /// What scores are put through.
@@ -306,3 +305,24 @@ fn transformed(scores: &[f32], post: PostTransform) -> Vec<f32> {
         }
     }
 }
+
+/// The labels of a classifier.
+pub(crate) fn labels(node: &NodeView<'_>) -> Result<Labels, NodeError> {
+    let integers = node.maybe_ints("classlabels_int64s")?.unwrap_or_default();
+    let texts = node.maybe_texts("classlabels_strings")?.unwrap_or_default();
+    let labels = match (integers, texts) {
+        (integers, []) if !integers.is_empty() => Labels::Integers(integers.to_vec()),
+        ([], texts) if !texts.is_empty() => Labels::Texts(texts.to_vec()),
+        _ => {
+            let reason = "either integers or strings have to be given";
+            return Err(attribute("classlabels_int64s", reason));
+        }
+    };
+    match labels.len() {
+        1..=MAX_EXTENT => Ok(labels),
+        _ => Err(attribute("classlabels_int64s", "there are more than 4096")),
+    }
+}
+
+/// Most features and targets.
+pub(crate) const MAX_EXTENT: usize = 1 << 12;
