@@ -7,10 +7,11 @@
 use crate::error::NodeError;
 use crate::graph::NodeView;
 use crate::group::exactness::Exactness;
+use crate::group::exactness::Status;
 use crate::group::importer::{Done, Importer};
 use crate::group::params::{Params, Quantized};
 use crate::group::real::{Base, Real, Value};
-use crate::{Status, registry};
+use crate::vocabulary;
 use std::sync::Arc;
 
 use zkonnx_circuits::program::{DataType, Fact, Operator, Range, TensorId};
@@ -51,7 +52,8 @@ impl Registry {
 
     /// Adds an operator. Returns whether its domain and name were free; if not, the earlier entry stays.
     pub fn register(&mut self, extension: Extension) -> bool {
-        let free = registry::find(extension.domain, extension.name).is_none()
+        let free = vocabulary::find(extension.domain, extension.name)
+            .is_none_or(|o| o.integers.is_none())
             && self.find(extension.domain, extension.name).is_none();
         if free {
             self.extensions.push(extension);

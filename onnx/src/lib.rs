@@ -14,34 +14,33 @@
 mod error;
 mod eval;
 mod extension;
-mod facts;
 mod graph;
 mod group;
 mod head;
 mod import;
 mod input;
 mod math;
+mod operator;
 mod ops;
 mod passes;
 mod proto;
 pub mod quantize;
-mod registry;
 mod report;
 mod run;
 mod tail;
 #[cfg(test)]
 mod tests;
 mod trees;
-mod windows;
+mod vocabulary;
 
 pub use error::{ImportError, InputProblem, NodeError, NodeProblem, TensorProblem};
 pub use extension::{Activation, Context, Extension, ImportNode, Output, Registry};
 pub use graph::NodeView;
-pub use group::exactness::{Exactness, Relation, Relations};
+pub use group::exactness::{Exactness, Relation, Relations, Status};
 pub use head::{FloatHead, HeadError, HeadInput, HeadTensor};
 pub use input::{InputError, quantize_input, saturated};
 pub use proto::{Bindings, OpenInput};
-pub use report::{Imported, NodeReport, Status, TailNode};
+pub use report::{Imported, NodeReport, TailNode};
 pub use tail::{FloatTail, TailData, TailError, TailTensor};
 
 /// Imports a model. Never panics, whatever the bytes; all unsupported nodes are reported at once.
@@ -89,17 +88,22 @@ pub struct Supported {
 
 /// The operators that are imported, ordered by domain and name.
 pub fn supported() -> Vec<Supported> {
-    let mut all: Vec<Supported> = registry::list()
-        // It is known only to be refused with the reason.
-        .filter(|entry| entry.name != "DynamicQuantizeLinear")
-        .map(|entry| Supported {
-            domain: entry.domain,
-            name: entry.name,
-            min_opset: entry.min,
-            max_opset: entry.max,
-            types: entry.facts.types,
-            limits: entry.facts.limits,
-            exactness: entry.facts.exactness,
+    let operators = ops::FILES.iter().flat_map(|(_, operators)| *operators);
+    let mut all: Vec<Supported> = operators
+        // Those are known only to be refused with the reason.
+        .filter(|operator| !operator.has(operator::DYNAMIC))
+        .filter_map(|operator| {
+            let facts = operator.integers?.facts;
+            let (min_opset, max_opset) = operator.opsets();
+            Some(Supported {
+                domain: operator.domain,
+                name: operator.name,
+                min_opset,
+                max_opset,
+                types: facts.types,
+                limits: facts.limits,
+                exactness: facts.exactness,
+            })
         })
         .collect();
     all.sort_unstable();

@@ -1,25 +1,9 @@
 //! What an import gives: the program, what became of each node, and what stays outside the proof.
 
 use crate::graph;
-use crate::group::exactness::Exactness;
+use crate::group::exactness::Status;
 use crate::tail::FloatTail;
 use zkonnx_circuits::program::{Program, TensorId};
-
-/// What the importer did with a node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Status {
-    /// Integers by a rule, which says how they relate to those of ONNX Runtime.
-    Closed(Exactness),
-    /// Part of a group that the next QuantizeLinear closes; how exact it is stands there.
-    Group,
-    /// Computed at import.
-    Folded,
-    /// Not proved: float arithmetic before the first QuantizeLinear.
-    Head,
-    /// Not proved: float arithmetic after the last DequantizeLinear.
-    Outside,
-}
 
 /// What the importer did with a node.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::error::NodeError;
-use crate::eval::evaluate;
 use crate::eval::inputs::Inputs;
 use crate::graph::NodeView;
 use crate::graph::constant::Constant;
 use crate::graph::{Graph, Node, ValueId};
+use crate::vocabulary::evaluate;
 
 /// Values by number.
 pub(crate) type Values = HashMap<ValueId, Arc<Constant>>;

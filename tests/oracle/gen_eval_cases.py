@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes what ONNX Runtime computes for single nodes on constants, for the tests of the evaluator.
 
-usage: gen_eval_cases.py [FILE]        default: onnx/src/eval/cases.json
+usage: gen_eval_cases.py [FILE]        default: onnx/src/tests/eval.json
 
 Every case is a node with its attributes and inputs, and ONNX Runtime's results (CPU provider, one thread, all
 optimizations), or that it refuses the node. `undefined` cases are those whose value C++ leaves open, such as a float
@@ -592,7 +592,7 @@ def opsets():
 
 def main():
     here = os.path.dirname(os.path.abspath(__file__))
-    path = sys.argv[1] if len(sys.argv) > 1 else os.path.join(here, "../../onnx/src/eval/cases.json")
+    path = sys.argv[1] if len(sys.argv) > 1 else os.path.join(here, "../../onnx/src/tests/eval.json")
     for part in (unary, support, arithmetic, power, casts, clips, logic, movement, indices, reductions, orders, products, windows, resizes, norms, quantization, opsets):
         part()
     with open(path, "w") as f:

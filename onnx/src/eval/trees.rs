@@ -27,7 +27,7 @@ fn rows(inputs: &Inputs<'_>, forest: &Forest) -> Result<(usize, Vec<Vec<f32>>), 
     let floats: Vec<f32> = match &x.data {
         Data::Float(data) => data.clone(),
         Data::Int(_, data) => data.iter().map(|v| *v as f32).collect(),
-        _ => return Err(crate::eval::wrong_type(0, x)),
+        _ => return Err(crate::eval::inputs::wrong_type(0, x)),
     };
     let rows = floats.chunks(features.max(1)).map(<[f32]>::to_vec);
     Ok((count, rows.collect()))

@@ -4,14 +4,12 @@
 //! products and windows have rules of their own, as have the integer kernels, which are not evaluated.
 
 use crate::eval::conv::{Geometry, conv_geometry, image, transposed_extents};
-use crate::eval::inputs::Inputs;
 use crate::eval::pool::pool_geometry;
-use crate::eval::{evaluate, find};
 use crate::graph::NodeView;
+use crate::graph::Type;
 use crate::graph::constant::{Constant, Data, Element};
-use crate::graph::{MICROSOFT, STANDARD, Type};
 use zkonnx_circuits::ops::broadcast;
-use zkonnx_circuits::program::{DataType, MAX_ELEMENTS, MAX_RANK, elements};
+use zkonnx_circuits::program::{DataType, elements};
 
 /// An operand: its type, and its value where that is known.
 #[derive(Clone, Copy, Debug)]
@@ -42,7 +40,7 @@ pub(crate) enum TypeRule {
 pub(crate) struct Operands<'a>(pub(crate) Vec<Option<Operand<'a>>>);
 
 impl<'a> Operands<'a> {
-    fn get(&self, index: usize) -> Option<Operand<'a>> {
+    pub(crate) fn get(&self, index: usize) -> Option<Operand<'a>> {
         self.0.get(index).copied().flatten()
     }
 
@@ -51,79 +49,20 @@ impl<'a> Operands<'a> {
         self.get(0).map(|operand| operand.ty)
     }
 
-    fn shape(&self, index: usize) -> Option<&'a [usize]> {
+    pub(crate) fn shape(&self, index: usize) -> Option<&'a [usize]> {
         self.get(index).map(|operand| operand.ty.shape.as_slice())
     }
 
     /// The element type of an operand, or another where it is left out.
-    fn element(&self, index: usize, missing: Element) -> Element {
+    pub(crate) fn element(&self, index: usize, missing: Element) -> Element {
         self.get(index)
             .map_or(missing, |operand| operand.ty.element)
     }
 
-    fn broadcast(&self, mut indices: impl Iterator<Item = usize>) -> Option<Vec<usize>> {
+    pub(crate) fn broadcast(&self, mut indices: impl Iterator<Item = usize>) -> Option<Vec<usize>> {
         let first = self.shape(indices.next()?)?.to_vec();
         indices.try_fold(first, |all, i| broadcast(&all, self.shape(i)?))
     }
-}
-
-/// Types of the results of a node, if they follow. Where they are found by computing, as many elements are taken from
-/// `spare` as operands have; no type follows where fewer are left.
-pub(crate) fn types(
-    node: &NodeView<'_>,
-    operands: &Operands<'_>,
-    spare: &mut usize,
-) -> Option<Vec<Type>> {
-    let types = match find(node.domain(), node.op()) {
-        Some(rule) => match rule.results {
-            TypeRule::First => vec![operands.get(0)?.ty.clone()],
-            TypeRule::Broadcast => vec![Type {
-                element: operands.get(usize::from(node.op() == "Where"))?.ty.element,
-                shape: operands.broadcast(0..operands.0.len())?,
-            }],
-            TypeRule::Truth => vec![Type {
-                element: Element::Int(DataType::Bool),
-                shape: operands.broadcast(0..operands.0.len())?,
-            }],
-            TypeRule::Zeros(open) => of_zeros(node, operands, open, spare)?,
-            TypeRule::Several(own) => own(node, operands)?,
-            TypeRule::Own(own) => vec![own(node, operands)?],
-        },
-        None => kernel(node, operands)?,
-    };
-    let fits = |ty: &Type| elements(&ty.shape) <= MAX_ELEMENTS && ty.shape.len() <= MAX_RANK;
-    types.iter().all(fits).then_some(types)
-}
-
-/// Types of what an operator makes of zeros.
-fn of_zeros(
-    node: &NodeView<'_>,
-    operands: &Operands<'_>,
-    open: usize,
-    spare: &mut usize,
-) -> Option<Vec<Type>> {
-    let known = |(i, operand): (usize, &Option<Operand<'_>>)| {
-        i < open || operand.is_none_or(|operand| operand.constant.is_some())
-    };
-    if !operands.0.iter().enumerate().all(known) {
-        return None;
-    }
-    let count = operands.0.iter().flatten();
-    let count = count.fold(0usize, |n, operand| {
-        n.saturating_add(elements(&operand.ty.shape))
-    });
-    *spare = spare.checked_sub(count)?;
-    let zeros = |operand: &Option<Operand<'_>>| match operand {
-        Some(operand) if operand.constant.is_none() => Some(zeros(operand.ty)),
-        _ => None,
-    };
-    let zeros: Vec<Option<Constant>> = operands.0.iter().map(zeros).collect();
-    let values = operands.0.iter().zip(&zeros).map(|(operand, zeros)| {
-        let constant = operand.and_then(|operand| operand.constant);
-        zeros.as_ref().or(constant)
-    });
-    let results = evaluate(node, &Inputs::new(values.collect())).ok()?;
-    Some(results.iter().map(Constant::ty).collect())
 }
 
 /// Zeros of a type.
@@ -227,71 +166,109 @@ pub(crate) fn dequantized(_: &NodeView<'_>, operands: &Operands<'_>) -> Option<T
     operands.shape(0).map(|shape| float(shape.to_vec()))
 }
 
-/// Types of the results of integer kernels.
-fn kernel(node: &NodeView<'_>, operands: &Operands<'_>) -> Option<Vec<Type>> {
-    let byte = Element::Int(DataType::U8);
-    let sum = Element::Int(DataType::I32);
-    let shape = |i: usize| operands.shape(i);
-    let (element, shape) = match (node.domain(), node.op()) {
-        (STANDARD, "QLinearConv") => {
-            let shape = convolved(node, shape(0)?, shape(3)?)?;
-            (operands.element(7, byte), shape)
-        }
-        (STANDARD, "QLinearMatMul") => {
-            let shape = multiplied(shape(0)?, shape(3)?)?;
-            (operands.element(7, byte), shape)
-        }
-        (STANDARD, "ConvInteger") => (sum, convolved(node, shape(0)?, shape(1)?)?),
-        (STANDARD, "MatMulInteger") => (sum, multiplied(shape(0)?, shape(1)?)?),
-        (STANDARD, "DynamicQuantizeLinear") => {
-            let scalar = |element| Type {
-                element,
-                shape: vec![],
-            };
-            let shape = shape(0)?.to_vec();
-            let first = Type {
-                element: byte,
-                shape,
-            };
-            return Some(vec![first, scalar(Element::Float), scalar(byte)]);
-        }
-        (MICROSOFT, "QGemm") => {
-            let element = match operands.get(7) {
-                Some(_) => operands.element(8, byte),
-                None => Element::Float,
-            };
-            (element, product_of(node, shape(0)?, shape(3)?)?)
-        }
-        (MICROSOFT, "QLinearAdd" | "QLinearMul") => {
-            let shape = broadcast(shape(0)?, shape(3)?)?;
-            (operands.element(7, operands.get(0)?.ty.element), shape)
-        }
-        (MICROSOFT, "QLinearWhere") => {
-            let shape = operands.broadcast([0, 1, 4].into_iter())?;
-            (operands.element(8, operands.get(1)?.ty.element), shape)
-        }
-        (MICROSOFT, "QLinearSigmoid" | "QLinearLeakyRelu" | "QLinearSoftmax") => {
-            let element = operands.element(4, operands.get(0)?.ty.element);
-            (element, shape(0)?.to_vec())
-        }
-        (MICROSOFT, "QLinearAveragePool" | "QLinearGlobalAveragePool")
-            if !node.flag("channels_last", false).ok()? =>
-        {
-            let ty = pool(node, operands)?;
-            (operands.element(4, ty.element), ty.shape)
-        }
-        (MICROSOFT, "QLinearConcat") => {
-            let parts: Option<Vec<&[usize]>> =
-                (2..operands.0.len()).step_by(3).map(shape).collect();
-            let parts = parts?;
-            let mut whole = parts.first()?.to_vec();
-            let axis = node.int("axis", 0).ok()?;
-            let axis = node.axis("axis", axis, whole.len()).ok()?;
-            let along: Option<Vec<usize>> = parts.iter().map(|p| p.get(axis).copied()).collect();
-            whole[axis] = along?.iter().sum();
-            (operands.element(1, byte), whole)
-        }
-        _ => return None,
+const BYTE: Element = Element::Int(DataType::U8);
+
+/// `QLinearConv`.
+pub(crate) fn qlinear_conv(node: &NodeView<'_>, operands: &Operands<'_>) -> Option<Type> {
+    Some(Type {
+        element: operands.element(7, BYTE),
+        shape: convolved(node, operands.shape(0)?, operands.shape(3)?)?,
+    })
+}
+
+/// `QLinearMatMul`.
+pub(crate) fn qlinear_matmul(_: &NodeView<'_>, operands: &Operands<'_>) -> Option<Type> {
+    Some(Type {
+        element: operands.element(7, BYTE),
+        shape: multiplied(operands.shape(0)?, operands.shape(3)?)?,
+    })
+}
+
+/// `ConvInteger`.
+pub(crate) fn conv_integer(node: &NodeView<'_>, operands: &Operands<'_>) -> Option<Type> {
+    Some(Type {
+        element: Element::Int(DataType::I32),
+        shape: convolved(node, operands.shape(0)?, operands.shape(1)?)?,
+    })
+}
+
+/// `MatMulInteger`.
+pub(crate) fn matmul_integer(_: &NodeView<'_>, operands: &Operands<'_>) -> Option<Type> {
+    Some(Type {
+        element: Element::Int(DataType::I32),
+        shape: multiplied(operands.shape(0)?, operands.shape(1)?)?,
+    })
+}
+
+/// `DynamicQuantizeLinear`: integers, their scale and their zero point.
+pub(crate) fn dynamic(_: &NodeView<'_>, operands: &Operands<'_>) -> Option<Vec<Type>> {
+    let ty = |element, shape| Type { element, shape };
+    let shape = operands.shape(0)?.to_vec();
+    Some(vec![
+        ty(BYTE, shape),
+        ty(Element::Float, vec![]),
+        ty(BYTE, vec![]),
+    ])
+}
+
+/// `QGemm`.
+pub(crate) fn qgemm(node: &NodeView<'_>, operands: &Operands<'_>) -> Option<Type> {
+    let element = match operands.get(7) {
+        Some(_) => operands.element(8, BYTE),
+        None => Element::Float,
     };
-    Some(vec![Type { element, shape }])
+    let shape = product_of(node, operands.shape(0)?, operands.shape(3)?)?;
+    Some(Type { element, shape })
+}
+
+/// `QLinearAdd`, `QLinearMul`.
+pub(crate) fn qlinear_pair(_: &NodeView<'_>, operands: &Operands<'_>) -> Option<Type> {
+    Some(Type {
+        element: operands.element(7, operands.get(0)?.ty.element),
+        shape: broadcast(operands.shape(0)?, operands.shape(3)?)?,
+    })
+}
+
+/// `QLinearWhere`.
+pub(crate) fn qlinear_where(_: &NodeView<'_>, operands: &Operands<'_>) -> Option<Type> {
+    Some(Type {
+        element: operands.element(8, operands.get(1)?.ty.element),
+        shape: operands.broadcast([0, 1, 4].into_iter())?,
+    })
+}
+
+/// `QLinearSigmoid`, `QLinearLeakyRelu`, `QLinearSoftmax`.
+pub(crate) fn qlinear_function(_: &NodeView<'_>, operands: &Operands<'_>) -> Option<Type> {
+    Some(Type {
+        element: operands.element(4, operands.get(0)?.ty.element),
+        shape: operands.shape(0)?.to_vec(),
+    })
+}
+
+/// `QLinearAveragePool`, `QLinearGlobalAveragePool`, with channels before the places.
+pub(crate) fn qlinear_pool(node: &NodeView<'_>, operands: &Operands<'_>) -> Option<Type> {
+    if node.flag("channels_last", false).ok()? {
+        return None;
+    }
+    let ty = pool(node, operands)?;
+    Some(Type {
+        element: operands.element(4, ty.element),
+        shape: ty.shape,
+    })
+}
+
+/// `QLinearConcat`.
+pub(crate) fn qlinear_concat(node: &NodeView<'_>, operands: &Operands<'_>) -> Option<Type> {
+    let parts = (2..operands.0.len()).step_by(3);
+    let parts: Option<Vec<&[usize]>> = parts.map(|i| operands.shape(i)).collect();
+    let parts = parts?;
+    let mut whole = parts.first()?.to_vec();
+    let axis = node.int("axis", 0).ok()?;
+    let axis = node.axis("axis", axis, whole.len()).ok()?;
+    let along: Option<Vec<usize>> = parts.iter().map(|p| p.get(axis).copied()).collect();
+    whole[axis] = along?.iter().sum();
+    Some(Type {
+        element: operands.element(1, BYTE),
+        shape: whole,
+    })
 }

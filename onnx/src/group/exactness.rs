@@ -231,3 +231,19 @@ impl fmt::Display for Exactness {
         }
     }
 }
+
+/// What the importer did with a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Status {
+    /// Integers by a rule, which says how they relate to those of ONNX Runtime.
+    Closed(Exactness),
+    /// Part of a group that the next QuantizeLinear closes; how exact it is stands there.
+    Group,
+    /// Computed at import.
+    Folded,
+    /// Not proved: float arithmetic before the first QuantizeLinear.
+    Head,
+    /// Not proved: float arithmetic after the last DequantizeLinear.
+    Outside,
+}

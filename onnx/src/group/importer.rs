@@ -8,10 +8,10 @@ use crate::graph::NodeView;
 use crate::graph::constant::Constant;
 use crate::graph::{Graph, ValueId};
 use crate::group::exactness::Exactness;
+use crate::group::exactness::Status;
 use crate::group::params::{Blocked, Params};
 use crate::group::real::{Real, Value};
 use crate::group::routes::Routes;
-use crate::report::Status;
 use zkonnx_circuits::program::{Builder, Fact, Operator, Quantization, TensorId};
 
 /// The results of a node, and how it is reported.
@@ -60,7 +60,7 @@ pub(crate) struct Importer<'a> {
 
 impl<'a> Importer<'a> {
     /// Nothing is known yet.
-    pub(crate) fn new(graph: &'a Graph) -> Self {
+    pub(crate) fn new(graph: &'a Graph, routes: Routes<'a>) -> Self {
         Self {
             graph,
             builder: Builder::new(),
@@ -68,7 +68,7 @@ impl<'a> Importer<'a> {
             quantized_inputs: HashMap::new(),
             blocked: HashMap::new(),
             derived: Vec::new(),
-            routes: Routes::new(graph),
+            routes,
         }
     }
 

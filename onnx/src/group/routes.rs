@@ -70,18 +70,31 @@ pub(crate) fn alike(types: &[DataType]) -> Option<DataType> {
         .then_some(first)
 }
 
-/// Whether an operator computes with quantized integers.
-pub(crate) fn is_kernel(node: &Node) -> bool {
-    node.op.starts_with('Q') || node.op.ends_with("Integer")
+/// What a node is to the way of a float result from an operator to its quantization.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Passage {
+    /// The quantization.
+    Quantizes,
+    Dequantizes,
+    /// It is looked through.
+    Transparent,
+    /// A clamp, of which the quantization may make nothing.
+    Clamps,
+    /// Quantization is moved over it: movement of single elements, and the largest of several.
+    Moves,
+    /// Anything else.
+    Ends,
 }
 
 /// Who makes and who reads each value of a graph.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Routes<'a> {
     makers: HashMap<ValueId, &'a Node>,
     readers: HashMap<ValueId, Vec<&'a Node>>,
     outputs: HashSet<ValueId>,
     opset: i64,
+    /// What a node of a model of some opset is.
+    passage: fn(&Node, i64) -> Passage,
 }
 
 /// Where a float result goes.
@@ -104,11 +117,13 @@ pub(crate) struct Route {
 }
 
 impl<'a> Routes<'a> {
-    pub(crate) fn new(graph: &'a Graph) -> Self {
+    pub(crate) fn new(graph: &'a Graph, passage: fn(&Node, i64) -> Passage) -> Self {
         let mut routes = Self {
+            makers: HashMap::new(),
+            readers: HashMap::new(),
             outputs: graph.outputs.iter().copied().collect(),
             opset: graph.opset,
-            ..Self::default()
+            passage,
         };
         let folded = graph.folded.iter().map(|folded| &folded.node);
         for node in graph.nodes.iter().chain(folded) {
@@ -136,13 +151,8 @@ impl<'a> Routes<'a> {
         self.readers.contains_key(&value) || self.outputs.contains(&value)
     }
 
-    /// Whether quantization is moved over the node: movement of single elements, and the largest of several.
-    fn moves(&self, node: &Node) -> bool {
-        match node.op.as_str() {
-            "Reshape" | "Transpose" | "Squeeze" | "Unsqueeze" | "Slice" => true,
-            "MaxPool" => self.opset >= 12,
-            _ => false,
-        }
+    fn passage(&self, node: &Node) -> Passage {
+        (self.passage)(node, self.opset)
     }
 
     /// The reader of a tensor, if there is one and the tensor is no output.
@@ -159,18 +169,18 @@ impl<'a> Routes<'a> {
         loop {
             let Some(node) = self.only_reader(value) else {
                 let mut readers = self.readers.get(&value).into_iter().flatten();
-                let quantized = readers.any(|n| n.op == "QuantizeLinear");
+                let quantized = readers.any(|n| self.passage(n) == Passage::Quantizes);
                 let goal = Goal::Fork { quantized };
                 return Route { goal, clamps };
             };
-            match node.op.as_str() {
-                "QuantizeLinear" => {
+            match self.passage(node) {
+                Passage::Quantizes => {
                     let goal = Goal::Quantized;
                     return Route { goal, clamps };
                 }
-                "Identity" | "Dropout" | "Cast" => {}
-                "Relu" | "Clip" if !moved => clamps += 1,
-                _ if self.moves(node) => moved = true,
+                Passage::Transparent => {}
+                Passage::Clamps if !moved => clamps += 1,
+                Passage::Moves => moved = true,
                 _ => {
                     let goal = Goal::Other;
                     return Route { goal, clamps };
@@ -190,12 +200,11 @@ impl<'a> Routes<'a> {
     pub(crate) fn is_dequantized(&self, value: ValueId) -> bool {
         let mut value = Some(value);
         while let Some(node) = value.and_then(|value| self.maker(value)) {
-            match node.op.as_str() {
-                "DequantizeLinear" => return true,
+            match self.passage(node) {
+                Passage::Dequantizes => return true,
                 // Of operators of other crates ONNX Runtime knows nothing.
                 _ if !is_known_domain(&node.domain) => return true,
-                "Identity" | "Dropout" | "Cast" => {}
-                _ if self.moves(node) => {}
+                Passage::Transparent | Passage::Moves => {}
                 _ => return false,
             }
             value = node.input(0);

@@ -4,74 +4,21 @@
 //! interface says how they are computed, so whoever has the model's inputs can.
 
 use crate::error::NodeError;
+use crate::eval;
 use crate::eval::inputs::Inputs;
 use crate::graph::NodeView;
 use crate::graph::{InputType, Node, ValueId};
+use crate::group::exactness::Exactness;
+use crate::group::exactness::Status;
 use crate::group::importer::Done;
 use crate::group::params::{Place, port_quantization, real_constant};
 use crate::group::real::{Base, Real, Value};
 use crate::import::state::Walk;
-use crate::{Exactness, Status, eval};
+use crate::operator::EXACT;
+use crate::vocabulary;
 use std::sync::Arc;
 
 use zkonnx_circuits::program::{DataType, Fact};
-
-/// Operators whose results on floats are those of ONNX Runtime, to the last bit.
-const EXACT: [&str; 53] = [
-    "Abs",
-    "Add",
-    "And",
-    "Cast",
-    "Ceil",
-    "Clip",
-    "Concat",
-    "Constant",
-    "ConstantOfShape",
-    "DepthToSpace",
-    "Div",
-    "Equal",
-    "Expand",
-    "Flatten",
-    "Floor",
-    "Gather",
-    "GatherElements",
-    "GatherND",
-    "Greater",
-    "GreaterOrEqual",
-    "Identity",
-    "IsInf",
-    "IsNaN",
-    "LeakyRelu",
-    "Less",
-    "LessOrEqual",
-    "Max",
-    "MaxPool",
-    "Min",
-    "Mul",
-    "Neg",
-    "Not",
-    "Or",
-    "Pad",
-    "PRelu",
-    "ReduceMax",
-    "ReduceMin",
-    "Relu",
-    "Reshape",
-    "Round",
-    "Sigmoid",
-    "Sign",
-    "Slice",
-    "SpaceToDepth",
-    "Split",
-    "Sqrt",
-    "Squeeze",
-    "Sub",
-    "Tanh",
-    "Tile",
-    "Transpose",
-    "Unsqueeze",
-    "Where",
-];
 
 impl Walk<'_> {
     /// Whether a value is computed from the model's inputs alone, before there are integers. Constants are not.
@@ -109,7 +56,7 @@ impl Walk<'_> {
             });
         }
         let inputs = Inputs::new(values.iter().map(Option::as_deref).collect());
-        match eval::evaluate(node, &inputs) {
+        match vocabulary::evaluate(node, &inputs) {
             // Other data than zeros may have a value.
             Ok(_) | Err(NodeError::Undefined { .. }) => {}
             Err(reason) => return Err(reason),
@@ -165,7 +112,7 @@ impl Walk<'_> {
     pub(crate) fn exactness_of_head(&self, value: ValueId) -> Exactness {
         let mut exact = true;
         self.cx.ancestors(value, |_, maker| {
-            exact &= maker.is_none_or(|node| node.is_any(&EXACT));
+            exact &= maker.is_none_or(|node| vocabulary::has(node, EXACT));
         });
         if exact {
             Exactness::Steps

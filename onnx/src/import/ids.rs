@@ -8,6 +8,8 @@
 use crate::graph::NodeView;
 use crate::graph::{Graph, Node, STANDARD, ValueId};
 use crate::group::routes::Routes;
+use crate::operator::COVERING;
+use crate::vocabulary;
 use zkonnx_circuits::program::{DataType, Range};
 
 /// Most values that are followed from an input.
@@ -27,10 +29,7 @@ pub(crate) fn range(graph: &Graph, routes: &Routes<'_>, input: ValueId, dtype: D
             let limits = match node.op.as_str() {
                 "Gather" if node.input(1) == Some(value) => places(graph, routes, node),
                 "Clip" if first && dtype.width() > 16 => limits(graph, node),
-                "Identity" | "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze" | "Transpose"
-                | "Expand" | "Tile"
-                    if first =>
-                {
+                _ if first && vocabulary::has(node, COVERING) => {
                     waiting.extend(node.output(0));
                     None
                 }

@@ -12,15 +12,17 @@ use crate::extension::{Extension, Registry};
 use crate::graph::NodeView;
 use crate::graph::constant::MAX_COMPUTED_ELEMENTS;
 use crate::graph::{Graph, Input, InputType, Node, ValueId};
+use crate::group::exactness::Status;
 use crate::group::importer::{Done, Importer};
 use crate::group::params::real_constant;
 use crate::group::real::{Base, Real, Value};
-use crate::group::routes::is_kernel;
+use crate::group::routes::Routes;
 use crate::import::state::Walk;
-use crate::registry::Entry;
-use crate::report::{Imported, NodeReport, Status};
+use crate::operator::{DYNAMIC, Operator};
+use crate::report::Imported;
+use crate::report::NodeReport;
 use crate::trees::is_forest;
-use crate::{eval, registry, windows};
+use crate::vocabulary;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -31,7 +33,7 @@ use zkonnx_circuits::program::{Fact, TensorId};
 /// Imports a folded graph.
 pub(crate) fn import(graph: &Graph, registry: &Registry) -> Result<Imported, ImportError> {
     let mut walk = Walk {
-        cx: Importer::new(graph),
+        cx: Importer::new(graph, Routes::new(graph, vocabulary::passage)),
         registry,
         report: Vec::new(),
         reported: HashMap::new(),
@@ -41,7 +43,7 @@ pub(crate) fn import(graph: &Graph, registry: &Registry) -> Result<Imported, Imp
         head: Vec::new(),
         folded: 0,
         feeds: reaches(graph, |node| node.op == "QuantizeLinear" || is_forest(node)),
-        feeds_kernel: reaches(graph, is_kernel),
+        feeds_kernel: reaches(graph, vocabulary::is_quantized),
     };
     walk.start();
     let mut folded = graph.folded.iter().peekable();
@@ -66,22 +68,6 @@ fn reaches(graph: &Graph, is_goal: impl Fn(&Node) -> bool) -> Vec<bool> {
         }
     }
     feeds
-}
-
-/// Refuses an operator in an opset that it is not supported in.
-fn window(entry: &Entry, node: &NodeView<'_>) -> Result<(), Option<NodeError>> {
-    if !entry.has(node) {
-        let (min, max) = (entry.min, entry.max);
-        return Err(Some(NodeError::Opset { min, max }));
-    }
-    windows::check(node).map_err(Some)
-}
-
-/// Whether a node quantizes, or computes with quantized integers.
-fn is_quantized(node: &Node) -> bool {
-    ["QuantizeLinear", "DequantizeLinear"].contains(&node.op.as_str())
-        || node.op.starts_with("QLinear")
-        || node.op.ends_with("Integer")
 }
 
 /// Why an operator without an entry is refused.
@@ -222,7 +208,7 @@ impl<'a> Walk<'a> {
         if inputs.iter().any(|v| matches!(v, Value::Broken)) {
             // Nothing can be said of what it computes, but an unknown operator among those that would be proved is a
             // problem of its own.
-            let known = registry::find(domain, node.op()).is_some()
+            let known = vocabulary::is_proved(node.node())
                 || self.registry.find(domain, node.op()).is_some();
             let proved = feeds || self.feeds_kernel[index];
             return Err((proved && !known).then_some(NodeError::Unknown));
@@ -237,7 +223,7 @@ impl<'a> Walk<'a> {
         // Past the last quantization nothing is proved; what has no integer rule is then a matter of the caller.
         if outside {
             // A kernel on integers is no float tail, wherever its operands come from.
-            let kernel = is_kernel(node.node()) || self.feeds_kernel[index];
+            let kernel = vocabulary::is_quantized(node.node()) || self.feeds_kernel[index];
             return if feeds || kernel {
                 Err(Some(island_after_outside()))
             } else {
@@ -269,30 +255,28 @@ impl<'a> Walk<'a> {
         if let Some(extension) = self.registry.find(domain, node.op()) {
             return self.import_extension(&extension, node, untouched);
         }
-        let entry = registry::find(domain, node.op());
-        if let Some(done) = self.fold(entry, node)? {
+        let operator = vocabulary::of(node.node());
+        if let Some(done) = self.fold(operator, node)? {
             return self.counted(done).map_err(Some);
         }
         // A scale that depends on the data is named as the cause, wherever it stands.
-        let proved =
-            entry.is_some_and(|e| e.closes) && !untouched || node.op().starts_with("Dynamic");
+        let integers = operator.and_then(|operator| operator.integers);
+        let dynamic = operator.is_some_and(|operator| operator.has(DYNAMIC));
+        let proved = integers.is_some_and(|i| i.closes) && !untouched || dynamic;
         // Another name for a tensor leaves it what it is.
         let renamed = node.node().is("Identity");
         if real && !feeds && !proved && !renamed && node.op() != "QuantizeLinear" {
             return Ok(outside_done());
         }
-        let Some(entry) = entry else {
+        let Some((operator, integers)) = operator.zip(integers) else {
             return match before.then(|| self.head_node(node)) {
                 Some(Err(NodeError::Unknown)) | None => Err(Some(unknown(node.op()))),
                 Some(done) => done.map_err(Some),
             };
         };
-        let Entry {
-            import, optional, ..
-        } = entry;
-        window(entry, node)?;
-        let done = match import(&mut self.cx, node) {
-            Err(_) if *optional && real && !feeds => return Ok(outside_done()),
+        operator.check(node).map_err(Some)?;
+        let done = match (integers.import)(&mut self.cx, node) {
+            Err(_) if integers.optional && real && !feeds => return Ok(outside_done()),
             Err(reason) if before => return self.head_node(node).map_err(|_| Some(reason)),
             Err(reason) => return Err(Some(reason)),
             Ok(done) => done,
@@ -321,7 +305,7 @@ impl<'a> Walk<'a> {
     /// Integers that stand for reals keep their meaning through data movement and are reals for anything else.
     fn fold(
         &mut self,
-        entry: Option<&Entry>,
+        operator: Option<&Operator>,
         node: &NodeView<'_>,
     ) -> Result<Option<Done>, Option<NodeError>> {
         let mut inputs = Vec::with_capacity(node.inputs());
@@ -339,22 +323,20 @@ impl<'a> Walk<'a> {
                 },
             );
         }
-        let known = eval::is_known(node.domain(), node.op());
-        if node.op() == "DequantizeLinear" || !known {
+        let known = operator.filter(|operator| operator.value.is_some());
+        let Some(operator) = known.filter(|_| node.op() != "DequantizeLinear") else {
             return Ok(None);
-        }
-        if let Some(entry) = entry {
-            window(entry, node)?;
-        }
+        };
+        operator.check(node).map_err(Some)?;
         if quantized
-            && let Some(entry) = entry
-            && let Ok(done) = (entry.import)(&mut self.cx, node)
+            && let Some(integers) = operator.integers
+            && let Ok(done) = (integers.import)(&mut self.cx, node)
         {
             node.check_attributes().map_err(Some)?;
             return Ok(Some(done));
         }
         let inputs = inputs.iter().map(Option::as_deref).collect();
-        let results = eval::evaluate(node, &Inputs::of_constants(inputs)).map_err(Some)?;
+        let results = vocabulary::evaluate(node, &Inputs::of_constants(inputs)).map_err(Some)?;
         let values = results.into_iter().map(|c| Value::Const(Arc::new(c)));
         let (values, status) = (values.collect(), Status::Folded);
         Ok(Some(Done { values, status }))
@@ -406,7 +388,7 @@ impl<'a> Walk<'a> {
     fn finish(mut self) -> Result<Imported, ImportError> {
         self.report_head();
         let folded = self.cx.graph.folded.iter().map(|folded| &folded.node);
-        let quantized = |node: &Node| is_quantized(node) || is_forest(node);
+        let quantized = |node: &Node| vocabulary::is_quantized(node) || is_forest(node);
         let quantized = self.cx.graph.nodes.iter().chain(folded).any(quantized);
         let integer_inputs = self
             .cx

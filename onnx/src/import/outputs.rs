@@ -4,7 +4,6 @@
 //! the model's order: also one that is a constant, an input, or another output again. The others are computed outside
 //! from tensors that have places.
 
-use crate::TailNode;
 use crate::error::{NodeError, NodeProblem};
 use crate::graph::constant::Constant;
 use crate::graph::{Graph, Node, ValueId};
@@ -12,6 +11,7 @@ use crate::group::expr::Expr;
 use crate::group::params::{Params, Quantized, port_quantization, real_constant};
 use crate::group::real::{Acc, Base, Real, Value};
 use crate::import::state::Walk;
+use crate::report::TailNode;
 use crate::tail::FloatTail;
 use std::collections::HashSet;
 use std::sync::Arc;

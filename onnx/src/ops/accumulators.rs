@@ -1,16 +1,53 @@
 //! `ConvInteger` and `MatMulInteger`: the accumulators themselves, of type int32.
 
 use crate::error::NodeError;
+use crate::eval;
 use crate::eval::Binary;
+use crate::eval::types::TypeRule;
 use crate::graph::NodeView;
 use crate::graph::constant::Constant;
+use crate::group::exactness::Relation;
 use crate::group::expr::Operand;
 use crate::group::importer::{Done, Importer};
 use crate::group::operands::Activation;
 use crate::group::params::{Params, Place, QuantizedConstant, scalar};
 use crate::group::real::{Base, Real, Value};
 use crate::group::routes::Origin;
+use crate::operator::Facts;
+use crate::operator::{DYNAMIC, Operator, QUANTIZED};
 use crate::ops::elementwise::with_operand;
+
+const ACCUMULATED: Facts = Facts::new(
+    "u8, i8 to i32",
+    "one constant operand, of MatMulInteger at most; one zero point for the activation; accumulators within int32",
+    &[Relation::Kernel],
+);
+
+/// The kernel's sums, times their scale.
+const ACCUMULATED_FLOATS: Facts = Facts::new(
+    "u8, i8",
+    "constant weights, or two activations of one scale each; accumulators within int32",
+    &[Relation::Steps],
+);
+
+/// The operators of this file.
+pub(crate) const OPERATORS: &[Operator] = &[
+    Operator::onnx("ConvInteger")
+        .since(10)
+        .typed(TypeRule::Own(eval::types::conv_integer))
+        .closing(conv_integer, &ACCUMULATED)
+        .is(QUANTIZED),
+    Operator::onnx("MatMulInteger")
+        .since(10)
+        .typed(TypeRule::Own(eval::types::matmul_integer))
+        .closing(matmul_integer, &ACCUMULATED)
+        .is(QUANTIZED),
+    Operator::microsoft("DynamicQuantizeMatMul").is(DYNAMIC | QUANTIZED),
+    Operator::microsoft("MatMulIntegerToFloat")
+        .closing(matmul_integer_to_float, &ACCUMULATED_FLOATS)
+        .is(QUANTIZED),
+    Operator::microsoft("MatMulNBits"),
+];
 
 /// `ConvInteger`: the accumulators themselves, of type int32.
 pub(crate) fn conv_integer(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, NodeError> {

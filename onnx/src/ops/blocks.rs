@@ -3,11 +3,11 @@
 //! A constant is dequantized as it stands. ONNX Runtime has no kernel of weights of 4 bits in such blocks and multiplies
 //! floats, so a product is the exact sum of the products with each block, which have scales of their own.
 
-use crate::Status;
 use crate::error::NodeError;
 use crate::graph::NodeView;
 use crate::graph::ValueId;
 use crate::graph::constant::{Constant, Data};
+use crate::group::exactness::Status;
 use crate::group::importer::{Done, Importer};
 use crate::group::operands::Activation;
 use crate::group::params::Blocked;

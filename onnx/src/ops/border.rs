@@ -3,16 +3,36 @@
 use std::sync::Arc;
 
 use crate::error::NodeError;
+use crate::eval;
+use crate::eval::inputs::ALL;
+use crate::eval::types::TypeRule;
 use crate::graph::NodeView;
 use crate::graph::constant::Constant;
+use crate::group::exactness::Relation;
 use crate::group::importer::{Done, Importer};
 use crate::group::movement::status;
 use crate::group::params::real_constant;
 use crate::group::real::{Base, Real, Value};
 use crate::group::rules::quantize;
+use crate::operator::{ANY, Facts};
+use crate::operator::{EXACT, Operator, SELECTING};
 use crate::ops::selection::{TOO_LARGE, not_empty, numbers};
 use zkonnx_circuits::ops::{Gather, Pad};
 use zkonnx_circuits::program::{MAX_ELEMENTS, elements};
+
+const PADDING: Facts = Facts::new(
+    ANY,
+    "constant pads; constant, reflect, edge and wrap",
+    &[Relation::Kernel],
+);
+
+/// The operators of this file.
+pub(crate) const OPERATORS: &[Operator] = &[Operator::onnx("Pad")
+    .attributes(&[("pads", 10, 10), ("value", 10, 10)])
+    .inputs(&[(11, 1), (18, 3)])
+    .value(ALL, TypeRule::Zeros(1), eval::movement::pad)
+    .integers(pad, &PADDING)
+    .is(EXACT | SELECTING)];
 
 /// The real between blocks of the constant, joined along one axis after the other. Each part is quantized like the
 /// result, so that a border which the real's own quantization cannot hold stays what it is.

@@ -4,13 +4,26 @@
 
 use crate::error::NodeError;
 use crate::graph::NodeView;
+use crate::group::exactness::Relation;
 use crate::group::importer::{Done, Importer};
 use crate::group::movement::status;
 use crate::group::real::{Deferred, Real, Value};
 use crate::group::routes::Origin;
+use crate::operator::Facts;
+use crate::operator::Operator;
 use crate::quantize::einsum::terms;
 use std::sync::Arc;
 use zkonnx_circuits::ops::{Move, Reshape, Transpose};
+
+const EINSUM: Facts = Facts::new(
+    "u8, i8; all integers where elements only move",
+    "one operand that is transposed, or two, one of which may be constant, as a product of matrices",
+    &[Relation::Kernel, Relation::Sum],
+);
+
+/// The operators of this file.
+pub(crate) const OPERATORS: &[Operator] =
+    &[Operator::onnx("Einsum").since(12).integers(einsum, &EINSUM)];
 
 const EQUATION: NodeError = NodeError::Attribute {
     name: "equation",

@@ -3,8 +3,13 @@
 use std::sync::Arc;
 
 use crate::error::NodeError;
+use crate::eval;
+use crate::eval::inputs::{D, F, NUMBERS, WORDS};
+use crate::eval::types::TypeRule;
 use crate::eval::{Binary, Unary, factors};
 use crate::graph::NodeView;
+use crate::group::exactness::Relation;
+use crate::group::exactness::Status;
 use crate::group::expr::{Expr, Operand, Spread};
 use crate::group::importer::{Done, Importer};
 use crate::group::operands::quantized;
@@ -12,10 +17,89 @@ use crate::group::params::{Quantized, dequantize, scalar};
 use crate::group::real::{Base, Deferred, Pair, PairOp, Real, Value};
 use crate::group::routes::{Origin, alike};
 use crate::group::totals;
+use crate::operator::{ABSORBING, EXACT, Operator, PREPARING, QUANTIZED, SCORING};
+use crate::operator::{BYTES, Facts, NARROW};
 use crate::ops::integer::clamp_integers;
-use crate::report::Status;
 use zkonnx_circuits::ops::{Constant, Move, Reshape, broadcast, broadcast_places};
 use zkonnx_circuits::program::elements;
+
+const TERMS: Facts = Facts::new(
+    "u8, i8; i32, i64 as they are",
+    "activations of one scale each, accumulators, or a constant: one axis, or at most 1024 elements; integers with constants",
+    &[
+        Relation::Kernel,
+        Relation::Steps,
+        Relation::Pairs,
+        Relation::Sum,
+    ],
+);
+
+const WITH_CONSTANT: Facts = Facts::new(
+    NARROW,
+    "one input constant: one axis, or at most 1024 elements; or both made of one tensor",
+    &[Relation::Steps, Relation::Functions],
+);
+
+const PRODUCT: Facts = Facts::new(
+    BYTES,
+    "two activations of one scale each, or a constant: one axis, or at most 1024 elements",
+    &[Relation::Kernel, Relation::Steps, Relation::Pairs],
+);
+
+const SEVERAL: Facts = Facts::new(
+    "u8, i8, u16, i16; accumulators",
+    "activations of one scale each, accumulators, constants; at most 32",
+    &[Relation::Steps, Relation::Sum],
+);
+
+const PAIR: Facts = Facts::new(
+    BYTES,
+    "two activations of one scale each, or a constant: one axis, or at most 1024 elements",
+    &[Relation::Kernel, Relation::Pairs],
+);
+
+/// The operators of this file.
+pub(crate) const OPERATORS: &[Operator] = &[
+    Operator::onnx("Add")
+        .value(NUMBERS, TypeRule::Broadcast, eval::arithmetic::binary)
+        .integers(arithmetic, &TERMS)
+        .is(ABSORBING | EXACT | PREPARING | SCORING),
+    Operator::onnx("Div")
+        .value(NUMBERS, TypeRule::Broadcast, eval::arithmetic::binary)
+        .integers(arithmetic, &WITH_CONSTANT)
+        .is(EXACT | PREPARING | SCORING),
+    Operator::onnx("Mean").value(F, TypeRule::Broadcast, eval::arithmetic::several),
+    Operator::onnx("Mod")
+        .since(10)
+        .value(NUMBERS, TypeRule::Broadcast, eval::arithmetic::binary)
+        .integers(arithmetic, &WITH_CONSTANT),
+    Operator::onnx("Mul")
+        .value(NUMBERS, TypeRule::Broadcast, eval::arithmetic::binary)
+        .integers(arithmetic, &PRODUCT)
+        .is(ABSORBING | EXACT | PREPARING | SCORING),
+    Operator::onnx("PRelu")
+        .value(F, TypeRule::Broadcast, eval::arithmetic::binary)
+        .integers(arithmetic, &WITH_CONSTANT)
+        .is(EXACT),
+    Operator::onnx("Pow")
+        .value(F | D | WORDS, TypeRule::Broadcast, eval::arithmetic::power)
+        .integers(arithmetic, &WITH_CONSTANT),
+    Operator::onnx("Sub")
+        .value(NUMBERS, TypeRule::Broadcast, eval::arithmetic::binary)
+        .integers(arithmetic, &TERMS)
+        .is(ABSORBING | EXACT | PREPARING | SCORING),
+    Operator::onnx("Sum")
+        .value(F | D, TypeRule::Broadcast, eval::arithmetic::several)
+        .integers(sum, &SEVERAL),
+    Operator::microsoft("QLinearAdd")
+        .typed(TypeRule::Own(eval::types::qlinear_pair))
+        .closing(qlinear, &PAIR)
+        .is(QUANTIZED),
+    Operator::microsoft("QLinearMul")
+        .typed(TypeRule::Own(eval::types::qlinear_pair))
+        .closing(qlinear, &PRODUCT)
+        .is(QUANTIZED),
+];
 
 /// A tensor that is combined with itself, as the float function of one tensor that it is if more than a clamp follows:
 /// then no kernel of two tensors has a part in it.

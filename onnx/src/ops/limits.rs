@@ -1,13 +1,57 @@
 //! Clip, Min and Max: of reals as part of a group, of integers as they are.
 
 use crate::error::NodeError;
+use crate::eval;
+use crate::eval::inputs::{I16, NUMBERS, U16};
+use crate::eval::types::TypeRule;
 use crate::eval::{Binary, Unary};
 use crate::graph::NodeView;
+use crate::group::exactness::Relation;
 use crate::group::importer::{Done, Importer};
 use crate::group::real::{Base, Real, Value};
+use crate::operator::{CLAMPING, EXACT, Operator, PREPARING};
+use crate::operator::{Facts, NARROW};
 use crate::ops::elementwise::{binary, unary};
 use crate::ops::integer::clamp_integers;
 use zkonnx_circuits::ops::{Constant, Maximum, broadcast};
+
+const EXTREME: Facts = Facts::new(
+    NARROW,
+    "constants as scalars or along one axis",
+    &[Relation::Steps],
+);
+
+pub(crate) const CLAMP: Facts = Facts::new(
+    NARROW,
+    "limits constant; in a QDQ group or on integers",
+    &[Relation::Kernel, Relation::Steps],
+);
+
+/// The operators of this file.
+pub(crate) const OPERATORS: &[Operator] = &[
+    Operator::onnx("Clip")
+        .attributes(&[("max", 10, 10), ("min", 10, 10)])
+        .inputs(&[(11, 1)])
+        .value(NUMBERS, TypeRule::First, eval::arithmetic::clip)
+        .integers(clip, &CLAMP)
+        .is(CLAMPING | EXACT | PREPARING),
+    Operator::onnx("Max")
+        .value(
+            NUMBERS & !(I16 | U16),
+            TypeRule::Broadcast,
+            eval::arithmetic::several,
+        )
+        .integers(extreme, &EXTREME)
+        .is(EXACT | PREPARING),
+    Operator::onnx("Min")
+        .value(
+            NUMBERS & !(I16 | U16),
+            TypeRule::Broadcast,
+            eval::arithmetic::several,
+        )
+        .integers(extreme, &EXTREME)
+        .is(EXACT | PREPARING),
+];
 
 /// `Clip`, with limits as attributes (until opset 10) or inputs.
 pub(crate) fn clip(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, NodeError> {

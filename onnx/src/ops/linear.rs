@@ -15,8 +15,40 @@ use crate::group::routes::{Origin, weighted};
 use crate::ops::pool::window;
 use std::sync::Arc;
 
+use crate::eval;
+use crate::eval::inputs::F;
+use crate::eval::types::TypeRule;
+use crate::group::exactness::Relation;
+use crate::operator::Facts;
+use crate::operator::{ABSORBING, LINEAR, Operator, QUANTIZED};
 use zkonnx_circuits::ops::{Conv, MatMul};
 use zkonnx_circuits::program::{DataType, TensorId};
+
+const WEIGHTED: Facts = Facts::new(
+    "u8, i8; weights u8, i8",
+    "constant weights, scales per tensor or output channel; accumulators within int32",
+    &[Relation::Kernel, Relation::Sum],
+);
+
+/// A kernel as it stands.
+pub(crate) const WEIGHTED_KERNEL: Facts = Facts::new(
+    "u8, i8; weights u8, i8",
+    "constant weights, scales per tensor or output channel; accumulators within int32",
+    &[Relation::Kernel],
+);
+
+/// The operators of this file.
+pub(crate) const OPERATORS: &[Operator] = &[
+    Operator::onnx("Conv")
+        .value(F, TypeRule::Own(eval::types::conv), eval::conv::conv)
+        .closing(conv, &WEIGHTED)
+        .is(ABSORBING | LINEAR),
+    Operator::onnx("QLinearConv")
+        .since(10)
+        .typed(TypeRule::Own(eval::types::qlinear_conv))
+        .closing(qlinear_conv, &WEIGHTED_KERNEL)
+        .is(QUANTIZED),
+];
 
 /// What a matrix product does besides.
 pub(crate) struct Matrices {

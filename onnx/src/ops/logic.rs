@@ -4,18 +4,108 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::error::NodeError;
+use crate::eval;
+use crate::eval::inputs::{BOOL, D, F, INTS, NUMBERS};
+use crate::eval::types::TypeRule;
 use crate::graph::NodeView;
 use crate::graph::constant::Constant;
+use crate::group::exactness::Relation;
 use crate::group::importer::{Done, Importer};
 use crate::group::pair;
 use crate::group::params::{Quantized, scalar};
 use crate::group::real::{Base, Real, Value};
+use crate::operator::{BENDING, EXACT, Operator, PREPARING, QUANTIZED};
+use crate::operator::{Facts, NARROW};
 use crate::ops::elementwise;
 use zkonnx_circuits::ops::{
     Expand, Lanes, Maximum, Move, Offset, Requantize, Rule, Steps, Table, WeightedSum, broadcast,
     broadcast_places,
 };
 use zkonnx_circuits::program::{DataType, MAX_ELEMENTS, TensorId, elements};
+
+const COMPARISON: Facts = Facts::new(
+    "u8, i8 to bool",
+    "one scale for each tensor; constants as scalars or along one axis",
+    &[Relation::Kernel, Relation::Steps, Relation::Pairs],
+);
+
+const BOOLEAN: Facts = Facts::new("bool", "none", &[Relation::Kernel]);
+
+const CHOICE: Facts = Facts::new(
+    NARROW,
+    "one output scale; QuantizeLinear or data movement follows directly",
+    &[Relation::Kernel, Relation::Steps],
+);
+
+/// The operators of this file.
+pub(crate) const OPERATORS: &[Operator] = &[
+    Operator::onnx("And")
+        .value(BOOL, TypeRule::Broadcast, eval::logic::boolean)
+        .integers(boolean, &BOOLEAN)
+        .is(EXACT),
+    Operator::onnx("BitwiseAnd")
+        .since(18)
+        .value(INTS, TypeRule::Broadcast, eval::logic::bitwise),
+    Operator::onnx("BitwiseNot")
+        .since(18)
+        .value(INTS, TypeRule::Zeros(1), eval::logic::bitwise),
+    Operator::onnx("BitwiseOr")
+        .since(18)
+        .value(INTS, TypeRule::Broadcast, eval::logic::bitwise),
+    Operator::onnx("BitwiseXor")
+        .since(18)
+        .value(INTS, TypeRule::Broadcast, eval::logic::bitwise),
+    Operator::onnx("Equal")
+        .value(NUMBERS | BOOL, TypeRule::Truth, eval::logic::compare)
+        .deciding(compare, &COMPARISON)
+        .is(EXACT | PREPARING),
+    Operator::onnx("Greater")
+        .value(NUMBERS, TypeRule::Truth, eval::logic::compare)
+        .deciding(compare, &COMPARISON)
+        .is(BENDING | EXACT | PREPARING),
+    Operator::onnx("GreaterOrEqual")
+        .since(12)
+        .value(NUMBERS, TypeRule::Truth, eval::logic::compare)
+        .deciding(compare, &COMPARISON)
+        .is(EXACT),
+    Operator::onnx("IsInf")
+        .since(10)
+        .value(F | D, TypeRule::Zeros(1), eval::logic::is_special)
+        .is(EXACT),
+    Operator::onnx("IsNaN")
+        .since(9)
+        .value(F | D, TypeRule::Zeros(1), eval::logic::is_special)
+        .is(BENDING | EXACT | PREPARING),
+    Operator::onnx("Less")
+        .value(NUMBERS, TypeRule::Truth, eval::logic::compare)
+        .deciding(compare, &COMPARISON)
+        .is(EXACT | PREPARING),
+    Operator::onnx("LessOrEqual")
+        .since(12)
+        .value(NUMBERS, TypeRule::Truth, eval::logic::compare)
+        .deciding(compare, &COMPARISON)
+        .is(EXACT),
+    Operator::onnx("Not")
+        .value(BOOL, TypeRule::Zeros(1), eval::logic::boolean)
+        .integers(boolean, &BOOLEAN)
+        .is(EXACT | PREPARING),
+    Operator::onnx("Or")
+        .value(BOOL, TypeRule::Broadcast, eval::logic::boolean)
+        .integers(boolean, &BOOLEAN)
+        .is(EXACT | PREPARING),
+    Operator::onnx("Where")
+        .since(9)
+        .value(BOOL, TypeRule::Broadcast, eval::logic::choose)
+        .integers(choose, &CHOICE)
+        .is(EXACT | PREPARING),
+    Operator::onnx("Xor")
+        .value(BOOL, TypeRule::Broadcast, eval::logic::boolean)
+        .integers(boolean, &BOOLEAN),
+    Operator::microsoft("QLinearWhere")
+        .typed(TypeRule::Own(eval::types::qlinear_where))
+        .closing(qlinear_where, &CHOICE)
+        .is(QUANTIZED),
+];
 
 /// A comparison of two numbers.
 type Compare = fn(f32, f32) -> bool;

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::Status;
 use crate::error::NodeError;
 use crate::graph::NodeView;
 use crate::graph::constant::{Constant, Data};
+use crate::group::exactness::Status;
 use crate::group::expr::{Expr, Rows};
 use crate::group::importer::{Done, Importer};
 use crate::group::params::{Params, Quantized, real_constant};

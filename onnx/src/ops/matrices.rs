@@ -3,16 +3,67 @@
 use std::sync::Arc;
 
 use crate::error::NodeError;
+use crate::eval;
+use crate::eval::inputs::{D, F, U32, U64, WORDS};
+use crate::eval::types::TypeRule;
 use crate::graph::NodeView;
 use crate::graph::constant::Constant;
+use crate::group::exactness::Relation;
 use crate::group::importer::{Done, Importer};
 use crate::group::operands::Activation;
 use crate::group::params::{Place, QuantizedConstant, real_constant, scalar};
 use crate::group::real::{Acc, Base, Real, Value};
 use crate::group::routes::{Origin, weighted};
+use crate::operator::Facts;
+use crate::operator::{ABSORBING, LINEAR, Operator, QUANTIZED};
+use crate::ops::linear::WEIGHTED_KERNEL;
 use crate::ops::linear::{Matrices, finish, integer_bias};
 use zkonnx_circuits::ops::{Move, Product, Reshape, Transpose};
 use zkonnx_circuits::program::{DataType, TensorId};
+
+/// A matrix product with a bias.
+const GEMM: Facts = Facts::new(
+    "u8, i8; weights u8, i8",
+    "constant weights, scales per tensor or output channel; accumulators within int32",
+    &[Relation::Kernel, Relation::Steps, Relation::Sum],
+);
+
+const PRODUCT_OF_MATRICES: Facts = Facts::new(
+    "u8, i8",
+    "constant weights, or two activations of one scale each; accumulators within int32",
+    &[Relation::Kernel, Relation::Steps, Relation::Sum],
+);
+
+const PRODUCT_KERNEL: Facts = Facts::new(
+    "u8, i8",
+    "constant weights, or two activations of one scale each; accumulators within int32",
+    &[Relation::Kernel],
+);
+
+/// The operators of this file.
+pub(crate) const OPERATORS: &[Operator] = &[
+    Operator::onnx("Gemm")
+        .value(F | D, TypeRule::Own(eval::types::gemm), eval::product::gemm)
+        .closing(gemm, &GEMM)
+        .is(ABSORBING | LINEAR),
+    Operator::onnx("MatMul")
+        .value(
+            F | D | WORDS | U32 | U64,
+            TypeRule::Own(eval::types::matmul),
+            eval::product::matmul,
+        )
+        .closing(matmul, &PRODUCT_OF_MATRICES)
+        .is(ABSORBING | LINEAR),
+    Operator::onnx("QLinearMatMul")
+        .since(10)
+        .typed(TypeRule::Own(eval::types::qlinear_matmul))
+        .closing(qlinear_matmul, &PRODUCT_KERNEL)
+        .is(QUANTIZED),
+    Operator::microsoft("QGemm")
+        .typed(TypeRule::Own(eval::types::qgemm))
+        .closing(qgemm, &WEIGHTED_KERNEL)
+        .is(QUANTIZED),
+];
 
 impl Importer<'_> {
     /// `x · w` with constant weights of any rank.

@@ -9,8 +9,61 @@ use crate::group::movement::status;
 use crate::group::real::Value;
 use std::sync::Arc;
 
+use crate::eval;
+use crate::eval::inputs::{ALL, D, F, H};
+use crate::eval::types::TypeRule;
+use crate::group::exactness::Relation;
+use crate::operator::{ANY, Facts};
+use crate::operator::{
+    COVERING, EXACT, LAST, MOVING, Operator, PREPARING, PRESENTING, ROUTED, SELECTING, TRANSPARENT,
+};
 use zkonnx_circuits::ops::{Reshape, Transpose};
 use zkonnx_circuits::program::{DataType, MAX_RANK, elements};
+
+pub(crate) const MOVEMENT: Facts = Facts::new(
+    ANY,
+    "constant shapes, axes and indices; at most 8 axes",
+    &[Relation::Kernel],
+);
+
+/// The operators of this file.
+pub(crate) const OPERATORS: &[Operator] = &[
+    Operator::onnx("Dropout")
+        .attributes(&[("ratio", 10, 11), ("seed", 12, LAST)])
+        .inputs(&[(12, 1)])
+        .value(F | D | H, TypeRule::Zeros(3), eval::movement::dropout)
+        .integers(dropout, &MOVEMENT)
+        .is(PRESENTING | SELECTING | TRANSPARENT),
+    Operator::onnx("Flatten")
+        .value(ALL, TypeRule::Zeros(1), eval::movement::flatten)
+        .integers(flatten, &MOVEMENT)
+        .is(COVERING | EXACT | MOVING | PREPARING | PRESENTING | SELECTING),
+    Operator::onnx("Identity")
+        .value(ALL, TypeRule::First, eval::movement::identity)
+        .integers(identity, &MOVEMENT)
+        .is(COVERING | EXACT | MOVING | PREPARING | PRESENTING | SELECTING | TRANSPARENT),
+    Operator::onnx("Reshape")
+        .attributes(&[("allowzero", 14, LAST)])
+        .value(ALL, TypeRule::Zeros(1), eval::movement::reshape)
+        .integers(reshape, &MOVEMENT)
+        .is(COVERING | EXACT | MOVING | PREPARING | PRESENTING | ROUTED | SELECTING),
+    Operator::onnx("Squeeze")
+        .attributes(&[("axes", 10, 12)])
+        .inputs(&[(13, 1)])
+        .value(ALL, TypeRule::Zeros(1), eval::movement::squeeze)
+        .integers(squeeze, &MOVEMENT)
+        .is(COVERING | EXACT | MOVING | PREPARING | PRESENTING | ROUTED | SELECTING),
+    Operator::onnx("Transpose")
+        .value(ALL, TypeRule::Zeros(1), eval::movement::transpose)
+        .integers(transpose, &MOVEMENT)
+        .is(COVERING | EXACT | MOVING | PREPARING | PRESENTING | ROUTED | SELECTING),
+    Operator::onnx("Unsqueeze")
+        .attributes(&[("axes", 10, 12)])
+        .inputs(&[(13, 1)])
+        .value(ALL, TypeRule::Zeros(1), eval::movement::unsqueeze)
+        .integers(unsqueeze, &MOVEMENT)
+        .is(COVERING | EXACT | MOVING | PREPARING | PRESENTING | ROUTED | SELECTING),
+];
 
 /// `Identity`, and `Cast` to the same type.
 pub(crate) fn identity(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, NodeError> {

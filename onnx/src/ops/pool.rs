@@ -1,14 +1,69 @@
 //! Pooling, and the geometry of windows that convolution shares.
 
 use crate::error::NodeError;
+use crate::eval;
+use crate::eval::inputs::{D, F, I8, U8};
+use crate::eval::types::TypeRule;
 use crate::graph::NodeView;
+use crate::group::exactness::Relation;
 use crate::group::importer::{Done, Importer};
 use crate::group::operands::{quantized, summand};
 use crate::group::params::{Quantized, scalar};
 use crate::group::real::{Base, Deferred, Mean, MeanKind, Real, Value};
 use crate::group::routes::{Origin, alike};
+use crate::operator::{BYTES, Facts};
+use crate::operator::{EXACT, LAST, MOVING, Operator, QUANTIZED, ROUTED, SELECTING};
 use zkonnx_circuits::ops::{MaxPool, Window, WindowSum};
 use zkonnx_circuits::program::elements;
+
+const AVERAGE: Facts = Facts::new(
+    BYTES,
+    "one scale for the input; channels first",
+    &[Relation::Sum],
+);
+
+const GLOBAL_AVERAGE: Facts = Facts::new(
+    BYTES,
+    "one scale for the input; channels first",
+    &[Relation::Kernel, Relation::Sum],
+);
+
+const MAXIMUM: Facts = Facts::new(BYTES, "no indices", &[Relation::Kernel]);
+
+const MEAN_KERNEL: Facts = Facts::new(
+    BYTES,
+    "one scale for the input; channels first",
+    &[Relation::Kernel],
+);
+
+/// The operators of this file.
+pub(crate) const OPERATORS: &[Operator] = &[
+    Operator::onnx("AveragePool")
+        .attributes(&[("dilations", 19, LAST)])
+        .value(F, TypeRule::Own(eval::types::pool), eval::pool::pool)
+        .integers(average_pool, &AVERAGE),
+    Operator::onnx("GlobalAveragePool")
+        .value(F, TypeRule::Own(eval::types::pool), eval::pool::pool)
+        .integers(global_average_pool, &GLOBAL_AVERAGE),
+    Operator::onnx("GlobalLpPool"),
+    Operator::onnx("GlobalMaxPool")
+        .value(F, TypeRule::Own(eval::types::pool), eval::pool::pool)
+        .integers(global_max_pool, &MAXIMUM)
+        .is(SELECTING),
+    Operator::onnx("LpPool"),
+    Operator::onnx("MaxPool")
+        .value(F | D | I8 | U8, TypeRule::Zeros(1), eval::pool::pool)
+        .integers(max_pool, &MAXIMUM)
+        .is(EXACT | MOVING | ROUTED | SELECTING),
+    Operator::microsoft("QLinearAveragePool")
+        .typed(TypeRule::Own(eval::types::qlinear_pool))
+        .closing(qlinear_average_pool, &AVERAGE)
+        .is(QUANTIZED),
+    Operator::microsoft("QLinearGlobalAveragePool")
+        .typed(TypeRule::Own(eval::types::qlinear_pool))
+        .closing(qlinear_global_average_pool, &MEAN_KERNEL)
+        .is(QUANTIZED),
+];
 
 /// A list attribute of small numbers.
 pub(crate) fn list(

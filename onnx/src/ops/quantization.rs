@@ -1,9 +1,9 @@
 //! QuantizeLinear, DequantizeLinear and the scales of every quantized operator.
 
-use crate::Status;
 use crate::error::NodeError;
 use crate::graph::NodeView;
 use crate::graph::constant::{Constant, Data};
+use crate::group::exactness::Status;
 use crate::group::expr::Expr;
 use crate::group::importer::{Done, Importer};
 use crate::group::kernel;
@@ -12,7 +12,80 @@ use crate::group::real::{Base, Real, Value};
 use crate::proto::tensor::integer_type;
 use std::sync::Arc;
 
+use crate::eval;
+use crate::eval::inputs::{F, I8, I16, I32, SHORT, U8, U16};
+use crate::eval::types::TypeRule;
+use crate::group::exactness::Relation;
+use crate::operator::Facts;
+use crate::operator::{DYNAMIC, LAST, Operator, QUANTIZED};
 use zkonnx_circuits::program::DataType;
+
+const QUANTIZATION: Facts = Facts::new(
+    "u8, i8, u16, i16; i32 for biases",
+    "constant, positive, normal scales, per tensor or axis; constants of 4 bits too, and in blocks",
+    &[Relation::Kernel, Relation::Steps],
+);
+
+const REFUSED: Facts = Facts::new(
+    "none",
+    "always refused: its scale depends on the data",
+    &[Relation::AtImport],
+);
+
+/// The operators of this file.
+pub(crate) const OPERATORS: &[Operator] = &[
+    Operator::onnx("DequantizeLinear")
+        .since(10)
+        .attributes(&[
+            ("axis", 13, LAST),
+            ("block_size", 21, LAST),
+            ("output_dtype", 23, LAST),
+        ])
+        .value(
+            I8 | U8 | I16 | U16 | I32 | SHORT,
+            TypeRule::Own(eval::types::dequantized),
+            eval::quantization::dequantize_linear,
+        )
+        .closing(dequantize_linear, &QUANTIZATION)
+        .is(QUANTIZED),
+    Operator::onnx("DynamicQuantizeLinear")
+        .since(11)
+        .typed(TypeRule::Several(eval::types::dynamic))
+        .integers(dynamic, &REFUSED)
+        .is(DYNAMIC | QUANTIZED),
+    Operator::onnx("QuantizeLinear")
+        .since(10)
+        .attributes(&[
+            ("axis", 13, LAST),
+            ("block_size", 21, LAST),
+            ("output_dtype", 21, LAST),
+            ("precision", 23, LAST),
+            ("saturate", 19, LAST),
+        ])
+        .value(
+            F,
+            TypeRule::Own(eval::types::quantized),
+            eval::quantization::quantize_linear,
+        )
+        .closing(quantize_linear, &QUANTIZATION)
+        .is(QUANTIZED),
+    Operator::microsoft("DequantizeLinear")
+        .value(
+            I8 | U8 | I16 | U16 | I32 | SHORT,
+            TypeRule::Own(eval::types::dequantized),
+            eval::quantization::dequantize_linear,
+        )
+        .closing(dequantize_linear, &QUANTIZATION)
+        .is(QUANTIZED),
+    Operator::microsoft("QuantizeLinear")
+        .value(
+            F,
+            TypeRule::Own(eval::types::quantized),
+            eval::quantization::quantize_linear,
+        )
+        .closing(quantize_linear, &QUANTIZATION)
+        .is(QUANTIZED),
+];
 
 /// `QuantizeLinear`: closes a pending real, or quantizes a constant.
 pub(crate) fn quantize_linear(

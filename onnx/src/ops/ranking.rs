@@ -2,16 +2,65 @@
 
 use std::sync::Arc;
 
-use crate::Status;
 use crate::error::NodeError;
+use crate::eval;
+use crate::eval::inputs::{D, F, I8, NUMBERS, U8, WORDS};
+use crate::eval::types::TypeRule;
 use crate::graph::NodeView;
 use crate::group::exactness::Exactness;
+use crate::group::exactness::Relation;
+use crate::group::exactness::Status;
 use crate::group::importer::{Done, Importer};
 use crate::group::operands::summand;
 use crate::group::params::{Params, Quantized};
 use crate::group::real::{Base, Real, Value};
+use crate::operator::{Facts, NARROW};
+use crate::operator::{LAST, Operator};
 use zkonnx_circuits::ops::{ArgMax, Lanes, Move, OneHot, Reshape, Table, TopK};
 use zkonnx_circuits::program::{DataType, TensorId, elements};
+
+const ROWS: Facts = Facts::new(
+    "all integers",
+    "computed indices; constant depth of at most 4096; the values 0 and 1, or integers",
+    &[Relation::Kernel],
+);
+
+const RANKING: Facts = Facts::new(
+    NARROW,
+    "one scale; at most 4096 elements along the axis; k constant",
+    &[Relation::Kernel],
+);
+
+/// The operators of this file.
+pub(crate) const OPERATORS: &[Operator] = &[
+    Operator::onnx("ArgMax")
+        .attributes(&[("select_last_index", 12, LAST)])
+        .value(
+            F | D | WORDS | I8 | U8,
+            TypeRule::Zeros(1),
+            eval::order::arg_extreme,
+        )
+        .deciding(arg_extreme, &RANKING),
+    Operator::onnx("ArgMin")
+        .attributes(&[("select_last_index", 12, LAST)])
+        .value(
+            F | D | WORDS | I8 | U8,
+            TypeRule::Zeros(1),
+            eval::order::arg_extreme,
+        )
+        .deciding(arg_extreme, &RANKING),
+    Operator::onnx("Hardmax")
+        .value(F, TypeRule::First, eval::order::hardmax)
+        .deciding(hardmax, &RANKING),
+    Operator::onnx("OneHot")
+        .since(9)
+        .value(NUMBERS, TypeRule::Zeros(1), eval::index::one_hot)
+        .integers(one_hot, &ROWS),
+    Operator::onnx("TopK")
+        .attributes(&[("largest", 11, LAST), ("sorted", 11, LAST)])
+        .value(NUMBERS, TypeRule::Zeros(1), eval::order::top_k)
+        .deciding(top_k, &RANKING),
+];
 
 /// Integers whose order is that of input 0, which is integer or quantized with one scale.
 ///

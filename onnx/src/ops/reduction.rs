@@ -1,16 +1,100 @@
 //! Reductions over axes: the axes become the window of a pool.
 
 use crate::error::NodeError;
+use crate::eval;
 use crate::eval::Unary;
+use crate::eval::inputs::{BOOL, D, F, I8, U8, WORDS};
+use crate::eval::types::TypeRule;
 use crate::graph::NodeView;
+use crate::group::exactness::Relation;
 use crate::group::importer::{Done, Importer};
 use crate::group::operands::summand;
 use crate::group::params::Quantized;
 use crate::group::real::{Base, Mean, MeanKind, Real, Value};
+use crate::operator::{BYTES, Facts};
+use crate::operator::{EXACT, LAST, Operator, SELECTING};
 use zkonnx_circuits::ops::{
     CumSum, Lanes, MaxPool, Move, Reshape, Table, Transpose, Window, WindowSum,
 };
 use zkonnx_circuits::program::{DataType, Range, TensorId, elements};
+
+const RUNNING_SUM: Facts = Facts::new(
+    BYTES,
+    "constant axis of at most 1024 elements; one scale for the input",
+    &[Relation::Sum],
+);
+
+const SUM: Facts = Facts::new(
+    BYTES,
+    "constant axes; one scale for the input",
+    &[Relation::Sum],
+);
+
+const EXTREME_ALONG: Facts = Facts::new(
+    BYTES,
+    "constant axes; one scale for the input",
+    &[Relation::Kernel],
+);
+
+/// The operators of this file.
+pub(crate) const OPERATORS: &[Operator] = &[
+    Operator::onnx("CumSum")
+        .since(11)
+        .value(F | D | WORDS, TypeRule::Zeros(1), eval::order::cum_sum)
+        .integers(cum_sum, &RUNNING_SUM),
+    Operator::onnx("ReduceL1")
+        .attributes(&[("axes", 10, 17), ("noop_with_empty_axes", 18, LAST)])
+        .inputs(&[(18, 1)])
+        .value(F | D | WORDS, TypeRule::Zeros(1), eval::reduce::reduce)
+        .integers(reduce_norm, &SUM),
+    Operator::onnx("ReduceL2")
+        .attributes(&[("axes", 10, 17), ("noop_with_empty_axes", 18, LAST)])
+        .inputs(&[(18, 1)])
+        .value(F | D | WORDS, TypeRule::Zeros(1), eval::reduce::reduce)
+        .integers(reduce_norm, &SUM),
+    Operator::onnx("ReduceLogSum").value(F | D | WORDS, TypeRule::Zeros(1), eval::reduce::reduce),
+    Operator::onnx("ReduceLogSumExp").value(
+        F | D | WORDS,
+        TypeRule::Zeros(1),
+        eval::reduce::reduce,
+    ),
+    Operator::onnx("ReduceMax")
+        .attributes(&[("axes", 10, 17), ("noop_with_empty_axes", 18, LAST)])
+        .inputs(&[(18, 1)])
+        .value(
+            F | D | WORDS | I8 | U8 | BOOL,
+            TypeRule::Zeros(1),
+            eval::reduce::reduce,
+        )
+        .integers(reduce_extreme, &EXTREME_ALONG)
+        .is(EXACT | SELECTING),
+    Operator::onnx("ReduceMean")
+        .attributes(&[("axes", 10, 17), ("noop_with_empty_axes", 18, LAST)])
+        .inputs(&[(18, 1)])
+        .value(F | D | WORDS, TypeRule::Zeros(1), eval::reduce::reduce)
+        .integers(reduce_sum, &SUM),
+    Operator::onnx("ReduceMin")
+        .attributes(&[("axes", 10, 17), ("noop_with_empty_axes", 18, LAST)])
+        .inputs(&[(18, 1)])
+        .value(
+            F | D | WORDS | I8 | U8 | BOOL,
+            TypeRule::Zeros(1),
+            eval::reduce::reduce,
+        )
+        .integers(reduce_extreme, &EXTREME_ALONG)
+        .is(EXACT | SELECTING),
+    Operator::onnx("ReduceProd").value(F | D | WORDS, TypeRule::Zeros(1), eval::reduce::reduce),
+    Operator::onnx("ReduceSum")
+        .attributes(&[("axes", 10, 12), ("noop_with_empty_axes", 13, LAST)])
+        .inputs(&[(13, 1)])
+        .value(F | D | WORDS, TypeRule::Zeros(1), eval::reduce::reduce)
+        .integers(reduce_sum, &SUM),
+    Operator::onnx("ReduceSumSquare")
+        .attributes(&[("axes", 10, 17), ("noop_with_empty_axes", 18, LAST)])
+        .inputs(&[(18, 1)])
+        .value(F | D | WORDS, TypeRule::Zeros(1), eval::reduce::reduce)
+        .integers(reduce_norm, &SUM),
+];
 
 /// A reduction's axes and the shape of its result.
 struct Plan {

@@ -1,12 +1,45 @@
 //! `Resize` to the nearest neighbour: a gather along each axis.
 
 use crate::error::NodeError;
+use crate::eval;
+use crate::eval::inputs::{F, I8, I32, U8};
+use crate::eval::types::TypeRule;
 use crate::graph::NodeView;
+use crate::group::exactness::Relation;
 use crate::group::importer::{Done, Importer};
 use crate::group::movement::status;
+use crate::operator::{ANY, Facts};
+use crate::operator::{LAST, Operator, SELECTING};
 use crate::ops::selection::not_empty;
 use zkonnx_circuits::ops::Gather;
 use zkonnx_circuits::program::MAX_ELEMENTS;
+
+const NEAREST: Facts = Facts::new(
+    ANY,
+    "nearest; constant sizes or scales",
+    &[Relation::Kernel],
+);
+
+/// The operators of this file.
+pub(crate) const OPERATORS: &[Operator] = &[
+    Operator::onnx("Resize")
+        .since(10)
+        .attributes(&[
+            ("antialias", 18, LAST),
+            ("axes", 18, LAST),
+            ("coordinate_transformation_mode", 11, LAST),
+            ("cubic_coeff_a", 11, LAST),
+            ("exclude_outside", 11, LAST),
+            ("extrapolation_value", 11, LAST),
+            ("keep_aspect_ratio_policy", 18, LAST),
+            ("nearest_mode", 11, LAST),
+        ])
+        .inputs(&[(11, 2)])
+        .value(F | I8 | U8 | I32, TypeRule::Zeros(1), eval::resize::resize)
+        .integers(resize, &NEAREST)
+        .is(SELECTING),
+    Operator::onnx("Upsample"),
+];
 
 /// `Resize` to the nearest neighbour.
 pub(crate) fn resize(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, NodeError> {

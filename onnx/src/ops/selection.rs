@@ -3,17 +3,82 @@
 use std::sync::Arc;
 
 use crate::error::NodeError;
+use crate::eval;
+use crate::eval::inputs::ALL;
+use crate::eval::types::TypeRule;
 use crate::graph::NodeView;
 use crate::graph::constant::Constant as Folded;
+use crate::group::exactness::Relation;
 use crate::group::importer::{Done, Importer};
 use crate::group::movement::{concat as join, one, status};
 use crate::group::params::{dequantize, scalar};
 use crate::group::real::{Base, Real, Value};
+use crate::operator::{ANY, Facts};
+use crate::operator::{
+    COVERING, EXACT, LAST, MOVING, Operator, PREPARING, PRESENTING, QUANTIZED, ROUTED, SELECTING,
+};
 use crate::ops::lookup::lookup;
+use crate::ops::movement::MOVEMENT;
 use zkonnx_circuits::ops::{
     Concat, Constant, Expand, Gather, Reshape, Slice, Transpose, broadcast,
 };
 use zkonnx_circuits::program::{DataType, MAX_ELEMENTS, elements};
+
+const JOINED: Facts = Facts::new(
+    ANY,
+    "constant shapes; parts of unequal scales are requantized first",
+    &[Relation::Kernel, Relation::Steps],
+);
+
+const PICKED: Facts = Facts::new(
+    ANY,
+    "constant indices; or constants at computed indices that exist, of at most 4096 values",
+    &[Relation::Kernel, Relation::Steps],
+);
+
+/// The operators of this file.
+pub(crate) const OPERATORS: &[Operator] = &[
+    Operator::onnx("Concat")
+        .value(ALL, TypeRule::Zeros(usize::MAX), eval::movement::concat)
+        .integers(concat, &JOINED)
+        .is(EXACT | PREPARING | PRESENTING),
+    Operator::onnx("DepthToSpace")
+        .attributes(&[("mode", 11, LAST)])
+        .value(ALL, TypeRule::Zeros(1), eval::movement::depth_to_space)
+        .integers(depth_space, &MOVEMENT)
+        .is(EXACT | SELECTING),
+    Operator::onnx("Expand")
+        .since(8)
+        .value(ALL, TypeRule::Zeros(1), eval::movement::expand)
+        .integers(expand, &MOVEMENT)
+        .is(COVERING | EXACT | MOVING | PRESENTING | SELECTING),
+    Operator::onnx("Gather")
+        .value(ALL, TypeRule::Zeros(2), eval::index::gather)
+        .integers(gather, &PICKED)
+        .is(EXACT | MOVING | PREPARING | PRESENTING | SELECTING),
+    Operator::onnx("Slice")
+        .value(ALL, TypeRule::Zeros(1), eval::movement::slice)
+        .integers(slice, &MOVEMENT)
+        .is(EXACT | MOVING | PREPARING | PRESENTING | ROUTED | SELECTING),
+    Operator::onnx("SpaceToDepth")
+        .value(ALL, TypeRule::Zeros(1), eval::movement::space_to_depth)
+        .integers(depth_space, &MOVEMENT)
+        .is(EXACT | SELECTING),
+    Operator::onnx("Split")
+        .attributes(&[("num_outputs", 18, LAST), ("split", 10, 12)])
+        .inputs(&[(13, 1)])
+        .value(ALL, TypeRule::Zeros(1), eval::movement::split)
+        .integers(split, &MOVEMENT)
+        .is(EXACT | MOVING | PRESENTING | SELECTING),
+    Operator::onnx("Tile")
+        .value(ALL, TypeRule::Zeros(1), eval::movement::tile)
+        .integers(tile, &MOVEMENT)
+        .is(COVERING | EXACT | MOVING | PRESENTING | SELECTING),
+    Operator::microsoft("QLinearConcat")
+        .typed(TypeRule::Own(eval::types::qlinear_concat))
+        .closing(qlinear_concat, &JOINED)
+        .is(QUANTIZED),
+];
 
 pub(crate) const TOO_LARGE: NodeError = NodeError::Input {
     input: 1,

@@ -5,7 +5,11 @@
 //! where it lies within 256 · 2^-22 of a tie.
 
 use crate::error::NodeError;
+use crate::eval;
+use crate::eval::inputs::{D, F};
+use crate::eval::types::TypeRule;
 use crate::graph::NodeView;
+use crate::group::exactness::Relation;
 use crate::group::expr::Expr;
 use crate::group::importer::{Done, Importer};
 use crate::group::operands::{quantized, summand};
@@ -13,8 +17,32 @@ use crate::group::params::scalar;
 use crate::group::real::{Base, Deferred, Pending, Real};
 use crate::group::routes::{Origin, alike};
 use crate::group::softmax::{close, lines};
+use crate::operator::{BYTES, Facts};
+use crate::operator::{Operator, PRESENTING, QUANTIZED};
 use std::sync::Arc;
 use zkonnx_circuits::ops::{Move, Reshape};
+
+const SOFTMAX: Facts = Facts::new(
+    BYTES,
+    "one scale of at most 2^16; at most 4096 elements along the axis; scores scaled by a number and masked by a constant; QuantizeLinear or data movement follows directly",
+    &[Relation::Softmax],
+);
+
+/// The operators of this file.
+pub(crate) const OPERATORS: &[Operator] = &[
+    Operator::onnx("LogSoftmax")
+        .value(F | D, TypeRule::First, eval::order::softmax)
+        .integers(softmax, &SOFTMAX)
+        .is(PRESENTING),
+    Operator::onnx("Softmax")
+        .value(F | D, TypeRule::First, eval::order::softmax)
+        .integers(softmax, &SOFTMAX)
+        .is(PRESENTING),
+    Operator::microsoft("QLinearSoftmax")
+        .typed(TypeRule::Own(eval::types::qlinear_function))
+        .closing(qlinear_softmax, &SOFTMAX)
+        .is(QUANTIZED),
+];
 
 /// `Softmax` and `LogSoftmax` of a quantized tensor.
 pub(crate) fn softmax(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, NodeError> {

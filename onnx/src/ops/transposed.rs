@@ -4,14 +4,37 @@
 //! zero is the zero point, so the zeros are constants and cost nothing.
 
 use crate::error::NodeError;
+use crate::eval;
+use crate::eval::inputs::F;
+use crate::eval::types::TypeRule;
 use crate::graph::NodeView;
 use crate::group::bias::BiasForm;
+use crate::group::exactness::Relation;
 use crate::group::importer::{Done, Importer};
 use crate::group::params::centered;
 use crate::group::real::{Acc, Base, Real};
+use crate::operator::Facts;
+use crate::operator::{ABSORBING, LINEAR, Operator};
 use crate::ops::pool::list;
 use zkonnx_circuits::ops::{Conv, Dilate, Move, Window};
 use zkonnx_circuits::program::elements;
+
+/// ONNX Runtime has no integer kernel of it.
+const TRANSPOSED: Facts = Facts::new(
+    "u8, i8; weights u8, i8",
+    "constant weights, scales per tensor or output channel; accumulators within int32",
+    &[Relation::Sum],
+);
+
+/// The operators of this file.
+pub(crate) const OPERATORS: &[Operator] = &[Operator::onnx("ConvTranspose")
+    .value(
+        F,
+        TypeRule::Own(eval::types::conv_transpose),
+        eval::conv::conv_transpose,
+    )
+    .closing(conv_transpose, &TRANSPOSED)
+    .is(ABSORBING | LINEAR)];
 
 /// Padding and output padding of each spatial axis.
 struct Borders {

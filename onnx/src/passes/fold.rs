@@ -10,7 +10,7 @@ use crate::eval::{Operand, Operands};
 use crate::graph::NodeView;
 use crate::graph::constant::Constant;
 use crate::graph::{Graph, Node, Type, ValueId};
-use crate::{eval, registry, windows};
+use crate::{eval, vocabulary};
 
 /// Gives the inputs of a graph their types, and no other value but constants one.
 pub(crate) fn inputs(graph: &mut Graph) {
@@ -56,8 +56,8 @@ pub(crate) fn type_results(graph: &mut Graph, node: &Node) {
 /// The results of a node if they are known at import. What fails is left to whoever reports on nodes.
 fn results(graph: &Graph, node: &Node) -> Option<Vec<Constant>> {
     let view = NodeView::new(graph, node);
-    let entry = registry::find(&node.domain, &node.op);
-    let supported = entry.is_none_or(|entry| entry.has(&view) && windows::check(&view).is_ok());
+    let operator = vocabulary::of(node);
+    let supported = operator.is_none_or(|operator| operator.check(&view).is_ok());
     if !supported
         || node.fault.is_some()
         || node.is("DequantizeLinear")
@@ -74,7 +74,7 @@ fn results(graph: &Graph, node: &Node) -> Option<Vec<Constant>> {
         Some(value) => graph.constant(*value).map(|c| Some(c.as_ref())),
     };
     let inputs: Option<Vec<Option<&Constant>>> = node.inputs.iter().map(constant).collect();
-    eval::evaluate(&view, &Inputs::of_constants(inputs?)).ok()
+    vocabulary::evaluate(&view, &Inputs::of_constants(inputs?)).ok()
 }
 
 /// Types of what a node makes, as far as they follow.
@@ -88,7 +88,7 @@ fn types(graph: &Graph, node: &Node, untyped: &mut usize) -> Vec<(ValueId, Type)
     };
     let operands: Option<Vec<Option<Operand<'_>>>> = node.inputs.iter().map(operand).collect();
     let view = NodeView::new(graph, node);
-    let types = operands.and_then(|all| eval::types(&view, &Operands(all), untyped));
+    let types = operands.and_then(|all| vocabulary::types(&view, &Operands(all), untyped));
     let outputs = node.outputs.iter().zip(types.unwrap_or_default());
     outputs
         .filter_map(|(output, ty)| Some(((*output)?, ty)))

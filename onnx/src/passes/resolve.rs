@@ -14,7 +14,7 @@ use crate::passes::picked::picked;
 use crate::passes::upgrade::{is_old, upgraded};
 use crate::passes::{control, fold, learning};
 use crate::proto::Library;
-use crate::windows;
+use crate::vocabulary;
 use zkonnx_circuits::program::MAX_NODES;
 
 /// Resolves a graph. Nodes of opsets below `opset` are taken to it.
@@ -39,7 +39,8 @@ pub(crate) fn resolve(graph: &mut Graph, library: &Library, opset: i64) -> Resul
             }
         };
         if node.fault.is_none() {
-            node.fault = windows::exists(&node).err();
+            let known = vocabulary::of(&node);
+            node.fault = known.and_then(|operator| operator.exists(node.opset).err());
         }
         if node.fault.is_none() && is_old(&node, opset) {
             let name = graph.node_name(&node);

@@ -10,31 +10,16 @@
 use std::collections::HashSet;
 
 use crate::error::NodeError;
-use crate::eval::evaluate;
 use crate::eval::inputs::Inputs;
 use crate::graph::NodeView;
 use crate::graph::constant::Constant;
 use crate::graph::{Draft, Graph, MICROSOFT, Made, Node, STANDARD, ValueId};
+use crate::operator::MOVING;
 use crate::proto::tensor::FLOAT;
 use crate::run::RunError;
+use crate::vocabulary;
+use crate::vocabulary::evaluate;
 use zkonnx_circuits::program::MAX_ELEMENTS;
-
-/// Operators that move elements, which have the same results on reals as on the integers that stood for them, and with
-/// them the largest ones.
-const MOVEMENT: [&str; 12] = [
-    "Identity",
-    "Reshape",
-    "Flatten",
-    "Squeeze",
-    "Unsqueeze",
-    "Transpose",
-    "Slice",
-    "Split",
-    "Gather",
-    "Expand",
-    "Tile",
-    "MaxPool",
-];
 
 /// Takes dynamic quantization out of a resolved graph. Answers the operators that are gone, each once.
 ///
@@ -126,8 +111,8 @@ fn restored(
         },
         // Shapes are those of the integers too.
         (STANDARD, "Shape" | "Size") => return Ok(None),
-        (domain, op) => {
-            let moves = domain == STANDARD && MOVEMENT.contains(&op);
+        _ => {
+            let moves = vocabulary::has(node, MOVING);
             let read = |value: &Option<ValueId>| value.is_some_and(|value| real.contains(&value));
             let mut others = node.inputs.iter().skip(usize::from(moves));
             return match others.any(read) || node.captures.iter().any(|(_, v)| real.contains(v)) {

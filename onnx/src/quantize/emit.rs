@@ -8,6 +8,7 @@ use crate::graph::NodeView;
 use crate::graph::constant::Constant;
 use crate::graph::{Attribute, Graph, Node, STANDARD, ValueId};
 use crate::group::rules::quantize;
+use crate::operator::LINEAR;
 use crate::proto::write;
 use crate::quantize::integral::is_whole;
 use crate::quantize::layers::{Layers, bias_of};
@@ -16,6 +17,7 @@ use crate::quantize::report::Pair;
 use crate::quantize::rewrite::flag;
 use crate::quantize::{Byte, Options};
 use crate::trees::is_forest;
+use crate::vocabulary;
 use zkonnx_circuits::program::{DataType, Range};
 
 /// Smallest scale: far above the smallest normal number, so that products of two scales are normal too.
@@ -273,7 +275,7 @@ impl Writer<'_> {
     /// A constant operand: weights and biases become integers, as do constants that no table holds.
     fn operand(&mut self, node: &Node, input: usize, tail: bool) -> Option<ValueId> {
         let value = node.input(input)?;
-        let linear = node.is_any(&["Conv", "ConvTranspose", "Gemm", "MatMul"]);
+        let linear = vocabulary::has(node, LINEAR);
         match (linear, input) {
             _ if tail || !self.graph.is_float(value) => None,
             (true, 1) => self.weights(node),

@@ -9,42 +9,11 @@ use std::collections::HashSet;
 use crate::error::NodeError;
 use crate::graph::constant::Constant;
 use crate::graph::{Graph, Node, ValueId};
+use crate::operator::{BENDING, PREPARING};
 use crate::quantize::error::QuantizeError;
 use crate::trees::is_forest;
+use crate::vocabulary;
 
-/// Operators that prepare inputs, each element or row for itself.
-const PREPARING: [&str; 28] = [
-    "Abs",
-    "Add",
-    "Cast",
-    "Clip",
-    "Concat",
-    "Div",
-    "Equal",
-    "Flatten",
-    "Gather",
-    "Greater",
-    "Identity",
-    "IsNaN",
-    "Less",
-    "Log",
-    "Max",
-    "Min",
-    "Mul",
-    "Neg",
-    "Not",
-    "Or",
-    "Reshape",
-    "Slice",
-    "Sqrt",
-    "Squeeze",
-    "Sub",
-    "Transpose",
-    "Unsqueeze",
-    "Where",
-];
-/// Those of them that one scale behind them cannot make up for.
-const BENDING: [&str; 3] = ["Greater", "IsNaN", "Log"];
 /// Most tensors that a preparation ends in: what makes more of its inputs, such as their distances from many points, is
 /// no preparation.
 const MAX_ENDS: usize = 16;
@@ -58,7 +27,7 @@ pub(crate) fn front(graph: &Graph) -> Result<Vec<bool>, QuantizeError> {
     for (i, node) in graph.nodes.iter().enumerate() {
         let reads = || node.reads().filter(|value| !graph.is_constant(*value));
         let ready = reads().next().is_some() && reads().all(|value| before.contains(&value));
-        may[i] = ready && (node.is_any(&PREPARING) || is_forest(node));
+        may[i] = ready && (vocabulary::has(node, PREPARING) || is_forest(node));
         if !may[i] || is_forest(node) {
             continue;
         }
@@ -115,7 +84,7 @@ pub(crate) fn front(graph: &Graph) -> Result<Vec<bool>, QuantizeError> {
 
 /// Whether a node makes features of different sizes alike, or bends them.
 fn prepares(graph: &Graph, node: &Node) -> bool {
-    if node.is_any(&BENDING) {
+    if vocabulary::has(node, BENDING) {
         return true;
     }
     let several = |constant: &Constant| match constant.as_floats() {

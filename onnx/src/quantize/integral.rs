@@ -7,7 +7,8 @@ use std::collections::HashSet;
 
 use crate::graph::constant::{Constant, Data};
 use crate::graph::{Graph, Node, ValueId};
-use crate::quantize::layers::SELECTING;
+use crate::operator::SELECTING;
+use crate::vocabulary;
 
 /// Whether all values of a constant are whole, and small enough for sums of them to be exact.
 pub(crate) fn is_whole(constant: &Constant) -> bool {
@@ -51,6 +52,6 @@ fn makes_whole(graph: &Graph, found: &HashSet<ValueId>, node: &Node) -> bool {
         "Neg" | "Abs" | "Relu" | "ReduceSum" | "CumSum" | "TopK" => first(1),
         // A border may be of another constant.
         "Pad" => first(1) && node.inputs.get(2).is_none_or(whole),
-        op => SELECTING.contains(&op) && first(1),
+        _ => vocabulary::has(node, SELECTING) && first(1),
     }
 }

@@ -3,47 +3,13 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::graph::{Graph, InputType, Node, ValueId};
+use crate::operator::{ABSORBING, CLAMPING, LINEAR, SELECTING};
 use crate::quantize::error::QuantizeError;
 use crate::quantize::front::front;
 use crate::quantize::fuse::{fused, is_function};
 use crate::quantize::integral::integral;
 use crate::trees::is_forest;
-
-/// Operators whose accumulators become integers only after the activation or the bias that follows.
-const ABSORBING: [&str; 8] = [
-    "Conv",
-    "ConvTranspose",
-    "Gemm",
-    "MatMul",
-    "Add",
-    "Sub",
-    "Mul",
-    "BatchNormalization",
-];
-
-/// Operators of which a result is always one of the values of the first input.
-pub(crate) const SELECTING: [&str; 20] = [
-    "DepthToSpace",
-    "Dropout",
-    "Expand",
-    "Flatten",
-    "Gather",
-    "GlobalMaxPool",
-    "Identity",
-    "MaxPool",
-    "Pad",
-    "ReduceMax",
-    "ReduceMin",
-    "Reshape",
-    "Resize",
-    "Slice",
-    "SpaceToDepth",
-    "Split",
-    "Squeeze",
-    "Tile",
-    "Transpose",
-    "Unsqueeze",
-];
+use crate::vocabulary;
 
 /// The roles of nodes and tensors.
 #[derive(Debug)]
@@ -106,7 +72,7 @@ impl Layers {
                 }
                 let first = node.input(0).and_then(|x| scale_of.get(&x));
                 let root = match first {
-                    Some(root) if SELECTING.contains(&node.op.as_str()) => *root,
+                    Some(root) if vocabulary::has(node, SELECTING) => *root,
                     _ => output,
                 };
                 quantized.push((output, node.op.clone()));
@@ -171,7 +137,7 @@ fn tail(graph: &Graph, front: &[bool]) -> Result<Vec<bool>, QuantizeError> {
             outside.extend(node.made().map(|value| (value, node)));
         }
         let Some(cause) = cause else { continue };
-        if node.is_any(&["Conv", "ConvTranspose", "Gemm", "MatMul"]) {
+        if vocabulary::has(node, LINEAR) {
             return Err(QuantizeError::Island {
                 node: graph.node_name(cause),
                 op: cause.op.clone(),
@@ -191,7 +157,7 @@ fn absorbed(graph: &Graph, tail: &[bool]) -> HashSet<ValueId> {
         let Some(output) = node.only_output() else {
             continue;
         };
-        if !ABSORBING.contains(&node.op.as_str())
+        if !vocabulary::has(node, ABSORBING)
             || graph.uses(output) != 1
             || is_function(graph, &absorbed, node)
         {
@@ -202,7 +168,7 @@ fn absorbed(graph: &Graph, tail: &[bool]) -> HashSet<ValueId> {
             continue;
         };
         let mut others = next.reads().filter(|value| *value != output);
-        let clamp = next.is_any(&["Relu", "Clip"]) && others.all(|v| graph.is_constant(v));
+        let clamp = vocabulary::has(next, CLAMPING) && others.all(|v| graph.is_constant(v));
         if clamp || bias_of(graph, node, next).is_some() {
             absorbed.insert(output);
         }
@@ -224,5 +190,5 @@ pub(crate) fn bias_of(graph: &Graph, product: &Node, next: &Node) -> Option<Valu
 
 /// Whether an operator is one that is proved.
 pub(crate) fn proved(node: &Node) -> bool {
-    crate::registry::find(&node.domain, &node.op).is_some()
+    vocabulary::is_proved(node)
 }

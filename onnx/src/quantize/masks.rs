@@ -8,10 +8,12 @@ use std::collections::HashMap;
 
 use crate::graph::NodeView;
 use crate::graph::{Graph, Node, ValueId};
+use crate::operator::SELECTING;
 use crate::quantize::error::QuantizeError;
+use crate::quantize::layers::Layers;
 use crate::quantize::layers::proved;
-use crate::quantize::layers::{Layers, SELECTING};
 use crate::run::{Values, run};
+use crate::vocabulary;
 
 /// So far below the largest score of a line an exponential is next to nothing: 6·10^-6 of the largest.
 const NOTHING: f32 = 12.0;
@@ -60,7 +62,7 @@ fn reader<'g>(graph: &'g Graph, layers: &Layers, value: ValueId) -> Option<&'g N
             softmax = Some(node);
             continue;
         }
-        let moved = SELECTING.contains(&node.op.as_str());
+        let moved = vocabulary::has(node, SELECTING);
         let same = |o: ValueId| layers.scale_of.get(&o) == layers.scale_of.get(&value);
         if !moved || !node.made().all(same) {
             return None;
@@ -80,7 +82,7 @@ fn read(graph: &Graph, layers: &Layers) -> HashMap<ValueId, Vec<(ValueId, Lines)
         let lines = reader(graph, layers, *value)
             .and_then(|softmax| Lines::new(graph, softmax, graph.shape(*value)?));
         let reads = |node: &Node| node.reads().any(|x| x == *value);
-        let moves = |node: &Node| !reads(node) || SELECTING.contains(&node.op.as_str());
+        let moves = |node: &Node| !reads(node) || vocabulary::has(node, SELECTING);
         match lines {
             Some(lines) => readers.entry(*root).or_default().push((*value, lines)),
             None if !graph.nodes.iter().all(moves) || graph.outputs.contains(value) => {

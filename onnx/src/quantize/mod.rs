@@ -37,11 +37,16 @@ use rayon::prelude::*;
 use crate::error::NodeError;
 use crate::graph::constant::Constant;
 use crate::graph::{Graph, InputType, Node};
+use crate::group::exactness::Exactness;
+use crate::group::exactness::Status;
+use crate::operator::{PRESENTING, SCORING};
 use crate::passes::{prepare, prepare_float, refresh, restore};
 use crate::proto::Bindings;
 use crate::proto::decode;
+use crate::report::Imported;
+use crate::report::TailNode;
 use crate::run::{Values, computes};
-use crate::{Exactness, Imported, Status, TailNode};
+use crate::vocabulary;
 use layers::Layers;
 pub use report::{LayerError, OutputError};
 use zkonnx_circuits::program::{DataType, elements};
@@ -118,29 +123,6 @@ pub enum Feed {
     Integers(Vec<i64>),
 }
 
-/// Operators that change no number of what they present: nodes of these after the proof leave nothing out of it.
-const PRESENTING: [&str; 19] = [
-    "Cast",
-    "Concat",
-    "Constant",
-    "Dropout",
-    "Expand",
-    "Flatten",
-    "Gather",
-    "Identity",
-    "LogSoftmax",
-    "Reshape",
-    "Shape",
-    "Slice",
-    "Softmax",
-    "Split",
-    "Squeeze",
-    "Tile",
-    "Transpose",
-    "Unsqueeze",
-    "ZipMap",
-];
-
 /// A quantized model and how far it is from the float one on the samples.
 #[derive(Clone, Debug)]
 pub struct Quantized {
@@ -164,21 +146,21 @@ impl Quantized {
     /// The nodes outside the proof that are more than the preparation of inputs and the usual end of a model: what is
     /// proved is less than the model.
     pub fn uncovered(&self) -> impl Iterator<Item = &TailNode> {
-        let presents = |node: &&TailNode| node.is_known() && PRESENTING.contains(&node.op.as_str());
+        let is = move |node: &TailNode, kind| {
+            vocabulary::find(&node.domain, &node.op).is_some_and(|operator| operator.has(kind))
+        };
+        let presents = move |node: &&TailNode| is(node, PRESENTING);
         // What is made of the sums of trees is a node of the file in part only.
         let trees = self
             .imported
             .report
             .iter()
             .any(|report| matches!(report.status, Status::Closed(Exactness::Leaves { .. })));
-        let scores = move |node: &&TailNode| trees && SCORING.contains(&node.op.as_str());
+        let scores = move |node: &&TailNode| trees && is(node, SCORING);
         let tail = self.imported.tail.iter();
         tail.filter(move |node| !node.before && !presents(node) && !scores(node))
     }
 }
-
-/// What makes scores of the sums of trees.
-const SCORING: [&str; 6] = ["Add", "Div", "Mul", "Neg", "Sigmoid", "Sub"];
 
 fn structure(bytes: &[u8], bindings: &Bindings) -> Result<(), QuantizeError> {
     let (mut graph, _) = float_graph(bytes, bindings)?;
@@ -198,7 +180,11 @@ fn float_graph(bytes: &[u8], bindings: &Bindings) -> Result<(Graph, Vec<String>)
     restored.extend(gone);
     whole(&graph)?;
     // Only what is left: weights that were stored as integers are floats by now.
-    match graph.nodes.iter().find(|node| is_quantized(node)) {
+    match graph
+        .nodes
+        .iter()
+        .find(|node| vocabulary::is_quantized(node))
+    {
         Some(node) => Err(QuantizeError::AlreadyQuantized(graph.node_name(node))),
         None => Ok((graph, restored)),
     }
@@ -300,13 +286,6 @@ pub fn quantize_and_measure(
         against_original,
         restored,
     })
-}
-
-fn is_quantized(node: &Node) -> bool {
-    ["QuantizeLinear", "DequantizeLinear"].contains(&node.op.as_str())
-        || node.op.starts_with("QLinear")
-        || node.op.starts_with("DynamicQuantize")
-        || node.op.ends_with("Integer")
 }
 
 /// Samples as values of the graph's inputs.

@@ -2,6 +2,7 @@
 
 mod build;
 mod edges;
+mod eval;
 mod fold;
 mod groups;
 mod head;

@@ -1,35 +1,44 @@
-//! What is known at import of tensors that are not: shapes, and casts of integers to reals.
-
-use std::sync::Arc;
+//! `Cast`: of integers to reals, by giving them the scale one, and to other integers.
 
 use crate::error::NodeError;
+use crate::eval;
+use crate::eval::inputs::ALL;
+use crate::eval::types::TypeRule;
 use crate::graph::NodeView;
 use crate::graph::constant::Element;
-use crate::group::importer::{Done, Importer};
-use crate::group::params::{Params, Quantized};
-use crate::group::real::{Base, Real, Value};
-use crate::proto::tensor::{FLOAT, element_type, integer_type};
-use crate::{Status, eval};
+use crate::group::exactness::Relation;
+use crate::group::exactness::Status;
+use crate::group::importer::Done;
+use crate::group::importer::Importer;
+use crate::group::params::Params;
+use crate::group::params::Quantized;
+use crate::group::real::Base;
+use crate::group::real::Real;
+use crate::group::real::Value;
+use crate::operator::{ANY, Facts};
+use crate::operator::{EXACT, LAST, Operator, PREPARING, PRESENTING, TRANSPARENT};
+use crate::proto::tensor::FLOAT;
+use crate::proto::tensor::element_type;
+use crate::proto::tensor::integer_type;
+use std::sync::Arc;
 
-/// `Shape` and `Size`: known at import.
-pub(crate) fn shape(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, NodeError> {
-    let shape = cx.any_shape(&cx.value(node, 0)?)?;
-    let known = eval::of_shape(node, &shape)?.into_iter();
-    let values = known.map(|c| Value::Const(Arc::new(c))).collect();
-    let status = Status::Folded;
-    Ok(Done { values, status })
-}
+const CONVERSION: Facts = Facts::new(
+    ANY,
+    "integers to float32, as scale one and zero point zero, and to integers, from 32 bits on where they fit; constants to any type",
+    &[Relation::Kernel],
+);
 
-/// An operator whose inputs have to be constants; with such it never comes here.
-pub(crate) fn constants_only(
-    cx: &mut Importer<'_>,
-    node: &NodeView<'_>,
-) -> Result<Done, NodeError> {
-    let variable =
-        (0..node.inputs()).find(|&i| !matches!(cx.maybe(node, i), Some(Value::Const(_))));
-    let (input, what) = (variable.unwrap_or(0), "a constant");
-    Err(NodeError::NotConstant { input, what })
-}
+/// The operators of this file.
+pub(crate) const OPERATORS: &[Operator] = &[
+    Operator::onnx("Cast")
+        .attributes(&[("round_mode", 24, LAST), ("saturate", 19, LAST)])
+        .value(ALL, TypeRule::Zeros(1), eval::cast::cast)
+        .integers(cast, &CONVERSION)
+        .is(EXACT | PREPARING | PRESENTING | TRANSPARENT),
+    Operator::onnx("CastLike")
+        .since(15)
+        .value(ALL, TypeRule::Zeros(1), eval::cast::cast_like),
+];
 
 /// `Cast`: of integers to float by giving them the scale one, and to other integers.
 pub(crate) fn cast(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, NodeError> {

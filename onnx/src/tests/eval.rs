@@ -6,13 +6,14 @@ use serde_json::Value;
 
 use crate::error::NodeError;
 use crate::eval::inputs::Inputs;
-use crate::eval::{Operand, Operands, evaluate, types};
+use crate::eval::{Operand, Operands};
 use crate::graph::NodeView;
 use crate::graph::constant::{Constant, Data, Half};
 use crate::graph::{Attribute, AttributeValue, Graph, Node, STANDARD, Type};
+use crate::vocabulary::{evaluate, types};
 use zkonnx_circuits::program::DataType;
 
-const CASES: &str = include_str!("cases.json");
+const CASES: &str = include_str!("eval.json");
 
 fn list(value: &Value) -> Vec<i128> {
     let number = |v: &Value| v.as_i64().map(i128::from).or(v.as_u64().map(i128::from));
