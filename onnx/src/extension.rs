@@ -6,8 +6,7 @@
 
 use crate::error::NodeError;
 use crate::graph::NodeView;
-use crate::group::exactness::Exactness;
-use crate::group::exactness::Status;
+use crate::group::exactness::{Exactness, Status};
 use crate::group::importer::{Done, Importer};
 use crate::group::params::{Params, Quantized};
 use crate::group::real::{Base, Real, Value};

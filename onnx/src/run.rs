@@ -5,9 +5,8 @@ use std::sync::Arc;
 
 use crate::error::NodeError;
 use crate::eval::inputs::Inputs;
-use crate::graph::NodeView;
 use crate::graph::constant::Constant;
-use crate::graph::{Graph, Node, ValueId};
+use crate::graph::{Graph, Node, NodeView, ValueId};
 use crate::vocabulary::evaluate;
 
 /// Values by number.

@@ -1,4 +1,4 @@
-"""The importer's table of attributes and inputs by opset says what the schemas of the `onnx` package say."""
+"""The declarations of operators say of opsets, attributes and inputs what the schemas of the `onnx` package say."""
 
 import re
 import unittest
@@ -6,14 +6,34 @@ from pathlib import Path
 
 from onnx import defs
 
-SOURCES = Path(__file__).resolve().parents[2] / "onnx" / "src"
+OPERATORS = Path(__file__).resolve().parents[2] / "onnx" / "src" / "ops"
 OPSETS = range(10, 27)
 
 
+def declarations():
+    """For each standard operator its declaration, without spaces."""
+    found = {}
+    for path in sorted(OPERATORS.glob("*.rs")):
+        text = re.sub(r"\s+", "", path.read_text())
+        for part in re.split(r"(?=Operator::(?:onnx|microsoft|learning)\()", text):
+            match = re.match(r'Operator::onnx\("(\w+)"\)', part)
+            if match:
+                found[match.group(1)] = part.split("];pub", 1)[0].split("];fn", 1)[0]
+    return found
+
+
+DECLARED = declarations()
+
+
 def imported():
-    """Standard operators that the importer knows."""
-    text = (SOURCES / "registry.rs").read_text()
-    return sorted(set(re.findall(r'onnx\(\s*"(\w+)"', text)))
+    """Standard operators that are proved."""
+    ways = (".integers(", ".closing(", ".deciding(")
+    return sorted(name for name, text in DECLARED.items() if any(way in text for way in ways))
+
+
+def listed(text, method):
+    match = re.search(r"\." + method + r"\(&\[(.*?)\]\)", text)
+    return re.findall(r"\(([^()]*)\)", match.group(1)) if match else []
 
 
 def schemas(operator):
@@ -28,12 +48,11 @@ def schemas(operator):
 
 class Windows(unittest.TestCase):
     def test_attributes(self):
-        text = (SOURCES / "windows.rs").read_text()
-        rows = re.findall(r'\("(\w+)", "(\w+)", (\d+), (\d+|LAST)\)', text)
-        known = {
-            (op, name): (int(lo), OPSETS[-1] if hi == "LAST" else int(hi))
-            for op, name, lo, hi in rows
-        }
+        known = {}
+        for operator, text in DECLARED.items():
+            for row in listed(text, "attributes"):
+                name, lo, hi = row.split(",")
+                known[operator, name.strip('"')] = (int(lo), OPSETS[-1] if hi == "LAST" else int(hi))
         expected = {}
         for operator in imported():
             by_opset = schemas(operator)
@@ -46,9 +65,11 @@ class Windows(unittest.TestCase):
         self.assertEqual(known, expected)
 
     def test_first_opsets(self):
-        text = (SOURCES / "windows.rs").read_text()
-        table = text.split("const FIRST", 1)[1].split("];", 1)[0]
-        known = {op: int(first) for op, first in re.findall(r'\("(\w+)", (\d+)\)', table)}
+        known = {}
+        for operator, text in DECLARED.items():
+            since = re.search(r"\.since\((\d+)\)", text)
+            if since:
+                known[operator] = int(since.group(1))
         expected = {}
         for schema in defs.get_all_schemas_with_history():
             if schema.domain == "":
@@ -59,9 +80,11 @@ class Windows(unittest.TestCase):
         self.assertEqual(known, expected)
 
     def test_inputs(self):
-        text = (SOURCES / "windows.rs").read_text()
-        rows = re.findall(r'\("(\w+)", (\d+), (\d+)\)', text)
-        known = {(op, int(first), int(most)) for op, first, most in rows}
+        known = set()
+        for operator, text in DECLARED.items():
+            for row in listed(text, "inputs"):
+                first, most = row.split(",")
+                known.add((operator, int(first), int(most)))
         expected = set()
         for operator in imported():
             counts = {o: schema.max_input for o, schema in schemas(operator).items()}

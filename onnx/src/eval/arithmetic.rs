@@ -1,8 +1,7 @@
 //! Arithmetic, element by element.
 
 use crate::error::NodeError;
-use crate::eval::cast::integers;
-use crate::eval::cast::{number, wrap};
+use crate::eval::cast::{integers, number, wrap};
 use crate::eval::inputs::{Inputs, Results, attribute, bad, one, undefined, wrong_type};
 use crate::eval::places::{Places, together};
 use crate::eval::scalar;

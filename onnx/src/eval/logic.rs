@@ -1,7 +1,6 @@
 //! Comparisons, booleans and bits.
 
-use crate::eval::cast::integers;
-use crate::eval::cast::number;
+use crate::eval::cast::{integers, number};
 use crate::eval::inputs::{
     D, F, H, I8, Inputs, Results, U8, U32, WORDS, bad, bit, one, wrong_type,
 };

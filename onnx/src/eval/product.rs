@@ -1,8 +1,7 @@
 //! Products of matrices.
 
 use crate::error::NodeError;
-use crate::eval::cast::integers;
-use crate::eval::cast::number;
+use crate::eval::cast::{integers, number};
 use crate::eval::inputs::{Inputs, Results, attribute, bad, one, wrong_type};
 use crate::eval::places::Places;
 use crate::graph::NodeView;

@@ -3,9 +3,8 @@
 use crate::error::NodeError;
 use crate::eval::inputs::{Inputs, Results, bad};
 use crate::eval::types::Operands;
-use crate::graph::NodeView;
-use crate::graph::Type;
 use crate::graph::constant::{Constant, Data, Element};
+use crate::graph::{NodeView, Type};
 use crate::trees::Forest;
 use zkonnx_circuits::program::DataType;
 

@@ -5,9 +5,8 @@
 
 use crate::eval::conv::{Geometry, conv_geometry, image, transposed_extents};
 use crate::eval::pool::pool_geometry;
-use crate::graph::NodeView;
-use crate::graph::Type;
 use crate::graph::constant::{Constant, Data, Element};
+use crate::graph::{NodeView, Type};
 use zkonnx_circuits::ops::broadcast;
 use zkonnx_circuits::program::{DataType, elements};
 

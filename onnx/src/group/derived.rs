@@ -3,9 +3,8 @@
 use std::collections::HashSet;
 
 use crate::error::NodeError;
-use crate::graph::NodeView;
 use crate::graph::constant::Element;
-use crate::graph::{Node, ValueId, base};
+use crate::graph::{Node, NodeView, ValueId, base};
 use crate::group::importer::{Derived, Importer};
 use zkonnx_circuits::program::{Fact, Quantization, Range, TensorId};
 

@@ -4,11 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::error::NodeError;
-use crate::graph::NodeView;
 use crate::graph::constant::Constant;
-use crate::graph::{Graph, ValueId};
-use crate::group::exactness::Exactness;
-use crate::group::exactness::Status;
+use crate::graph::{Graph, NodeView, ValueId};
+use crate::group::exactness::{Exactness, Status};
 use crate::group::params::{Blocked, Params};
 use crate::group::real::{Real, Value};
 use crate::group::routes::Routes;

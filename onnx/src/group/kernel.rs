@@ -15,8 +15,7 @@
 //! float.
 
 use crate::eval::quantize;
-use crate::graph::NodeView;
-use crate::graph::ValueId;
+use crate::graph::{NodeView, ValueId};
 use crate::group::expr::Expr;
 use crate::group::importer::Importer;
 use crate::group::params::{Params, at};

@@ -3,8 +3,7 @@
 use crate::error::NodeError;
 use crate::graph::NodeView;
 use crate::graph::constant::{Constant, may_compute};
-use crate::group::exactness::Exactness;
-use crate::group::exactness::Status;
+use crate::group::exactness::{Exactness, Status};
 use crate::group::importer::{Done, Importer};
 use crate::group::params::{Params, Quantized, QuantizedConstant};
 use crate::group::real::{Base, Deferred, Real, Value};

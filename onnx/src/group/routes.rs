@@ -2,8 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::graph::NodeView;
-use crate::graph::{Graph, Node, ValueId, is_known_domain};
+use crate::graph::{Graph, Node, NodeView, ValueId, is_known_domain};
 use zkonnx_circuits::program::DataType;
 
 /// Where a pending result stands in the graph, and what its operands allow.

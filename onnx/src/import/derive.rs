@@ -6,10 +6,8 @@
 use crate::error::NodeError;
 use crate::eval;
 use crate::eval::inputs::Inputs;
-use crate::graph::NodeView;
-use crate::graph::{InputType, Node, ValueId};
-use crate::group::exactness::Exactness;
-use crate::group::exactness::Status;
+use crate::graph::{InputType, Node, NodeView, ValueId};
+use crate::group::exactness::{Exactness, Status};
 use crate::group::importer::Done;
 use crate::group::params::{Place, port_quantization, real_constant};
 use crate::group::real::{Base, Real, Value};

@@ -5,8 +5,7 @@
 //! and nothing has to be proved of them. Inputs of more than 16 bits that a Clip limits before they become anything are
 //! bounded by its limits too, beyond which the circuit could not take them.
 
-use crate::graph::NodeView;
-use crate::graph::{Graph, Node, STANDARD, ValueId};
+use crate::graph::{Graph, Node, NodeView, STANDARD, ValueId};
 use crate::group::routes::Routes;
 use crate::operator::COVERING;
 use crate::vocabulary;

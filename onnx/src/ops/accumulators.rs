@@ -13,8 +13,7 @@ use crate::group::operands::Activation;
 use crate::group::params::{Params, Place, QuantizedConstant, scalar};
 use crate::group::real::{Base, Real, Value};
 use crate::group::routes::Origin;
-use crate::operator::Facts;
-use crate::operator::{DYNAMIC, Operator, QUANTIZED};
+use crate::operator::{DYNAMIC, Facts, Operator, QUANTIZED};
 use crate::ops::elementwise::with_operand;
 
 const ACCUMULATED: Facts = Facts::new(

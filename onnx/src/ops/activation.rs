@@ -11,8 +11,9 @@ use crate::group::importer::{Done, Importer};
 use crate::group::operands::quantized;
 use crate::group::params::scalar;
 use crate::group::real::{Base, Real};
-use crate::operator::{BENDING, CLAMPING, EXACT, Operator, PREPARING, QUANTIZED, SCORING};
-use crate::operator::{Facts, NARROW};
+use crate::operator::{
+    BENDING, CLAMPING, EXACT, Facts, NARROW, Operator, PREPARING, QUANTIZED, SCORING,
+};
 use crate::ops::elementwise::unary;
 use crate::ops::limits::CLAMP;
 use std::sync::Arc;

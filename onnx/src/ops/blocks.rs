@@ -4,9 +4,8 @@
 //! floats, so a product is the exact sum of the products with each block, which have scales of their own.
 
 use crate::error::NodeError;
-use crate::graph::NodeView;
-use crate::graph::ValueId;
 use crate::graph::constant::{Constant, Data};
+use crate::graph::{NodeView, ValueId};
 use crate::group::exactness::Status;
 use crate::group::importer::{Done, Importer};
 use crate::group::operands::Activation;

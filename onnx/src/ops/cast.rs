@@ -6,20 +6,12 @@ use crate::eval::inputs::ALL;
 use crate::eval::types::TypeRule;
 use crate::graph::NodeView;
 use crate::graph::constant::Element;
-use crate::group::exactness::Relation;
-use crate::group::exactness::Status;
-use crate::group::importer::Done;
-use crate::group::importer::Importer;
-use crate::group::params::Params;
-use crate::group::params::Quantized;
-use crate::group::real::Base;
-use crate::group::real::Real;
-use crate::group::real::Value;
-use crate::operator::{ANY, Facts};
-use crate::operator::{EXACT, LAST, Operator, PREPARING, PRESENTING, TRANSPARENT};
-use crate::proto::tensor::FLOAT;
-use crate::proto::tensor::element_type;
-use crate::proto::tensor::integer_type;
+use crate::group::exactness::{Relation, Status};
+use crate::group::importer::{Done, Importer};
+use crate::group::params::{Params, Quantized};
+use crate::group::real::{Base, Real, Value};
+use crate::operator::{ANY, EXACT, Facts, LAST, Operator, PREPARING, PRESENTING, TRANSPARENT};
+use crate::proto::tensor::{FLOAT, element_type, integer_type};
 use std::sync::Arc;
 
 const CONVERSION: Facts = Facts::new(

@@ -8,8 +8,7 @@ use crate::eval::inputs::{D, F, NUMBERS, WORDS};
 use crate::eval::types::TypeRule;
 use crate::eval::{Binary, Unary, factors};
 use crate::graph::NodeView;
-use crate::group::exactness::Relation;
-use crate::group::exactness::Status;
+use crate::group::exactness::{Relation, Status};
 use crate::group::expr::{Expr, Operand, Spread};
 use crate::group::importer::{Done, Importer};
 use crate::group::operands::quantized;
@@ -17,8 +16,9 @@ use crate::group::params::{Quantized, dequantize, scalar};
 use crate::group::real::{Base, Deferred, Pair, PairOp, Real, Value};
 use crate::group::routes::{Origin, alike};
 use crate::group::totals;
-use crate::operator::{ABSORBING, EXACT, Operator, PREPARING, QUANTIZED, SCORING};
-use crate::operator::{BYTES, Facts, NARROW};
+use crate::operator::{
+    ABSORBING, BYTES, EXACT, Facts, NARROW, Operator, PREPARING, QUANTIZED, SCORING,
+};
 use crate::ops::integer::clamp_integers;
 use zkonnx_circuits::ops::{Constant, Move, Reshape, broadcast, broadcast_places};
 use zkonnx_circuits::program::elements;

@@ -4,23 +4,22 @@
 //! which the QuantizeLinear (or the operator's own output scale) closes by the float32 scale rule.
 
 use crate::error::NodeError;
+use crate::eval;
+use crate::eval::inputs::F;
+use crate::eval::types::TypeRule;
 use crate::graph::NodeView;
 use crate::graph::constant::Constant;
 use crate::group::bias::BiasForm;
+use crate::group::exactness::Relation;
 use crate::group::importer::{Done, Importer};
 use crate::group::operands::Activation;
 use crate::group::params::{Params, Place, Quantized, QuantizedConstant, centered, scalar};
 use crate::group::real::{Acc, Base, Real, Value, rebias_matmul};
 use crate::group::routes::{Origin, weighted};
+use crate::operator::{ABSORBING, Facts, LINEAR, Operator, QUANTIZED};
 use crate::ops::pool::window;
 use std::sync::Arc;
 
-use crate::eval;
-use crate::eval::inputs::F;
-use crate::eval::types::TypeRule;
-use crate::group::exactness::Relation;
-use crate::operator::Facts;
-use crate::operator::{ABSORBING, LINEAR, Operator, QUANTIZED};
 use zkonnx_circuits::ops::{Conv, MatMul};
 use zkonnx_circuits::program::{DataType, TensorId};
 

@@ -14,8 +14,7 @@ use crate::group::importer::{Done, Importer};
 use crate::group::pair;
 use crate::group::params::{Quantized, scalar};
 use crate::group::real::{Base, Real, Value};
-use crate::operator::{BENDING, EXACT, Operator, PREPARING, QUANTIZED};
-use crate::operator::{Facts, NARROW};
+use crate::operator::{BENDING, EXACT, Facts, NARROW, Operator, PREPARING, QUANTIZED};
 use crate::ops::elementwise;
 use zkonnx_circuits::ops::{
     Expand, Lanes, Maximum, Move, Offset, Requantize, Rule, Steps, Table, WeightedSum, broadcast,

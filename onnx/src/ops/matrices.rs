@@ -14,10 +14,8 @@ use crate::group::operands::Activation;
 use crate::group::params::{Place, QuantizedConstant, real_constant, scalar};
 use crate::group::real::{Acc, Base, Real, Value};
 use crate::group::routes::{Origin, weighted};
-use crate::operator::Facts;
-use crate::operator::{ABSORBING, LINEAR, Operator, QUANTIZED};
-use crate::ops::linear::WEIGHTED_KERNEL;
-use crate::ops::linear::{Matrices, finish, integer_bias};
+use crate::operator::{ABSORBING, Facts, LINEAR, Operator, QUANTIZED};
+use crate::ops::linear::{Matrices, WEIGHTED_KERNEL, finish, integer_bias};
 use zkonnx_circuits::ops::{Move, Product, Reshape, Transpose};
 use zkonnx_circuits::program::{DataType, TensorId};
 

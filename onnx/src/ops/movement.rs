@@ -1,22 +1,21 @@
 //! Data movement, and constants.
 
 use crate::error::NodeError;
-use crate::graph::NodeView;
-use crate::graph::constant::Constant;
-use crate::group::importer::{Done, Importer};
-use crate::group::movement::one;
-use crate::group::movement::status;
-use crate::group::real::Value;
-use std::sync::Arc;
-
 use crate::eval;
 use crate::eval::inputs::{ALL, D, F, H};
 use crate::eval::types::TypeRule;
+use crate::graph::NodeView;
+use crate::graph::constant::Constant;
 use crate::group::exactness::Relation;
-use crate::operator::{ANY, Facts};
+use crate::group::importer::{Done, Importer};
+use crate::group::movement::{one, status};
+use crate::group::real::Value;
 use crate::operator::{
-    COVERING, EXACT, LAST, MOVING, Operator, PREPARING, PRESENTING, ROUTED, SELECTING, TRANSPARENT,
+    ANY, COVERING, EXACT, Facts, LAST, MOVING, Operator, PREPARING, PRESENTING, ROUTED, SELECTING,
+    TRANSPARENT,
 };
+use std::sync::Arc;
+
 use zkonnx_circuits::ops::{Reshape, Transpose};
 use zkonnx_circuits::program::{DataType, MAX_RANK, elements};
 

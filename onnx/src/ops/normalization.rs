@@ -4,8 +4,7 @@ use crate::eval;
 use crate::eval::inputs::F;
 use crate::eval::types::TypeRule;
 use crate::group::exactness::Relation;
-use crate::operator::{ABSORBING, LAST, Operator};
-use crate::operator::{Facts, NARROW};
+use crate::operator::{ABSORBING, Facts, LAST, NARROW, Operator};
 use crate::ops::elementwise;
 
 const NORMALIZATION: Facts = Facts::new(

@@ -11,8 +11,7 @@ use crate::group::operands::{quantized, summand};
 use crate::group::params::{Quantized, scalar};
 use crate::group::real::{Base, Deferred, Mean, MeanKind, Real, Value};
 use crate::group::routes::{Origin, alike};
-use crate::operator::{BYTES, Facts};
-use crate::operator::{EXACT, LAST, MOVING, Operator, QUANTIZED, ROUTED, SELECTING};
+use crate::operator::{BYTES, EXACT, Facts, LAST, MOVING, Operator, QUANTIZED, ROUTED, SELECTING};
 use zkonnx_circuits::ops::{MaxPool, Window, WindowSum};
 use zkonnx_circuits::program::elements;
 

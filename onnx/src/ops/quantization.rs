@@ -1,23 +1,21 @@
 //! QuantizeLinear, DequantizeLinear and the scales of every quantized operator.
 
 use crate::error::NodeError;
+use crate::eval;
+use crate::eval::inputs::{F, I8, I16, I32, SHORT, U8, U16};
+use crate::eval::types::TypeRule;
 use crate::graph::NodeView;
 use crate::graph::constant::{Constant, Data};
-use crate::group::exactness::Status;
+use crate::group::exactness::{Relation, Status};
 use crate::group::expr::Expr;
 use crate::group::importer::{Done, Importer};
 use crate::group::kernel;
 use crate::group::params::{Place, Quantized, QuantizedConstant};
 use crate::group::real::{Base, Real, Value};
+use crate::operator::{DYNAMIC, Facts, LAST, Operator, QUANTIZED};
 use crate::proto::tensor::integer_type;
 use std::sync::Arc;
 
-use crate::eval;
-use crate::eval::inputs::{F, I8, I16, I32, SHORT, U8, U16};
-use crate::eval::types::TypeRule;
-use crate::group::exactness::Relation;
-use crate::operator::Facts;
-use crate::operator::{DYNAMIC, LAST, Operator, QUANTIZED};
 use zkonnx_circuits::program::DataType;
 
 const QUANTIZATION: Facts = Facts::new(

@@ -7,15 +7,12 @@ use crate::eval;
 use crate::eval::inputs::{D, F, I8, NUMBERS, U8, WORDS};
 use crate::eval::types::TypeRule;
 use crate::graph::NodeView;
-use crate::group::exactness::Exactness;
-use crate::group::exactness::Relation;
-use crate::group::exactness::Status;
+use crate::group::exactness::{Exactness, Relation, Status};
 use crate::group::importer::{Done, Importer};
 use crate::group::operands::summand;
 use crate::group::params::{Params, Quantized};
 use crate::group::real::{Base, Real, Value};
-use crate::operator::{Facts, NARROW};
-use crate::operator::{LAST, Operator};
+use crate::operator::{Facts, LAST, NARROW, Operator};
 use zkonnx_circuits::ops::{ArgMax, Lanes, Move, OneHot, Reshape, Table, TopK};
 use zkonnx_circuits::program::{DataType, TensorId, elements};
 

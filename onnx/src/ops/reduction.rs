@@ -11,8 +11,7 @@ use crate::group::importer::{Done, Importer};
 use crate::group::operands::summand;
 use crate::group::params::Quantized;
 use crate::group::real::{Base, Mean, MeanKind, Real, Value};
-use crate::operator::{BYTES, Facts};
-use crate::operator::{EXACT, LAST, Operator, SELECTING};
+use crate::operator::{BYTES, EXACT, Facts, LAST, Operator, SELECTING};
 use zkonnx_circuits::ops::{
     CumSum, Lanes, MaxPool, Move, Reshape, Table, Transpose, Window, WindowSum,
 };

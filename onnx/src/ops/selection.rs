@@ -13,9 +13,9 @@ use crate::group::importer::{Done, Importer};
 use crate::group::movement::{concat as join, one, status};
 use crate::group::params::{dequantize, scalar};
 use crate::group::real::{Base, Real, Value};
-use crate::operator::{ANY, Facts};
 use crate::operator::{
-    COVERING, EXACT, LAST, MOVING, Operator, PREPARING, PRESENTING, QUANTIZED, ROUTED, SELECTING,
+    ANY, COVERING, EXACT, Facts, LAST, MOVING, Operator, PREPARING, PRESENTING, QUANTIZED, ROUTED,
+    SELECTING,
 };
 use crate::ops::lookup::lookup;
 use crate::ops::movement::MOVEMENT;

@@ -7,12 +7,10 @@ use crate::eval;
 use crate::eval::inputs::{ALL, D, F, I16, I64, WORDS};
 use crate::eval::types::TypeRule;
 use crate::graph::NodeView;
-use crate::group::exactness::Relation;
-use crate::group::exactness::Status;
+use crate::group::exactness::{Relation, Status};
 use crate::group::importer::{Done, Importer};
 use crate::group::real::Value;
-use crate::operator::Facts;
-use crate::operator::{EXACT, LAST, Operator, PRESENTING};
+use crate::operator::{EXACT, Facts, LAST, Operator, PRESENTING};
 
 const SHAPES: Facts = Facts::new("int64, float32", "constants only", &[Relation::AtImport]);
 

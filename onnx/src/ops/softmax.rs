@@ -17,8 +17,7 @@ use crate::group::params::scalar;
 use crate::group::real::{Base, Deferred, Pending, Real};
 use crate::group::routes::{Origin, alike};
 use crate::group::softmax::{close, lines};
-use crate::operator::{BYTES, Facts};
-use crate::operator::{Operator, PRESENTING, QUANTIZED};
+use crate::operator::{BYTES, Facts, Operator, PRESENTING, QUANTIZED};
 use std::sync::Arc;
 use zkonnx_circuits::ops::{Move, Reshape};
 

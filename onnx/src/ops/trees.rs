@@ -5,14 +5,11 @@ use crate::eval;
 use crate::eval::inputs::{F, WORDS};
 use crate::eval::types::TypeRule;
 use crate::graph::NodeView;
-use crate::group::exactness::Exactness;
-use crate::group::exactness::Relation;
-use crate::group::exactness::Status;
+use crate::group::exactness::{Exactness, Relation, Status};
 use crate::group::importer::{Done, Importer};
 use crate::group::params::{Params, Quantized};
 use crate::group::real::{Base, Real, Value};
-use crate::operator::Facts;
-use crate::operator::Operator;
+use crate::operator::{Facts, Operator};
 use crate::trees::Forest;
 use zkonnx_circuits::program::DataType;
 

@@ -1,9 +1,8 @@
 //! Branches that a constant chooses, and loops that constants count.
 
 use crate::error::{ImportError, NodeError};
-use crate::graph::NodeView;
 use crate::graph::constant::Constant;
-use crate::graph::{Attribute, AttributeValue, Graph, Node, STANDARD, ValueId, base};
+use crate::graph::{Attribute, AttributeValue, Graph, Node, NodeView, STANDARD, ValueId, base};
 use crate::proto::{Body, Library};
 use zkonnx_circuits::program::{DataType, MAX_NODES};
 

@@ -5,9 +5,8 @@
 
 use crate::error::NodeError;
 use crate::eval::inputs::attribute;
-use crate::graph::NodeView;
 use crate::graph::constant::{Constant, Element};
-use crate::graph::{Attribute, Draft, Graph, LEARNING, Made, Node, ValueId};
+use crate::graph::{Attribute, Draft, Graph, LEARNING, Made, Node, NodeView, ValueId};
 use crate::passes::rewrite::Rewrite;
 use crate::proto::tensor::FLOAT;
 use zkonnx_circuits::program::DataType;

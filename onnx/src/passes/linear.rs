@@ -2,8 +2,7 @@
 
 use crate::error::NodeError;
 use crate::graph::{Attribute, ValueId};
-use crate::passes::rewrite::Rewrite;
-use crate::passes::rewrite::attribute;
+use crate::passes::rewrite::{Rewrite, attribute};
 use crate::proto::tensor::FLOAT;
 
 /// Most classes that vote.

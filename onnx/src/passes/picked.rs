@@ -2,9 +2,8 @@
 //!
 //! Elements stay what they are, so this is exact for integers and for reals, before and after their quantization.
 
-use crate::graph::NodeView;
 use crate::graph::constant::Constant;
-use crate::graph::{Attribute, Draft, Graph, Made, Node, ValueId};
+use crate::graph::{Attribute, Draft, Graph, Made, Node, NodeView, ValueId};
 use zkonnx_circuits::program::elements;
 
 /// Most elements of a tensor that is taken apart.

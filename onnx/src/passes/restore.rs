@@ -11,9 +11,8 @@ use std::collections::HashSet;
 
 use crate::error::NodeError;
 use crate::eval::inputs::Inputs;
-use crate::graph::NodeView;
 use crate::graph::constant::Constant;
-use crate::graph::{Draft, Graph, MICROSOFT, Made, Node, STANDARD, ValueId};
+use crate::graph::{Draft, Graph, MICROSOFT, Made, Node, NodeView, STANDARD, ValueId};
 use crate::operator::MOVING;
 use crate::proto::tensor::FLOAT;
 use crate::run::RunError;

@@ -1,11 +1,8 @@
 //! A node of classical learning that is taken apart.
 
 use crate::error::NodeError;
-use crate::graph::Attribute;
-use crate::graph::Draft;
-use crate::graph::NodeView;
-use crate::graph::ValueId;
 use crate::graph::constant::Element;
+use crate::graph::{Attribute, Draft, NodeView, ValueId};
 use crate::proto::tensor::FLOAT;
 
 pub(crate) fn attribute(name: &'static str, reason: &'static str) -> NodeError {

@@ -5,9 +5,8 @@
 //! quantization; what a classifier makes of the sums of its trees is said by standard operators behind it.
 
 use crate::error::{ImportError, NodeError};
-use crate::graph::NodeView;
 use crate::graph::constant::{Constant, Element};
-use crate::graph::{Attribute, Draft, Graph, Made, Node, ValueId};
+use crate::graph::{Attribute, Draft, Graph, Made, Node, NodeView, ValueId};
 use crate::passes::refresh;
 use crate::proto::tensor::FLOAT;
 use crate::trees::{Aggregate, Decision, First, Forest, PostTransform, is_forest};

@@ -4,8 +4,7 @@
 //! files of opset 13 at least, the first in which scales may follow an axis, and takes everything to that.
 
 use crate::error::NodeError;
-use crate::graph::NodeView;
-use crate::graph::{Attribute, AttributeValue, Draft, Made, Node, STANDARD, ValueId};
+use crate::graph::{Attribute, AttributeValue, Draft, Made, Node, NodeView, STANDARD, ValueId};
 
 /// What a node becomes in an opset: the same node again, or others.
 pub(crate) fn upgraded(draft: Draft<'_>, node: &Node, target: i64) -> Result<Made, NodeError> {

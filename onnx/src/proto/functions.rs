@@ -8,9 +8,7 @@ use prost::Message;
 use tract_onnx::pb::{AttributeProto, NodeProto, OperatorSetIdProto};
 
 use crate::error::ImportError;
-use crate::proto::opsets::Opsets;
-use crate::proto::opsets::domain_name;
-use crate::proto::opsets::opsets;
+use crate::proto::opsets::{Opsets, domain_name, opsets};
 
 /// The functions of a model.
 #[derive(Clone, PartialEq, Message)]

@@ -10,15 +10,11 @@ use prost::Message;
 use crate::error::{ImportError, TensorProblem};
 use crate::graph::constant::{Constant, MAX_COMPUTED_ELEMENTS};
 use crate::graph::{Graph, Input, Node, STANDARD, ValueId, base, has_operators};
-use crate::proto::attribute;
 use crate::proto::bind::{Binder, Bindings};
 use crate::proto::functions::{Function, Functions};
-use crate::proto::opsets::MAX_CONSTANT_ELEMENTS;
-use crate::proto::opsets::Opsets;
-use crate::proto::opsets::cap;
-use crate::proto::opsets::domain_name;
+use crate::proto::opsets::{MAX_CONSTANT_ELEMENTS, Opsets, cap, domain_name};
 use crate::proto::order::{captures, node_name, sort};
-use crate::proto::tensor;
+use crate::proto::{attribute, tensor};
 use zkonnx_circuits::program::{MAX_NODES, MAX_PORTS};
 
 /// Largest number of bytes of the nodes of functions, branches and loops that are copied into a graph.

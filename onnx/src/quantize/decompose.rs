@@ -4,8 +4,7 @@
 //! the parts, and any tool can check it.
 
 use crate::error::ImportError;
-use crate::graph::NodeView;
-use crate::graph::{Attribute, Draft, Graph, Made, Node, STANDARD, ValueId};
+use crate::graph::{Attribute, Draft, Graph, Made, Node, NodeView, STANDARD, ValueId};
 use crate::passes::refresh;
 use crate::quantize::einsum::einsum;
 use crate::quantize::interpolate::interpolated;

@@ -1,7 +1,6 @@
 //! `Einsum` of one or two operands as transpositions, sums and one matrix product.
 
-use crate::graph::NodeView;
-use crate::graph::{Attribute, Draft, ValueId};
+use crate::graph::{Attribute, Draft, NodeView, ValueId};
 
 /// An operand: its letters, and their extents.
 struct Operand {

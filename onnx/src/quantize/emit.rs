@@ -4,9 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto};
 
-use crate::graph::NodeView;
 use crate::graph::constant::Constant;
-use crate::graph::{Attribute, Graph, Node, STANDARD, ValueId};
+use crate::graph::{Attribute, Graph, Node, NodeView, STANDARD, ValueId};
 use crate::group::rules::quantize;
 use crate::operator::LINEAR;
 use crate::proto::write;

@@ -1,7 +1,6 @@
 //! Why a model is not quantized.
 
-use crate::error::ImportError;
-use crate::error::NodeError;
+use crate::error::{ImportError, NodeError};
 use crate::run::RunError;
 
 /// Why a model is not quantized.

@@ -6,8 +6,7 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::eval;
-use crate::graph::NodeView;
-use crate::graph::{Graph, Node, ValueId};
+use crate::graph::{Graph, Node, NodeView, ValueId};
 use zkonnx_circuits::ops::broadcast;
 
 /// Most operations between a quantized tensor and the next one; the importer allows 256.

@@ -2,9 +2,8 @@
 
 use crate::eval::inputs::Inputs;
 use crate::eval::{resize_lines, zeros};
-use crate::graph::NodeView;
 use crate::graph::constant::Constant;
-use crate::graph::{Attribute, Draft, ValueId};
+use crate::graph::{Attribute, Draft, NodeView, ValueId};
 
 /// Most elements of a matrix.
 const MAX_MATRIX: usize = 1 << 20;

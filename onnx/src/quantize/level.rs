@@ -4,9 +4,8 @@
 //! `x · W + b = ((x − m) / h) · (h · W) + (m · W + b)` holds for any middle `m` and half width `h` of each feature: the
 //! first brackets are a float head, and one scale serves what they give.
 
-use crate::graph::NodeView;
 use crate::graph::constant::Constant;
-use crate::graph::{Draft, Graph, InputType, Node, ValueId};
+use crate::graph::{Draft, Graph, InputType, Node, NodeView, ValueId};
 use crate::run::Values;
 
 /// How much wider the widest feature has to be than the narrowest.

@@ -6,12 +6,10 @@
 
 use std::collections::HashMap;
 
-use crate::graph::NodeView;
-use crate::graph::{Graph, Node, ValueId};
+use crate::graph::{Graph, Node, NodeView, ValueId};
 use crate::operator::SELECTING;
 use crate::quantize::error::QuantizeError;
-use crate::quantize::layers::Layers;
-use crate::quantize::layers::proved;
+use crate::quantize::layers::{Layers, proved};
 use crate::run::{Values, run};
 use crate::vocabulary;
 

@@ -1,17 +1,14 @@
 //! Calibration: the range of each quantized tensor over the samples.
 
+use crate::graph::{Graph, ValueId};
+use crate::quantize::error::QuantizeError;
+use crate::quantize::layers::{Layers, proved};
 use crate::quantize::masks::Ranges;
+use crate::quantize::{Method, masks};
+use crate::run::{Values, run};
 use std::collections::HashMap;
 
 use rayon::prelude::*;
-
-use crate::graph::{Graph, ValueId};
-use crate::quantize::Method;
-use crate::quantize::error::QuantizeError;
-use crate::quantize::layers::Layers;
-use crate::quantize::layers::proved;
-use crate::quantize::masks;
-use crate::run::{Values, run};
 
 /// The range of a Softmax, whatever the samples: steps of 1/256, since the integer rule counts whole levels of one.
 const SOFTMAX: (f32, f32) = (0.0, 255.0 / 256.0);

@@ -3,9 +3,8 @@
 //! Input and state of a step stand behind each other in one matrix product, so that a gate is one exact sum. A state
 //! that is zero leaves its terms out.
 
-use crate::graph::NodeView;
 use crate::graph::constant::Constant;
-use crate::graph::{Attribute, Draft, ValueId};
+use crate::graph::{Attribute, Draft, NodeView, ValueId};
 
 /// Most steps of a sequence.
 const MAX_STEPS: usize = 512;

@@ -7,9 +7,8 @@
 
 use crate::error::ImportError;
 use crate::eval::factors;
-use crate::graph::NodeView;
 use crate::graph::constant::Constant;
-use crate::graph::{AttributeValue, Graph, Node, STANDARD, ValueId};
+use crate::graph::{AttributeValue, Graph, Node, NodeView, STANDARD, ValueId};
 use crate::passes::refresh;
 use crate::quantize::decompose::decompose;
 

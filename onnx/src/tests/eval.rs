@@ -7,9 +7,8 @@ use serde_json::Value;
 use crate::error::NodeError;
 use crate::eval::inputs::Inputs;
 use crate::eval::{Operand, Operands};
-use crate::graph::NodeView;
 use crate::graph::constant::{Constant, Data, Half};
-use crate::graph::{Attribute, AttributeValue, Graph, Node, STANDARD, Type};
+use crate::graph::{Attribute, AttributeValue, Graph, Node, NodeView, STANDARD, Type};
 use crate::vocabulary::{evaluate, types};
 use zkonnx_circuits::program::DataType;
 

@@ -3,12 +3,11 @@
 use tract_onnx::pb::TensorProto;
 use tract_onnx::pb::tensor_proto::DataType;
 
-use crate::quantize::Feed;
-use crate::quantize::Options;
-use crate::quantize::QuantizeError;
-use crate::quantize::quantize;
+use crate::ImportError;
+use crate::NodeError;
+use crate::import;
+use crate::quantize::{Feed, Options, QuantizeError, quantize};
 use crate::tests::build::{Model, float, int};
-use crate::{ImportError, NodeError, import};
 use zkonnx_circuits::program::Tensor;
 
 /// `d` is a float of four whole numbers; `y` has the scale one and the zero point 128.

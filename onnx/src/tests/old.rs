@@ -4,10 +4,7 @@ use tract_onnx::pb::AttributeProto;
 use tract_onnx::pb::attribute_proto::AttributeType;
 use tract_onnx::pb::tensor_proto::DataType;
 
-use crate::quantize::Feed;
-use crate::quantize::Options;
-use crate::quantize::QuantizeError;
-use crate::quantize::quantize;
+use crate::quantize::{Feed, Options, QuantizeError, quantize};
 use crate::tests::build::{Model, float, int, ints};
 
 const SHAPE: [i64; 4] = [1, 2, 4, 4];

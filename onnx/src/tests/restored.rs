@@ -3,11 +3,7 @@
 use tract_onnx::pb::tensor_proto::DataType;
 
 use crate::error::NodeError;
-use crate::quantize::Feed;
-use crate::quantize::Options;
-use crate::quantize::QuantizeError;
-use crate::quantize::Quantized;
-use crate::quantize::quantize;
+use crate::quantize::{Feed, Options, QuantizeError, Quantized, quantize};
 use crate::tests::build::{Model, float, int};
 
 const WEIGHTS: [i64; 6] = [5, -3, 2, 7, -8, 1];

@@ -1,12 +1,11 @@
 //! The attributes of `TreeEnsembleRegressor` and `TreeEnsembleClassifier`: lists with an entry for each node.
 
-use crate::trees::scores::MAX_EXTENT;
-use std::collections::HashMap;
-
 use crate::error::NodeError;
 use crate::graph::NodeView;
-use crate::trees::scores::{Classes, PostTransform};
+use crate::trees::scores::{Classes, MAX_EXTENT, PostTransform};
 use crate::trees::{Aggregate, Forest, Mode, Node, Question, attribute};
+use std::collections::HashMap;
+
 use zkonnx_circuits::ops::MAX_TREE_NODES;
 
 /// Names of the lists that say what leaves are worth.
