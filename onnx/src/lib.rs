@@ -26,6 +26,7 @@ mod passes;
 mod proto;
 pub mod quantize;
 mod report;
+mod rewrite;
 mod run;
 mod tail;
 #[cfg(test)]

@@ -6,9 +6,11 @@
 use crate::error::NodeError;
 use crate::eval::inputs::{Inputs, Results, Types};
 use crate::eval::types::TypeRule;
-use crate::graph::{LEARNING, MICROSOFT, NodeView, OPSETS, STANDARD};
+use crate::graph::{Draft, LEARNING, MICROSOFT, NodeView, OPSETS, STANDARD, ValueId};
 use crate::group::exactness::{Relation, Relations};
 use crate::group::importer::{Done, Importer};
+use crate::rewrite;
+use crate::rewrite::{restore, upgrade};
 
 /// What is said of an operator before any model is seen.
 #[derive(Clone, Copy, Debug)]
@@ -74,6 +76,8 @@ pub(crate) const BENDING: Kinds = 1 << 12;
 pub(crate) const QUANTIZED: Kinds = 1 << 13;
 /// Its scales depend on the data.
 pub(crate) const DYNAMIC: Kinds = 1 << 14;
+/// It holds graphs.
+pub(crate) const CONTROL: Kinds = 1 << 15;
 
 /// Beyond the last opset that is read.
 pub(crate) const LAST: i64 = i64::MAX;
@@ -121,6 +125,46 @@ pub(crate) struct Operator {
     pub(crate) results: Option<TypeRule>,
     pub(crate) value: Option<Value>,
     pub(crate) integers: Option<Integers>,
+    /// What a node of an opset before this one becomes.
+    pub(crate) upgraded: Option<(i64, upgrade::Rule)>,
+    /// The standard operators that it stands for.
+    pub(crate) expressed: Option<rewrite::Rule>,
+    /// The movement by constant places that it is, if its places are constant.
+    pub(crate) picked: Option<fn(&mut Draft<'_>, &NodeView<'_>) -> Option<ValueId>>,
+    /// What it stands for on reals, where dynamic quantization made integers of them.
+    pub(crate) restored: Option<restore::Rule>,
+    /// The operators that `quantize` takes it apart into.
+    pub(crate) decomposed: Option<Parts>,
+    /// How it is a function of one tensor.
+    pub(crate) chains: Chain,
+    /// The inputs of which its result is whole if they are.
+    pub(crate) whole: Option<(usize, usize)>,
+    /// Why it is refused where it is not proved.
+    pub(crate) refused: Option<&'static NodeError>,
+}
+
+/// How a node is taken apart: from it to its results, if that can be done.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Parts {
+    /// Its only result.
+    One(fn(&mut Draft<'_>, &NodeView<'_>) -> Option<ValueId>),
+    /// All its results.
+    Several(fn(&mut Draft<'_>, &NodeView<'_>) -> Option<Vec<Option<ValueId>>>),
+}
+
+/// How the result of an operator is a function of one tensor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Chain {
+    /// Of its only operand.
+    Function,
+    /// Of the first, between constant limits.
+    Limits,
+    /// Of one of two operands, the other of which is constant, or of both, if they are made of one tensor.
+    Pair,
+    /// Of one of two operands, the other of which is constant.
+    Extreme,
+    /// Of the first, each channel by constants of its own.
+    Channels,
 }
 
 impl Operator {
@@ -135,6 +179,14 @@ impl Operator {
             results: None,
             value: None,
             integers: None,
+            upgraded: None,
+            expressed: None,
+            picked: None,
+            restored: None,
+            decomposed: None,
+            chains: Chain::Function,
+            whole: None,
+            refused: None,
         }
     }
 
@@ -218,6 +270,57 @@ impl Operator {
     /// The same, where it may stay outside the proof after the last quantization.
     pub(crate) const fn deciding(self, import: Import, facts: &'static Facts) -> Self {
         self.proved(import, facts, true, true)
+    }
+
+    /// What a node of an opset before this one becomes.
+    pub(crate) const fn upgraded(mut self, opset: i64, rule: upgrade::Rule) -> Self {
+        self.upgraded = Some((opset, rule));
+        self
+    }
+
+    /// The standard operators that it stands for.
+    pub(crate) const fn expressed(mut self, rule: rewrite::Rule) -> Self {
+        self.expressed = Some(rule);
+        self
+    }
+
+    /// The movement that it is where its places are constant.
+    pub(crate) const fn picked(
+        mut self,
+        rule: fn(&mut Draft<'_>, &NodeView<'_>) -> Option<ValueId>,
+    ) -> Self {
+        self.picked = Some(rule);
+        self
+    }
+
+    /// What it stands for on reals, where dynamic quantization made integers of them.
+    pub(crate) const fn restored(mut self, rule: restore::Rule) -> Self {
+        self.restored = Some(rule);
+        self
+    }
+
+    /// What `quantize` takes it apart into.
+    pub(crate) const fn decomposed(mut self, parts: Parts) -> Self {
+        self.decomposed = Some(parts);
+        self
+    }
+
+    /// How it is a function of one tensor.
+    pub(crate) const fn chains(mut self, chain: Chain) -> Self {
+        self.chains = chain;
+        self
+    }
+
+    /// The inputs of which its result is whole if they are.
+    pub(crate) const fn whole(mut self, inputs: std::ops::Range<usize>) -> Self {
+        self.whole = Some((inputs.start, inputs.end));
+        self
+    }
+
+    /// Why it is refused where it is not proved.
+    pub(crate) const fn refused(mut self, reason: &'static NodeError) -> Self {
+        self.refused = Some(reason);
+        self
     }
 
     /// Whether it has all of some properties.

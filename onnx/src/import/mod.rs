@@ -68,20 +68,6 @@ fn reaches(graph: &Graph, is_goal: impl Fn(&Node) -> bool) -> Vec<bool> {
     feeds
 }
 
-/// Why an operator without an entry is refused.
-fn unknown(op: &str) -> NodeError {
-    match op {
-        "InstanceNormalization" | "GroupNormalization" | "LayerNormalization" => NodeError::Input {
-            input: 0,
-            what: "x",
-            reason: "mean and variance of the input have no integer rule of their own; `zkonnx quantize` expresses the \
-                     operator of the float model by others that are proved",
-        },
-        "If" | "Loop" | "Scan" => NodeError::DataDependent,
-        _ => NodeError::Unknown,
-    }
-}
-
 fn outside_done() -> Done {
     Done {
         values: Vec::new(),
@@ -267,8 +253,10 @@ impl<'a> Walk<'a> {
             return Ok(outside_done());
         }
         let Some((operator, integers)) = operator.zip(integers) else {
+            let refused = operator.and_then(|operator| operator.refused);
+            let refused = refused.cloned().unwrap_or(NodeError::Unknown);
             return match before.then(|| self.head_node(node)) {
-                Some(Err(NodeError::Unknown)) | None => Err(Some(unknown(node.op()))),
+                Some(Err(NodeError::Unknown)) | None => Err(Some(refused)),
                 Some(done) => done.map_err(Some),
             };
         };

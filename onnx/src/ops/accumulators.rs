@@ -34,18 +34,23 @@ pub(crate) const OPERATORS: &[Operator] = &[
     Operator::onnx("ConvInteger")
         .since(10)
         .typed(TypeRule::Own(eval::types::conv_integer))
+        .restored(|r| r.conv())
         .closing(conv_integer, &ACCUMULATED)
         .is(QUANTIZED),
     Operator::onnx("MatMulInteger")
         .since(10)
         .typed(TypeRule::Own(eval::types::matmul_integer))
+        .restored(|r| r.matmul())
         .closing(matmul_integer, &ACCUMULATED)
         .is(QUANTIZED),
-    Operator::microsoft("DynamicQuantizeMatMul").is(DYNAMIC | QUANTIZED),
+    Operator::microsoft("DynamicQuantizeMatMul")
+        .restored(|r| r.dynamic_matmul())
+        .is(DYNAMIC | QUANTIZED),
     Operator::microsoft("MatMulIntegerToFloat")
+        .restored(|r| r.matmul_to_float())
         .closing(matmul_integer_to_float, &ACCUMULATED_FLOATS)
         .is(QUANTIZED),
-    Operator::microsoft("MatMulNBits"),
+    Operator::microsoft("MatMulNBits").restored(|r| r.few_bits()),
 ];
 
 /// `ConvInteger`: the accumulators themselves, of type int32.

@@ -11,6 +11,7 @@ use crate::group::importer::{Done, Importer};
 use crate::group::operands::quantized;
 use crate::group::params::scalar;
 use crate::group::real::{Base, Real};
+
 use crate::operator::{
     BENDING, CLAMPING, EXACT, Facts, NARROW, Operator, PREPARING, QUANTIZED, SCORING,
 };
@@ -27,6 +28,7 @@ const FUNCTION: Facts = Facts::new(
 /// The operators of this file.
 pub(crate) const OPERATORS: &[Operator] = &[
     Operator::onnx("Abs")
+        .whole(0..1)
         .value(NUMBERS, TypeRule::First, eval::arithmetic::unary)
         .integers(activation, &FUNCTION)
         .is(EXACT | PREPARING),
@@ -55,6 +57,7 @@ pub(crate) const OPERATORS: &[Operator] = &[
         .value(F, TypeRule::First, eval::arithmetic::unary)
         .integers(activation, &FUNCTION),
     Operator::onnx("Ceil")
+        .whole(0..0)
         .value(F | D, TypeRule::First, eval::arithmetic::unary)
         .integers(activation, &FUNCTION)
         .is(EXACT),
@@ -81,6 +84,7 @@ pub(crate) const OPERATORS: &[Operator] = &[
         .value(F | D, TypeRule::First, eval::arithmetic::unary)
         .integers(activation, &FUNCTION),
     Operator::onnx("Floor")
+        .whole(0..0)
         .value(F | D, TypeRule::First, eval::arithmetic::unary)
         .integers(activation, &FUNCTION)
         .is(EXACT),
@@ -108,6 +112,7 @@ pub(crate) const OPERATORS: &[Operator] = &[
         .value(F, TypeRule::First, eval::arithmetic::unary)
         .integers(activation, &FUNCTION),
     Operator::onnx("Neg")
+        .whole(0..1)
         .value(F | D | SIGNED, TypeRule::First, eval::arithmetic::unary)
         .integers(activation, &FUNCTION)
         .is(EXACT | PREPARING | SCORING),
@@ -115,11 +120,13 @@ pub(crate) const OPERATORS: &[Operator] = &[
         .value(F | D, TypeRule::First, eval::arithmetic::unary)
         .integers(activation, &FUNCTION),
     Operator::onnx("Relu")
+        .whole(0..1)
         .value(F | D | I8 | I32, TypeRule::First, eval::arithmetic::unary)
         .integers(activation, &CLAMP)
         .is(CLAMPING | EXACT),
     Operator::onnx("Round")
         .since(11)
+        .whole(0..0)
         .value(F | D, TypeRule::First, eval::arithmetic::unary)
         .integers(activation, &FUNCTION)
         .is(EXACT),
@@ -136,6 +143,7 @@ pub(crate) const OPERATORS: &[Operator] = &[
         .is(EXACT | SCORING),
     Operator::onnx("Sign")
         .since(9)
+        .whole(0..0)
         .value(NUMBERS, TypeRule::First, eval::arithmetic::unary)
         .integers(activation, &FUNCTION)
         .is(EXACT),

@@ -1,13 +1,11 @@
 //! Pad: a border of mirrored, repeated or constant elements, which may wait for the quantization of what is padded.
 
-use std::sync::Arc;
-
 use crate::error::NodeError;
 use crate::eval;
 use crate::eval::inputs::ALL;
 use crate::eval::types::TypeRule;
-use crate::graph::NodeView;
 use crate::graph::constant::Constant;
+use crate::graph::{Draft, NodeView, ValueId};
 use crate::group::exactness::Relation;
 use crate::group::importer::{Done, Importer};
 use crate::group::movement::status;
@@ -16,6 +14,8 @@ use crate::group::real::{Base, Real, Value};
 use crate::group::rules::quantize;
 use crate::operator::{ANY, EXACT, Facts, Operator, SELECTING};
 use crate::ops::selection::{TOO_LARGE, not_empty, numbers};
+use std::sync::Arc;
+
 use zkonnx_circuits::ops::{Gather, Pad};
 use zkonnx_circuits::program::{MAX_ELEMENTS, elements};
 
@@ -27,6 +27,9 @@ const PADDING: Facts = Facts::new(
 
 /// The operators of this file.
 pub(crate) const OPERATORS: &[Operator] = &[Operator::onnx("Pad")
+    .whole(0..3)
+    .upgraded(11, |u| u.pad())
+    .picked(cropped)
     .attributes(&[("pads", 10, 10), ("value", 10, 10)])
     .inputs(&[(11, 1), (18, 3)])
     .value(ALL, TypeRule::Zeros(1), eval::movement::pad)
@@ -215,4 +218,37 @@ fn pad_constant(
         },
     )?;
     Ok(Done::new(moved.clone(), status(&moved)))
+}
+
+/// `Pad` by negative numbers: what is cut off is left out, and the rest is padded.
+fn cropped(p: &mut Draft<'_>, node: &NodeView<'_>) -> Option<ValueId> {
+    if node.opset < 11 {
+        return None;
+    }
+    let (x, shape) = (node.input(0)?, node.shape(0)?);
+    let (pads, rank) = (node.constant_ints(1)?, shape.len());
+    let axes = match node.input(3) {
+        None => (0..rank as i64).collect(),
+        Some(_) => node.constant_ints(3)?,
+    };
+    let constant = node.text("mode", "constant").ok()? == "constant";
+    if !constant || pads.len() != 2 * axes.len() || pads.iter().all(|pad| *pad >= 0) {
+        return None;
+    }
+    let (mut starts, mut ends) = (Vec::new(), Vec::new());
+    for (i, axis) in axes.iter().enumerate() {
+        let extent = *shape.get(node.axis("axes", *axis, rank).ok()?)? as i64;
+        let (start, cut) = (pads[i].min(0).checked_neg()?, pads[i + axes.len()].min(0));
+        let end = extent.checked_add(cut).filter(|end| *end > start)?;
+        starts.push(start);
+        ends.push(end);
+    }
+    let lists = [&starts, &ends, &axes].map(|list| p.ints(list));
+    let rest = p.op("Slice", &[x, lists[0], lists[1], lists[2]]);
+    let pads: Vec<i64> = pads.iter().map(|pad| (*pad).max(0)).collect();
+    let pads = p.ints(&pads);
+    let mut inputs = node.node().inputs.clone();
+    inputs[0] = Some(rest);
+    inputs[1] = Some(pads);
+    Some(p.again(node.node(), inputs))
 }

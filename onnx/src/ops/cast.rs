@@ -23,6 +23,8 @@ const CONVERSION: Facts = Facts::new(
 /// The operators of this file.
 pub(crate) const OPERATORS: &[Operator] = &[
     Operator::onnx("Cast")
+        .whole(0..1)
+        .restored(|r| r.cast())
         .attributes(&[("round_mode", 24, LAST), ("saturate", 19, LAST)])
         .value(ALL, TypeRule::Zeros(1), eval::cast::cast)
         .integers(cast, &CONVERSION)

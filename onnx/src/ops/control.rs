@@ -1,10 +1,18 @@
 //! Operators that hold graphs, which constants decide.
 
-use crate::operator::Operator;
+use crate::error::NodeError;
+use crate::operator::{CONTROL, Operator};
 
 /// The operators of this file.
 pub(crate) const OPERATORS: &[Operator] = &[
-    Operator::onnx("If"),
-    Operator::onnx("Loop"),
-    Operator::onnx("Scan").since(8),
+    Operator::onnx("If")
+        .refused(&NodeError::DataDependent)
+        .is(CONTROL),
+    Operator::onnx("Loop")
+        .refused(&NodeError::DataDependent)
+        .is(CONTROL),
+    Operator::onnx("Scan")
+        .since(8)
+        .refused(&NodeError::DataDependent)
+        .is(CONTROL),
 ];

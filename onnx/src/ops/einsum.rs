@@ -9,8 +9,9 @@ use crate::group::importer::{Done, Importer};
 use crate::group::movement::status;
 use crate::group::real::{Deferred, Real, Value};
 use crate::group::routes::Origin;
-use crate::operator::{Facts, Operator};
-use crate::quantize::einsum::terms;
+use crate::operator::{Facts, Operator, Parts};
+use crate::rewrite;
+use crate::rewrite::einsum::terms;
 use std::sync::Arc;
 use zkonnx_circuits::ops::{Move, Reshape, Transpose};
 
@@ -21,8 +22,10 @@ const EINSUM: Facts = Facts::new(
 );
 
 /// The operators of this file.
-pub(crate) const OPERATORS: &[Operator] =
-    &[Operator::onnx("Einsum").since(12).integers(einsum, &EINSUM)];
+pub(crate) const OPERATORS: &[Operator] = &[Operator::onnx("Einsum")
+    .since(12)
+    .decomposed(Parts::One(rewrite::einsum::einsum))
+    .integers(einsum, &EINSUM)];
 
 const EQUATION: NodeError = NodeError::Attribute {
     name: "equation",

@@ -17,9 +17,10 @@ use crate::group::real::{Base, Deferred, Pair, PairOp, Real, Value};
 use crate::group::routes::{Origin, alike};
 use crate::group::totals;
 use crate::operator::{
-    ABSORBING, BYTES, EXACT, Facts, NARROW, Operator, PREPARING, QUANTIZED, SCORING,
+    ABSORBING, BYTES, Chain, EXACT, Facts, NARROW, Operator, PREPARING, Parts, QUANTIZED, SCORING,
 };
 use crate::ops::integer::clamp_integers;
+use crate::rewrite::decompose;
 use zkonnx_circuits::ops::{Constant, Move, Reshape, broadcast, broadcast_places};
 use zkonnx_circuits::program::elements;
 
@@ -61,34 +62,58 @@ const PAIR: Facts = Facts::new(
 /// The operators of this file.
 pub(crate) const OPERATORS: &[Operator] = &[
     Operator::onnx("Add")
+        .whole(0..usize::MAX)
+        .chains(Chain::Pair)
+        .decomposed(Parts::One(decompose::expanded))
+        .upgraded(7, |u| u.aligned())
         .value(NUMBERS, TypeRule::Broadcast, eval::arithmetic::binary)
         .integers(arithmetic, &TERMS)
         .is(ABSORBING | EXACT | PREPARING | SCORING),
     Operator::onnx("Div")
+        .chains(Chain::Pair)
+        .decomposed(Parts::One(decompose::expanded))
+        .upgraded(7, |u| u.aligned())
         .value(NUMBERS, TypeRule::Broadcast, eval::arithmetic::binary)
         .integers(arithmetic, &WITH_CONSTANT)
         .is(EXACT | PREPARING | SCORING),
-    Operator::onnx("Mean").value(F, TypeRule::Broadcast, eval::arithmetic::several),
+    Operator::onnx("Mean")
+        .decomposed(Parts::One(decompose::sum))
+        .value(F, TypeRule::Broadcast, eval::arithmetic::several),
     Operator::onnx("Mod")
         .since(10)
+        .chains(Chain::Pair)
         .value(NUMBERS, TypeRule::Broadcast, eval::arithmetic::binary)
         .integers(arithmetic, &WITH_CONSTANT),
     Operator::onnx("Mul")
+        .whole(0..usize::MAX)
+        .chains(Chain::Pair)
+        .decomposed(Parts::One(decompose::expanded))
+        .upgraded(7, |u| u.aligned())
         .value(NUMBERS, TypeRule::Broadcast, eval::arithmetic::binary)
         .integers(arithmetic, &PRODUCT)
         .is(ABSORBING | EXACT | PREPARING | SCORING),
     Operator::onnx("PRelu")
+        .chains(Chain::Pair)
+        .upgraded(7, |u| u.slopes())
         .value(F, TypeRule::Broadcast, eval::arithmetic::binary)
         .integers(arithmetic, &WITH_CONSTANT)
         .is(EXACT),
     Operator::onnx("Pow")
+        .chains(Chain::Pair)
+        .decomposed(Parts::One(decompose::expanded))
+        .upgraded(7, |u| u.aligned())
         .value(F | D | WORDS, TypeRule::Broadcast, eval::arithmetic::power)
         .integers(arithmetic, &WITH_CONSTANT),
     Operator::onnx("Sub")
+        .whole(0..usize::MAX)
+        .chains(Chain::Pair)
+        .decomposed(Parts::One(decompose::expanded))
+        .upgraded(7, |u| u.aligned())
         .value(NUMBERS, TypeRule::Broadcast, eval::arithmetic::binary)
         .integers(arithmetic, &TERMS)
         .is(ABSORBING | EXACT | PREPARING | SCORING),
     Operator::onnx("Sum")
+        .decomposed(Parts::One(decompose::sum))
         .value(F | D, TypeRule::Broadcast, eval::arithmetic::several)
         .integers(sum, &SEVERAL),
     Operator::microsoft("QLinearAdd")

@@ -9,9 +9,10 @@ use crate::graph::NodeView;
 use crate::group::exactness::Relation;
 use crate::group::importer::{Done, Importer};
 use crate::group::real::{Base, Real, Value};
-use crate::operator::{CLAMPING, EXACT, Facts, NARROW, Operator, PREPARING};
+use crate::operator::{CLAMPING, Chain, EXACT, Facts, NARROW, Operator, PREPARING, Parts};
 use crate::ops::elementwise::{binary, unary};
 use crate::ops::integer::clamp_integers;
+use crate::rewrite::decompose;
 use zkonnx_circuits::ops::{Constant, Maximum, broadcast};
 
 const EXTREME: Facts = Facts::new(
@@ -29,12 +30,19 @@ pub(crate) const CLAMP: Facts = Facts::new(
 /// The operators of this file.
 pub(crate) const OPERATORS: &[Operator] = &[
     Operator::onnx("Clip")
+        .whole(0..usize::MAX)
+        .chains(Chain::Limits)
+        .decomposed(Parts::One(decompose::computed_limits))
+        .upgraded(11, |u| u.clip())
         .attributes(&[("max", 10, 10), ("min", 10, 10)])
         .inputs(&[(11, 1)])
         .value(NUMBERS, TypeRule::First, eval::arithmetic::clip)
         .integers(clip, &CLAMP)
         .is(CLAMPING | EXACT | PREPARING),
     Operator::onnx("Max")
+        .whole(0..usize::MAX)
+        .chains(Chain::Extreme)
+        .decomposed(Parts::One(decompose::expanded))
         .value(
             NUMBERS & !(I16 | U16),
             TypeRule::Broadcast,
@@ -43,6 +51,9 @@ pub(crate) const OPERATORS: &[Operator] = &[
         .integers(extreme, &EXTREME)
         .is(EXACT | PREPARING),
     Operator::onnx("Min")
+        .whole(0..usize::MAX)
+        .chains(Chain::Extreme)
+        .decomposed(Parts::One(decompose::expanded))
         .value(
             NUMBERS & !(I16 | U16),
             TypeRule::Broadcast,

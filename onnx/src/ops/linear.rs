@@ -16,6 +16,7 @@ use crate::group::operands::Activation;
 use crate::group::params::{Params, Place, Quantized, QuantizedConstant, centered, scalar};
 use crate::group::real::{Acc, Base, Real, Value, rebias_matmul};
 use crate::group::routes::{Origin, weighted};
+
 use crate::operator::{ABSORBING, Facts, LINEAR, Operator, QUANTIZED};
 use crate::ops::pool::window;
 use std::sync::Arc;
@@ -39,6 +40,7 @@ pub(crate) const WEIGHTED_KERNEL: Facts = Facts::new(
 /// The operators of this file.
 pub(crate) const OPERATORS: &[Operator] = &[
     Operator::onnx("Conv")
+        .whole(0..usize::MAX)
         .value(F, TypeRule::Own(eval::types::conv), eval::conv::conv)
         .closing(conv, &WEIGHTED)
         .is(ABSORBING | LINEAR),

@@ -39,6 +39,7 @@ const CHOICE: Facts = Facts::new(
 /// The operators of this file.
 pub(crate) const OPERATORS: &[Operator] = &[
     Operator::onnx("And")
+        .upgraded(7, |u| u.aligned())
         .value(BOOL, TypeRule::Broadcast, eval::logic::boolean)
         .integers(boolean, &BOOLEAN)
         .is(EXACT),
@@ -55,10 +56,12 @@ pub(crate) const OPERATORS: &[Operator] = &[
         .since(18)
         .value(INTS, TypeRule::Broadcast, eval::logic::bitwise),
     Operator::onnx("Equal")
+        .upgraded(7, |u| u.aligned())
         .value(NUMBERS | BOOL, TypeRule::Truth, eval::logic::compare)
         .deciding(compare, &COMPARISON)
         .is(EXACT | PREPARING),
     Operator::onnx("Greater")
+        .upgraded(7, |u| u.aligned())
         .value(NUMBERS, TypeRule::Truth, eval::logic::compare)
         .deciding(compare, &COMPARISON)
         .is(BENDING | EXACT | PREPARING),
@@ -76,6 +79,7 @@ pub(crate) const OPERATORS: &[Operator] = &[
         .value(F | D, TypeRule::Zeros(1), eval::logic::is_special)
         .is(BENDING | EXACT | PREPARING),
     Operator::onnx("Less")
+        .upgraded(7, |u| u.aligned())
         .value(NUMBERS, TypeRule::Truth, eval::logic::compare)
         .deciding(compare, &COMPARISON)
         .is(EXACT | PREPARING),
@@ -89,15 +93,18 @@ pub(crate) const OPERATORS: &[Operator] = &[
         .integers(boolean, &BOOLEAN)
         .is(EXACT | PREPARING),
     Operator::onnx("Or")
+        .upgraded(7, |u| u.aligned())
         .value(BOOL, TypeRule::Broadcast, eval::logic::boolean)
         .integers(boolean, &BOOLEAN)
         .is(EXACT | PREPARING),
     Operator::onnx("Where")
         .since(9)
+        .whole(1..usize::MAX)
         .value(BOOL, TypeRule::Broadcast, eval::logic::choose)
         .integers(choose, &CHOICE)
         .is(EXACT | PREPARING),
     Operator::onnx("Xor")
+        .upgraded(7, |u| u.aligned())
         .value(BOOL, TypeRule::Broadcast, eval::logic::boolean)
         .integers(boolean, &BOOLEAN),
     Operator::microsoft("QLinearWhere")

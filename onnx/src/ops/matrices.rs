@@ -14,8 +14,9 @@ use crate::group::operands::Activation;
 use crate::group::params::{Place, QuantizedConstant, real_constant, scalar};
 use crate::group::real::{Acc, Base, Real, Value};
 use crate::group::routes::{Origin, weighted};
-use crate::operator::{ABSORBING, Facts, LINEAR, Operator, QUANTIZED};
+use crate::operator::{ABSORBING, Facts, LINEAR, Operator, Parts, QUANTIZED};
 use crate::ops::linear::{Matrices, WEIGHTED_KERNEL, finish, integer_bias};
+use crate::rewrite::decompose;
 use zkonnx_circuits::ops::{Move, Product, Reshape, Transpose};
 use zkonnx_circuits::program::{DataType, TensorId};
 
@@ -41,10 +42,14 @@ const PRODUCT_KERNEL: Facts = Facts::new(
 /// The operators of this file.
 pub(crate) const OPERATORS: &[Operator] = &[
     Operator::onnx("Gemm")
+        .whole(0..usize::MAX)
+        .decomposed(Parts::One(decompose::computed_addend))
+        .upgraded(7, |u| u.gemm())
         .value(F | D, TypeRule::Own(eval::types::gemm), eval::product::gemm)
         .closing(gemm, &GEMM)
         .is(ABSORBING | LINEAR),
     Operator::onnx("MatMul")
+        .whole(0..usize::MAX)
         .value(
             F | D | WORDS | U32 | U64,
             TypeRule::Own(eval::types::matmul),

@@ -19,6 +19,7 @@ pub(crate) mod logic;
 pub(crate) mod lookup;
 pub(crate) mod masked;
 pub(crate) mod matrices;
+pub(crate) mod models;
 pub(crate) mod movement;
 pub(crate) mod normalization;
 pub(crate) mod places;
@@ -52,6 +53,7 @@ pub(crate) const FILES: &[(&str, &[Operator])] = &[
     ("linear", linear::OPERATORS),
     ("logic", logic::OPERATORS),
     ("matrices", matrices::OPERATORS),
+    ("models", models::OPERATORS),
     ("movement", movement::OPERATORS),
     ("normalization", normalization::OPERATORS),
     ("places", places::OPERATORS),

@@ -28,6 +28,7 @@ pub(crate) const MOVEMENT: Facts = Facts::new(
 /// The operators of this file.
 pub(crate) const OPERATORS: &[Operator] = &[
     Operator::onnx("Dropout")
+        .upgraded(12, |u| u.dropout())
         .attributes(&[("ratio", 10, 11), ("seed", 12, LAST)])
         .inputs(&[(12, 1)])
         .value(F | D | H, TypeRule::Zeros(3), eval::movement::dropout)
@@ -47,6 +48,7 @@ pub(crate) const OPERATORS: &[Operator] = &[
         .integers(reshape, &MOVEMENT)
         .is(COVERING | EXACT | MOVING | PREPARING | PRESENTING | ROUTED | SELECTING),
     Operator::onnx("Squeeze")
+        .upgraded(13, |u| u.axes())
         .attributes(&[("axes", 10, 12)])
         .inputs(&[(13, 1)])
         .value(ALL, TypeRule::Zeros(1), eval::movement::squeeze)
@@ -57,6 +59,7 @@ pub(crate) const OPERATORS: &[Operator] = &[
         .integers(transpose, &MOVEMENT)
         .is(COVERING | EXACT | MOVING | PREPARING | PRESENTING | ROUTED | SELECTING),
     Operator::onnx("Unsqueeze")
+        .upgraded(13, |u| u.axes())
         .attributes(&[("axes", 10, 12)])
         .inputs(&[(13, 1)])
         .value(ALL, TypeRule::Zeros(1), eval::movement::unsqueeze)

@@ -11,7 +11,10 @@ use crate::group::operands::{quantized, summand};
 use crate::group::params::{Quantized, scalar};
 use crate::group::real::{Base, Deferred, Mean, MeanKind, Real, Value};
 use crate::group::routes::{Origin, alike};
-use crate::operator::{BYTES, EXACT, Facts, LAST, MOVING, Operator, QUANTIZED, ROUTED, SELECTING};
+use crate::operator::{
+    BYTES, EXACT, Facts, LAST, MOVING, Operator, Parts, QUANTIZED, ROUTED, SELECTING,
+};
+use crate::rewrite::decompose;
 use zkonnx_circuits::ops::{MaxPool, Window, WindowSum};
 use zkonnx_circuits::program::elements;
 
@@ -38,18 +41,19 @@ const MEAN_KERNEL: Facts = Facts::new(
 /// The operators of this file.
 pub(crate) const OPERATORS: &[Operator] = &[
     Operator::onnx("AveragePool")
+        .decomposed(Parts::One(decompose::average_over_edge))
         .attributes(&[("dilations", 19, LAST)])
         .value(F, TypeRule::Own(eval::types::pool), eval::pool::pool)
         .integers(average_pool, &AVERAGE),
     Operator::onnx("GlobalAveragePool")
         .value(F, TypeRule::Own(eval::types::pool), eval::pool::pool)
         .integers(global_average_pool, &GLOBAL_AVERAGE),
-    Operator::onnx("GlobalLpPool"),
+    Operator::onnx("GlobalLpPool").decomposed(Parts::One(decompose::lp_pool)),
     Operator::onnx("GlobalMaxPool")
         .value(F, TypeRule::Own(eval::types::pool), eval::pool::pool)
         .integers(global_max_pool, &MAXIMUM)
         .is(SELECTING),
-    Operator::onnx("LpPool"),
+    Operator::onnx("LpPool").decomposed(Parts::One(decompose::lp_pool)),
     Operator::onnx("MaxPool")
         .value(F | D | I8 | U8, TypeRule::Zeros(1), eval::pool::pool)
         .integers(max_pool, &MAXIMUM)

@@ -34,6 +34,7 @@ const REFUSED: Facts = Facts::new(
 pub(crate) const OPERATORS: &[Operator] = &[
     Operator::onnx("DequantizeLinear")
         .since(10)
+        .restored(|r| r.dequantized())
         .attributes(&[
             ("axis", 13, LAST),
             ("block_size", 21, LAST),
@@ -49,6 +50,7 @@ pub(crate) const OPERATORS: &[Operator] = &[
     Operator::onnx("DynamicQuantizeLinear")
         .since(11)
         .typed(TypeRule::Several(eval::types::dynamic))
+        .restored(|r| r.quantization())
         .integers(dynamic, &REFUSED)
         .is(DYNAMIC | QUANTIZED),
     Operator::onnx("QuantizeLinear")
@@ -68,6 +70,7 @@ pub(crate) const OPERATORS: &[Operator] = &[
         .closing(quantize_linear, &QUANTIZATION)
         .is(QUANTIZED),
     Operator::microsoft("DequantizeLinear")
+        .restored(|r| r.dequantized())
         .value(
             I8 | U8 | I16 | U16 | I32 | SHORT,
             TypeRule::Own(eval::types::dequantized),

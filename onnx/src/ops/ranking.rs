@@ -47,13 +47,18 @@ pub(crate) const OPERATORS: &[Operator] = &[
         )
         .deciding(arg_extreme, &RANKING),
     Operator::onnx("Hardmax")
+        .whole(0..0)
+        .upgraded(13, |u| u.flattened())
         .value(F, TypeRule::First, eval::order::hardmax)
         .deciding(hardmax, &RANKING),
     Operator::onnx("OneHot")
         .since(9)
+        .whole(2..3)
         .value(NUMBERS, TypeRule::Zeros(1), eval::index::one_hot)
         .integers(one_hot, &ROWS),
     Operator::onnx("TopK")
+        .whole(0..1)
+        .upgraded(10, |u| u.top_k())
         .attributes(&[("largest", 11, LAST), ("sorted", 11, LAST)])
         .value(NUMBERS, TypeRule::Zeros(1), eval::order::top_k)
         .deciding(top_k, &RANKING),

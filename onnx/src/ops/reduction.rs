@@ -11,7 +11,8 @@ use crate::group::importer::{Done, Importer};
 use crate::group::operands::summand;
 use crate::group::params::Quantized;
 use crate::group::real::{Base, Mean, MeanKind, Real, Value};
-use crate::operator::{BYTES, EXACT, Facts, LAST, Operator, SELECTING};
+use crate::operator::{BYTES, EXACT, Facts, LAST, Operator, Parts, SELECTING};
+use crate::rewrite::decompose;
 use zkonnx_circuits::ops::{
     CumSum, Lanes, MaxPool, Move, Reshape, Table, Transpose, Window, WindowSum,
 };
@@ -39,25 +40,33 @@ const EXTREME_ALONG: Facts = Facts::new(
 pub(crate) const OPERATORS: &[Operator] = &[
     Operator::onnx("CumSum")
         .since(11)
+        .whole(0..1)
         .value(F | D | WORDS, TypeRule::Zeros(1), eval::order::cum_sum)
         .integers(cum_sum, &RUNNING_SUM),
     Operator::onnx("ReduceL1")
+        .decomposed(Parts::One(decompose::reduction))
+        .upgraded(18, |u| u.axes())
         .attributes(&[("axes", 10, 17), ("noop_with_empty_axes", 18, LAST)])
         .inputs(&[(18, 1)])
         .value(F | D | WORDS, TypeRule::Zeros(1), eval::reduce::reduce)
         .integers(reduce_norm, &SUM),
     Operator::onnx("ReduceL2")
+        .decomposed(Parts::One(decompose::reduction))
+        .upgraded(18, |u| u.axes())
         .attributes(&[("axes", 10, 17), ("noop_with_empty_axes", 18, LAST)])
         .inputs(&[(18, 1)])
         .value(F | D | WORDS, TypeRule::Zeros(1), eval::reduce::reduce)
         .integers(reduce_norm, &SUM),
-    Operator::onnx("ReduceLogSum").value(F | D | WORDS, TypeRule::Zeros(1), eval::reduce::reduce),
-    Operator::onnx("ReduceLogSumExp").value(
-        F | D | WORDS,
-        TypeRule::Zeros(1),
-        eval::reduce::reduce,
-    ),
+    Operator::onnx("ReduceLogSum")
+        .decomposed(Parts::One(decompose::reduction))
+        .upgraded(18, |u| u.axes())
+        .value(F | D | WORDS, TypeRule::Zeros(1), eval::reduce::reduce),
+    Operator::onnx("ReduceLogSumExp")
+        .decomposed(Parts::One(decompose::reduction))
+        .upgraded(18, |u| u.axes())
+        .value(F | D | WORDS, TypeRule::Zeros(1), eval::reduce::reduce),
     Operator::onnx("ReduceMax")
+        .upgraded(18, |u| u.axes())
         .attributes(&[("axes", 10, 17), ("noop_with_empty_axes", 18, LAST)])
         .inputs(&[(18, 1)])
         .value(
@@ -68,11 +77,13 @@ pub(crate) const OPERATORS: &[Operator] = &[
         .integers(reduce_extreme, &EXTREME_ALONG)
         .is(EXACT | SELECTING),
     Operator::onnx("ReduceMean")
+        .upgraded(18, |u| u.axes())
         .attributes(&[("axes", 10, 17), ("noop_with_empty_axes", 18, LAST)])
         .inputs(&[(18, 1)])
         .value(F | D | WORDS, TypeRule::Zeros(1), eval::reduce::reduce)
         .integers(reduce_sum, &SUM),
     Operator::onnx("ReduceMin")
+        .upgraded(18, |u| u.axes())
         .attributes(&[("axes", 10, 17), ("noop_with_empty_axes", 18, LAST)])
         .inputs(&[(18, 1)])
         .value(
@@ -82,13 +93,20 @@ pub(crate) const OPERATORS: &[Operator] = &[
         )
         .integers(reduce_extreme, &EXTREME_ALONG)
         .is(EXACT | SELECTING),
-    Operator::onnx("ReduceProd").value(F | D | WORDS, TypeRule::Zeros(1), eval::reduce::reduce),
+    Operator::onnx("ReduceProd")
+        .decomposed(Parts::One(decompose::reduction))
+        .upgraded(18, |u| u.axes())
+        .value(F | D | WORDS, TypeRule::Zeros(1), eval::reduce::reduce),
     Operator::onnx("ReduceSum")
+        .whole(0..1)
+        .upgraded(13, |u| u.axes())
         .attributes(&[("axes", 10, 12), ("noop_with_empty_axes", 13, LAST)])
         .inputs(&[(13, 1)])
         .value(F | D | WORDS, TypeRule::Zeros(1), eval::reduce::reduce)
         .integers(reduce_sum, &SUM),
     Operator::onnx("ReduceSumSquare")
+        .decomposed(Parts::One(decompose::reduction))
+        .upgraded(18, |u| u.axes())
         .attributes(&[("axes", 10, 17), ("noop_with_empty_axes", 18, LAST)])
         .inputs(&[(18, 1)])
         .value(F | D | WORDS, TypeRule::Zeros(1), eval::reduce::reduce)

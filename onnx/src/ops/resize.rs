@@ -8,8 +8,9 @@ use crate::graph::NodeView;
 use crate::group::exactness::Relation;
 use crate::group::importer::{Done, Importer};
 use crate::group::movement::status;
-use crate::operator::{ANY, Facts, LAST, Operator, SELECTING};
+use crate::operator::{ANY, Facts, LAST, Operator, Parts, SELECTING};
 use crate::ops::selection::not_empty;
+use crate::rewrite;
 use zkonnx_circuits::ops::Gather;
 use zkonnx_circuits::program::MAX_ELEMENTS;
 
@@ -23,6 +24,8 @@ const NEAREST: Facts = Facts::new(
 pub(crate) const OPERATORS: &[Operator] = &[
     Operator::onnx("Resize")
         .since(10)
+        .decomposed(Parts::One(rewrite::interpolate::interpolated))
+        .upgraded(11, |u| u.resize())
         .attributes(&[
             ("antialias", 18, LAST),
             ("axes", 18, LAST),
@@ -37,7 +40,7 @@ pub(crate) const OPERATORS: &[Operator] = &[
         .value(F | I8 | U8 | I32, TypeRule::Zeros(1), eval::resize::resize)
         .integers(resize, &NEAREST)
         .is(SELECTING),
-    Operator::onnx("Upsample"),
+    Operator::onnx("Upsample").upgraded(10, |u| u.resize()),
 ];
 
 /// `Resize` to the nearest neighbour.

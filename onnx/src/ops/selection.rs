@@ -39,6 +39,7 @@ const PICKED: Facts = Facts::new(
 /// The operators of this file.
 pub(crate) const OPERATORS: &[Operator] = &[
     Operator::onnx("Concat")
+        .whole(0..usize::MAX)
         .value(ALL, TypeRule::Zeros(usize::MAX), eval::movement::concat)
         .integers(concat, &JOINED)
         .is(EXACT | PREPARING | PRESENTING),
@@ -57,6 +58,7 @@ pub(crate) const OPERATORS: &[Operator] = &[
         .integers(gather, &PICKED)
         .is(EXACT | MOVING | PREPARING | PRESENTING | SELECTING),
     Operator::onnx("Slice")
+        .upgraded(10, |u| u.slice())
         .value(ALL, TypeRule::Zeros(1), eval::movement::slice)
         .integers(slice, &MOVEMENT)
         .is(EXACT | MOVING | PREPARING | PRESENTING | ROUTED | SELECTING),
@@ -65,6 +67,7 @@ pub(crate) const OPERATORS: &[Operator] = &[
         .integers(depth_space, &MOVEMENT)
         .is(EXACT | SELECTING),
     Operator::onnx("Split")
+        .upgraded(13, |u| u.split())
         .attributes(&[("num_outputs", 18, LAST), ("split", 10, 12)])
         .inputs(&[(13, 1)])
         .value(ALL, TypeRule::Zeros(1), eval::movement::split)

@@ -37,11 +37,13 @@ pub(crate) const OPERATORS: &[Operator] = &[
         .value(F | D | I16 | WORDS, TypeRule::Zeros(0), eval::shape::range)
         .integers(constants_only, &SHAPES),
     Operator::onnx("Shape")
+        .restored(|r| r.untouched())
         .attributes(&[("end", 15, LAST), ("start", 15, LAST)])
         .value(ALL, TypeRule::Zeros(1), eval::shape::shape)
         .integers(shape, &SHAPES)
         .is(PRESENTING),
     Operator::onnx("Size")
+        .restored(|r| r.untouched())
         .value(ALL, TypeRule::Zeros(1), eval::shape::shape)
         .integers(shape, &SHAPES),
 ];

@@ -30,10 +30,12 @@ const SOFTMAX: Facts = Facts::new(
 /// The operators of this file.
 pub(crate) const OPERATORS: &[Operator] = &[
     Operator::onnx("LogSoftmax")
+        .upgraded(13, |u| u.flattened())
         .value(F | D, TypeRule::First, eval::order::softmax)
         .integers(softmax, &SOFTMAX)
         .is(PRESENTING),
     Operator::onnx("Softmax")
+        .upgraded(13, |u| u.flattened())
         .value(F | D, TypeRule::First, eval::order::softmax)
         .integers(softmax, &SOFTMAX)
         .is(PRESENTING),

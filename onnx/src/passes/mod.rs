@@ -2,15 +2,10 @@
 
 mod control;
 mod fold;
-mod learning;
-mod linear;
 mod narrow;
-mod picked;
 mod resolve;
 mod restore;
-mod rewrite;
 mod trees;
-mod upgrade;
 
 use crate::error::ImportError;
 use crate::graph::{Graph, OPSETS};

@@ -7,13 +7,14 @@
 
 use std::collections::VecDeque;
 
-use crate::error::ImportError;
-use crate::graph::{Draft, Folded, Graph};
+use crate::error::{ImportError, NodeError};
+use crate::graph::{Draft, Folded, Graph, Made, Node, NodeView, STANDARD, ValueId};
+use crate::operator::{CONTROL, Operator};
 use crate::passes::control::{Inlined, Task};
-use crate::passes::picked::picked;
-use crate::passes::upgrade::{is_old, upgraded};
-use crate::passes::{control, fold, learning};
+use crate::passes::{control, fold};
 use crate::proto::Library;
+use crate::rewrite::made;
+use crate::rewrite::upgrade::upgraded;
 use crate::vocabulary;
 use zkonnx_circuits::program::MAX_NODES;
 
@@ -38,36 +39,18 @@ pub(crate) fn resolve(graph: &mut Graph, library: &Library, opset: i64) -> Resul
                 continue;
             }
         };
+        let operator = vocabulary::of(&node);
         if node.fault.is_none() {
-            let known = vocabulary::of(&node);
-            node.fault = known.and_then(|operator| operator.exists(node.opset).err());
+            node.fault = operator.and_then(|operator| operator.exists(node.opset).err());
         }
-        if node.fault.is_none() && is_old(&node, opset) {
-            let name = graph.node_name(&node);
-            match upgraded(Draft::new(graph, &name), &node, opset) {
-                Ok(made) => {
-                    let nodes = made.apply(graph).into_iter().rev();
-                    nodes.for_each(|node| waiting.push_front(Task::Node(Box::new(node))));
-                    continue;
-                }
-                Err(fault) => node.fault = Some(fault),
-            }
-        }
-        match learning::expressed(graph, &node) {
-            Some(Ok(made)) => {
+        match replaced(graph, &node, operator, opset) {
+            Ok(Some(made)) => {
                 let nodes = made.apply(graph).into_iter().rev();
                 nodes.for_each(|node| waiting.push_front(Task::Node(Box::new(node))));
                 continue;
             }
-            Some(Err(fault)) => node.fault = Some(fault),
-            None => {}
-        }
-        if !node.reads().all(|value| graph.is_constant(value))
-            && let Some(made) = picked(graph, &node)
-        {
-            let nodes = made.apply(graph).into_iter().rev();
-            nodes.for_each(|node| waiting.push_front(Task::Node(Box::new(node))));
-            continue;
+            Ok(None) => {}
+            Err(fault) => node.fault = Some(fault),
         }
         if fold::folded(graph, &node) {
             let before = graph.nodes.len();
@@ -78,4 +61,50 @@ pub(crate) fn resolve(graph: &mut Graph, library: &Library, opset: i64) -> Resul
         }
     }
     Ok(())
+}
+
+/// What stands for a node: what it is in a later opset, the standard operators that one of classical learning stands for,
+/// or movement by constant places.
+fn replaced(
+    graph: &Graph,
+    node: &Node,
+    operator: Option<&Operator>,
+    opset: i64,
+) -> Result<Option<Made>, NodeError> {
+    if node.fault.is_some() {
+        return Ok(None);
+    }
+    // The nodes of an inner graph are of the opset that the file gives.
+    let holds_graph = operator.is_some_and(|operator| operator.has(CONTROL));
+    if node.domain == STANDARD && node.opset < opset && !holds_graph {
+        let draft = Draft::new(graph, &graph.node_name(node));
+        let rule = operator.and_then(|operator| operator.upgraded);
+        return upgraded(draft, node, opset, rule).map(Some);
+    }
+    let Some(operator) = operator else {
+        return Ok(None);
+    };
+    if let Some(rule) = operator.expressed {
+        return made(graph, node, rule).map(Some);
+    }
+    if let Some(rule) = operator.picked
+        && !node.reads().all(|value| graph.is_constant(value))
+    {
+        return Ok(picked(graph, node, rule));
+    }
+    Ok(None)
+}
+
+/// The movement by constant places that a node is.
+fn picked(
+    graph: &Graph,
+    node: &Node,
+    rule: fn(&mut Draft<'_>, &NodeView<'_>) -> Option<ValueId>,
+) -> Option<Made> {
+    let view = NodeView::new(graph, node);
+    let mut draft = Draft::new(graph, graph.name(node.output(0)?));
+    let result = rule(&mut draft, &view)?;
+    // An attribute that nobody asked for may say something else.
+    view.check_attributes().ok()?;
+    Some(draft.finish(&[Some(result)], &node.outputs))
 }

@@ -7,6 +7,8 @@ use std::collections::{HashMap, HashSet};
 
 use crate::eval;
 use crate::graph::{Graph, Node, NodeView, ValueId};
+use crate::operator::Chain as Rule;
+use crate::vocabulary;
 use zkonnx_circuits::ops::broadcast;
 
 /// Most operations between a quantized tensor and the next one; the importer allows 256.
@@ -105,15 +107,16 @@ fn function_of(graph: &Graph, node: &Node, of: impl Fn(ValueId) -> Option<Chain>
     };
     let shape = |x: ValueId| graph.shape(x);
     let first = view.input(0)?;
-    match node.op.as_str() {
-        "Clip" => {
+    let rule = vocabulary::of(node).map_or(Rule::Function, |operator| operator.chains);
+    match rule {
+        Rule::Limits => {
             let limits = (1..view.inputs()).filter_map(|i| view.input(i));
             limits
                 .into_iter()
                 .all(is_constant)
                 .then(|| grown(of(first)?, 1))?
         }
-        "Add" | "Sub" | "Mul" | "Div" | "Pow" | "PRelu" | "Mod" => {
+        Rule::Pair => {
             let second = view.input(1)?;
             match (is_constant(first), is_constant(second)) {
                 (false, true) => with_constant(graph, of(first)?, shape(first)?, second),
@@ -129,7 +132,7 @@ fn function_of(graph: &Graph, node: &Node, of: impl Fn(ValueId) -> Option<Chain>
                 (true, true) => None,
             }
         }
-        "Min" | "Max" if view.inputs() == 2 => {
+        Rule::Extreme if view.inputs() == 2 => {
             let second = view.input(1)?;
             match (is_constant(first), is_constant(second)) {
                 (false, true) => with_constant(graph, of(first)?, shape(first)?, second),
@@ -137,7 +140,7 @@ fn function_of(graph: &Graph, node: &Node, of: impl Fn(ValueId) -> Option<Chain>
                 _ => None,
             }
         }
-        "BatchNormalization" => {
+        Rule::Channels => {
             let chain = of(first)?;
             let constants = (1..5).all(|i| view.input(i).is_some_and(is_constant));
             let fits = constants && chain.axis.is_none_or(|axis| axis == 1);

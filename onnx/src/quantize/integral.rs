@@ -37,21 +37,23 @@ fn makes_whole(graph: &Graph, found: &HashSet<ValueId>, node: &Node) -> bool {
         Some((_, Some(constant))) => is_whole(constant),
         Some((x, None)) => found.contains(&x),
     };
-    let first = |n: usize| node.inputs.iter().take(n).all(whole);
-    match node.op.as_str() {
-        "Round" | "Floor" | "Ceil" | "Sign" | "Hardmax" => true,
-        "OneHot" => node.inputs.get(2).is_some_and(whole),
-        "Cast" => {
-            let of = node.input(0).filter(|x| graph.ty(*x).is_some());
-            of.is_some_and(|x| !graph.is_float(x)) || first(1)
-        }
-        "Add" | "Sub" | "Mul" | "MatMul" | "Max" | "Min" | "Concat" | "Conv" | "Gemm" | "Clip" => {
-            first(usize::MAX)
-        }
-        "Where" => node.inputs.iter().skip(1).all(whole),
-        "Neg" | "Abs" | "Relu" | "ReduceSum" | "CumSum" | "TopK" => first(1),
-        // A border may be of another constant.
-        "Pad" => first(1) && node.inputs.get(2).is_none_or(whole),
-        _ => vocabulary::has(node, SELECTING) && first(1),
+    let inputs = |from: usize, to: usize| {
+        let read = node.inputs.iter().take(to).skip(from);
+        read.clone().all(whole) && (to == 0 || from == 0 || node.inputs.len() > from)
+    };
+    // What is cast from integers is whole.
+    if node.is("Cast")
+        && node
+            .input(0)
+            .is_some_and(|x| graph.ty(x).is_some() && !graph.is_float(x))
+    {
+        return true;
+    }
+    match vocabulary::of(node) {
+        Some(operator) => match operator.whole {
+            Some((from, to)) => inputs(from, to),
+            None => operator.has(SELECTING) && inputs(0, 1),
+        },
+        None => false,
     }
 }

@@ -10,18 +10,15 @@
 //! step here is to import it, so that a model is either provable or refused with the nodes that stand in the way.
 
 mod decompose;
-pub(crate) mod einsum;
-mod emit;
+pub(crate) mod emit;
 mod error;
 mod front;
 mod fuse;
 mod integral;
-mod interpolate;
 mod layers;
 mod level;
 mod masks;
 mod ranges;
-mod recurrent;
 mod report;
 mod rewrite;
 #[cfg(test)]

@@ -8,6 +8,7 @@ mod groups;
 mod head;
 mod hostile;
 mod identity;
+mod index;
 mod inlined;
 mod kernels;
 mod learning;

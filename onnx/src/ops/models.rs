@@ -2,8 +2,18 @@
 
 use crate::error::NodeError;
 use crate::graph::{Attribute, ValueId};
-use crate::passes::rewrite::{Rewrite, attribute};
+use crate::rewrite::{Rewrite, attribute};
 use crate::proto::tensor::FLOAT;
+use crate::operator::Operator;
+
+/// The operators of this file.
+pub(crate) const OPERATORS: &[Operator] = &[
+    Operator::learning("LinearClassifier").expressed(classifier),
+    Operator::learning("LinearRegressor").expressed(regressor),
+    Operator::learning("SVMClassifier").expressed(vector_classifier),
+    Operator::learning("SVMRegressor").expressed(vector_regressor),
+];
+
 
 /// Most classes that vote.
 const MAX_CLASSES: usize = 64;

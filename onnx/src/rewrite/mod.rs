@@ -1,8 +1,16 @@
-//! A node of classical learning that is taken apart.
+//! Rules by which nodes become others: those of old opsets, of classical learning, of dynamic quantization, and those that
+//! `quantize` takes apart. Which operator has which rule is part of its declaration.
+
+pub(crate) mod decompose;
+pub(crate) mod einsum;
+pub(crate) mod interpolate;
+pub(crate) mod recurrent;
+pub(crate) mod restore;
+pub(crate) mod upgrade;
 
 use crate::error::NodeError;
 use crate::graph::constant::Element;
-use crate::graph::{Attribute, Draft, NodeView, ValueId};
+use crate::graph::{Attribute, Draft, Graph, Made, Node, NodeView, ValueId};
 use crate::proto::tensor::FLOAT;
 
 pub(crate) fn attribute(name: &'static str, reason: &'static str) -> NodeError {
@@ -86,3 +94,21 @@ impl Rewrite<'_> {
         self.p.op("Equal", &[wide, keys])
     }
 }
+
+/// From a node to its results.
+pub(crate) type Rule = fn(&mut Rewrite<'_>) -> Result<Vec<ValueId>, NodeError>;
+
+pub(crate) fn made(graph: &Graph, node: &Node, rule: Rule) -> Result<Made, NodeError> {
+    let name = node.made().next().map_or("", |value| graph.name(value));
+    let mut rewrite = Rewrite {
+        p: Draft::of_opset(graph, name, OPSET),
+        node: NodeView::new(graph, node),
+    };
+    let results = rule(&mut rewrite)?;
+    rewrite.node.check_attributes()?;
+    let results: Vec<Option<ValueId>> = results.into_iter().map(Some).collect();
+    Ok(rewrite.p.finish(&results, &node.outputs))
+}
+
+/// Opset of the operators that are added.
+const OPSET: i64 = 13;

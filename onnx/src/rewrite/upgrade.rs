@@ -4,16 +4,24 @@
 //! files of opset 13 at least, the first in which scales may follow an axis, and takes everything to that.
 
 use crate::error::NodeError;
-use crate::graph::{Attribute, AttributeValue, Draft, Made, Node, NodeView, STANDARD, ValueId};
+use crate::graph::{Attribute, AttributeValue, Draft, Made, Node, NodeView, ValueId};
 
 /// What a node becomes in an opset: the same node again, or others.
-pub(crate) fn upgraded(draft: Draft<'_>, node: &Node, target: i64) -> Result<Made, NodeError> {
+pub(crate) fn upgraded(
+    draft: Draft<'_>,
+    node: &Node,
+    target: i64,
+    rule: Option<(i64, Rule)>,
+) -> Result<Made, NodeError> {
     let mut upgrade = Upgrade {
         view: NodeView::new(draft.graph(), node),
         draft,
         node: node.clone(),
     };
-    let results = upgrade.results(node.opset, target)?;
+    let results = match rule {
+        Some((version, rule)) if node.opset < version && target >= version => rule(&mut upgrade)?,
+        _ => None,
+    };
     let Upgrade {
         draft, mut node, ..
     } = upgrade;
@@ -28,14 +36,14 @@ pub(crate) fn upgraded(draft: Draft<'_>, node: &Node, target: i64) -> Result<Mad
     }
 }
 
-/// Whether a node has to be looked at.
-pub(crate) fn is_old(node: &Node, target: i64) -> bool {
-    // The nodes of an inner graph are of the opset that the file gives.
-    let holds_graph = ["If", "Loop", "Scan"].contains(&node.op.as_str());
-    node.domain == STANDARD && node.opset < target && !holds_graph
-}
+/// The results of what replaces a node, or nothing if the node itself was changed.
+pub(crate) type Upgraded = Result<Option<Vec<Option<ValueId>>>, NodeError>;
 
-struct Upgrade<'g, 'n> {
+/// From a node of an old opset to one of a later opset.
+pub(crate) type Rule = fn(&mut Upgrade<'_, '_>) -> Upgraded;
+
+/// A node that is taken to a later opset.
+pub(crate) struct Upgrade<'g, 'n> {
     view: NodeView<'n>,
     draft: Draft<'g>,
     /// The node as it becomes.
@@ -43,68 +51,50 @@ struct Upgrade<'g, 'n> {
 }
 
 impl Upgrade<'_, '_> {
-    /// Changes the node, or answers the results of what replaces it.
-    fn results(
-        &mut self,
-        from: i64,
-        target: i64,
-    ) -> Result<Option<Vec<Option<ValueId>>>, NodeError> {
-        let until = |version: i64| from < version && target >= version;
-        match self.view.op() {
-            "Add" | "Sub" | "Mul" | "Div" | "Pow" | "And" | "Or" | "Xor" | "Equal" | "Greater"
-            | "Less"
-                if until(7) =>
-            {
-                self.aligned()?;
-            }
-            "PRelu" if until(7) => self.slopes()?,
-            "Gemm" if until(7) => self.drop("broadcast"),
-            "BatchNormalization" if until(9) => {
-                if !self.view.flag("spatial", true)? {
-                    return Err(NodeError::Attribute {
-                        name: "spatial",
-                        reason: "statistics for each element are not supported",
-                    });
-                }
-                self.drop("spatial");
-                self.drop("is_test");
-            }
-            "Upsample" if until(10) => return self.resize().map(Some),
-            "Slice" if until(10) => self.slice()?,
-            "TopK" if until(10) => {
-                let k = self.view.int("k", 0)?;
-                self.push_ints(&[k]);
-                self.drop("k");
-            }
-            _ => {}
+    /// The name of a node becomes another one.
+    pub(crate) fn scatter(&mut self) -> Upgraded {
+        self.node.op = "ScatterElements".into();
+        Ok(None)
+    }
+
+    /// Without the flag that allowed for broadcasting.
+    pub(crate) fn gemm(&mut self) -> Upgraded {
+        self.drop("broadcast");
+        Ok(None)
+    }
+
+    pub(crate) fn batch_normalization(&mut self) -> Upgraded {
+        if !self.view.flag("spatial", true)? {
+            return Err(NodeError::Attribute {
+                name: "spatial",
+                reason: "statistics for each element are not supported",
+            });
         }
-        match self.view.op() {
-            "Clip" if until(11) => self.clip()?,
-            "Pad" if until(11) => self.pad()?,
-            "Resize" if until(11) => return self.resize().map(Some),
-            "Scatter" if until(11) => self.node.op = "ScatterElements".into(),
-            "Dropout" if until(12) => {
-                self.drop("is_test");
-                let ratio = self.view.float("ratio", 0.5)?;
-                let ratio = self.draft.scalar(ratio);
-                self.node.inputs.push(Some(ratio));
-                self.drop("ratio");
-            }
-            "Squeeze" | "Unsqueeze" | "ReduceSum" if until(13) => self.axes()?,
-            "Split" if until(13) => {
-                if let Some(parts) = self.view.maybe_ints("split")? {
-                    self.push_ints(parts);
-                    self.drop("split");
-                }
-            }
-            "Softmax" | "LogSoftmax" | "Hardmax" if until(13) => return self.flattened(),
-            "ReduceMean" | "ReduceMax" | "ReduceMin" | "ReduceProd" | "ReduceL1" | "ReduceL2"
-            | "ReduceLogSum" | "ReduceLogSumExp" | "ReduceSumSquare"
-                if until(18) =>
-            {
-                self.axes()?;
-            }
-            _ => {}
+        self.drop("spatial");
+        self.drop("is_test");
+        Ok(None)
+    }
+
+    pub(crate) fn top_k(&mut self) -> Upgraded {
+        let k = self.view.int("k", 0)?;
+        self.push_ints(&[k]);
+        self.drop("k");
+        Ok(None)
+    }
+
+    pub(crate) fn dropout(&mut self) -> Upgraded {
+        self.drop("is_test");
+        let ratio = self.view.float("ratio", 0.5)?;
+        let ratio = self.draft.scalar(ratio);
+        self.node.inputs.push(Some(ratio));
+        self.drop("ratio");
+        Ok(None)
+    }
+
+    pub(crate) fn split(&mut self) -> Upgraded {
+        if let Some(parts) = self.view.maybe_ints("split")? {
+            self.push_ints(parts);
+            self.drop("split");
         }
         Ok(None)
     }
@@ -128,7 +118,7 @@ impl Upgrade<'_, '_> {
     }
 
     /// The second operand, whose first axis stood at `axis` of the first operand: with axes of one after it.
-    fn aligned(&mut self) -> Result<(), NodeError> {
+    pub(crate) fn aligned(&mut self) -> Upgraded {
         let (broadcast, axis) = (
             self.view.flag("broadcast", false)?,
             self.view.maybe_int("axis")?,
@@ -136,7 +126,7 @@ impl Upgrade<'_, '_> {
         self.drop("broadcast");
         self.drop("axis");
         let (true, Some(axis)) = (broadcast, axis) else {
-            return Ok(());
+            return Ok(None);
         };
         let (a, b) = (self.rank(0)?, self.rank(1)?);
         let axis = self.view.axis("axis", axis, a)?;
@@ -145,11 +135,11 @@ impl Upgrade<'_, '_> {
             reason: "the second operand does not fit behind it",
         })?;
         self.widen(1, after);
-        Ok(())
+        Ok(None)
     }
 
     /// Slopes of PRelu: one, or one for each channel.
-    fn slopes(&mut self) -> Result<(), NodeError> {
+    pub(crate) fn slopes(&mut self) -> Upgraded {
         if self
             .view
             .shape(1)
@@ -158,7 +148,7 @@ impl Upgrade<'_, '_> {
             let after = self.rank(0)?.saturating_sub(2);
             self.widen(1, after);
         }
-        Ok(())
+        Ok(None)
     }
 
     /// Appends axes of one to an input.
@@ -174,7 +164,7 @@ impl Upgrade<'_, '_> {
 
     /// `Upsample`, and the `Resize` of opset 10: elements are those at `place / scale`, rounded up along axes that shrink
     /// and down along others, so that it takes two of the later forms where both occur.
-    fn resize(&mut self) -> Result<Vec<Option<ValueId>>, NodeError> {
+    pub(crate) fn resize(&mut self) -> Upgraded {
         let (Some(x), mode) = (self.view.input(0), self.view.text("mode", "nearest")?) else {
             return Err(missing("x"));
         };
@@ -200,7 +190,7 @@ impl Upgrade<'_, '_> {
             let resized = self
                 .draft
                 .with("Resize", &[x, scales], vec![text("mode", mode)]);
-            return Ok(vec![Some(resized)]);
+            return Ok(Some(vec![Some(resized)]));
         }
         let mut result = x;
         for (rounding, grows) in [("floor", true), ("ceil", false)] {
@@ -228,10 +218,10 @@ impl Upgrade<'_, '_> {
             let inputs = vec![Some(result), None, Some(part)];
             result = self.draft.node("Resize", inputs, attributes);
         }
-        Ok(vec![Some(result)])
+        Ok(Some(vec![Some(result)]))
     }
 
-    fn slice(&mut self) -> Result<(), NodeError> {
+    pub(crate) fn slice(&mut self) -> Upgraded {
         let list = |name| {
             let values = self.view.maybe_ints(name)?;
             values.map(<[i64]>::to_vec).ok_or(missing(name))
@@ -244,10 +234,10 @@ impl Upgrade<'_, '_> {
         for name in ["starts", "ends", "axes"] {
             self.drop(name);
         }
-        Ok(())
+        Ok(None)
     }
 
-    fn clip(&mut self) -> Result<(), NodeError> {
+    pub(crate) fn clip(&mut self) -> Upgraded {
         let limits = [self.view.maybe_float("min")?, self.view.maybe_float("max")?];
         for limit in limits {
             let limit = limit.map(|limit| self.draft.scalar(limit));
@@ -258,10 +248,10 @@ impl Upgrade<'_, '_> {
         }
         self.drop("min");
         self.drop("max");
-        Ok(())
+        Ok(None)
     }
 
-    fn pad(&mut self) -> Result<(), NodeError> {
+    pub(crate) fn pad(&mut self) -> Upgraded {
         let pads = self.view.maybe_ints("pads")?.ok_or(missing("pads"))?;
         self.push_ints(pads);
         if let Some(value) = self.view.maybe_float("value")? {
@@ -270,20 +260,20 @@ impl Upgrade<'_, '_> {
         }
         self.drop("pads");
         self.drop("value");
-        Ok(())
+        Ok(None)
     }
 
     /// Axes as an input.
-    fn axes(&mut self) -> Result<(), NodeError> {
+    pub(crate) fn axes(&mut self) -> Upgraded {
         if let Some(axes) = self.view.maybe_ints("axes")? {
             self.push_ints(axes);
             self.drop("axes");
         }
-        Ok(())
+        Ok(None)
     }
 
     /// Before opset 13 these work on a matrix: all axes from one on are its rows.
-    fn flattened(&mut self) -> Result<Option<Vec<Option<ValueId>>>, NodeError> {
+    pub(crate) fn flattened(&mut self) -> Upgraded {
         let axis = self.view.int("axis", 1)?;
         let rank = self.rank(0)?;
         let axis = self.view.axis("axis", axis, rank)?;
