@@ -15,6 +15,7 @@ pub(crate) use node::{Attribute, AttributeValue, Node, Untyped};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
+use crate::proto::Classes;
 use constant::{Constant, Element};
 use zkonnx_circuits::program::DataType;
 
@@ -121,6 +122,8 @@ pub(crate) struct Graph {
     names: HashMap<String, u64>,
     pub(crate) inputs: Vec<Input>,
     pub(crate) outputs: Vec<ValueId>,
+    /// What the strings were that some outputs have no more.
+    pub(crate) classes: Vec<Classes>,
     /// In topological order.
     pub(crate) nodes: Vec<Node>,
     /// What has been folded, in order.
@@ -270,6 +273,7 @@ impl Graph {
             names: self.names.clone(),
             inputs: Vec::new(),
             outputs,
+            classes: Vec::new(),
             nodes,
             folded: Vec::new(),
             opset: self.opset,

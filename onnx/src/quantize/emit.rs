@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto};
+use tract_onnx::pb::{
+    GraphProto, ModelProto, NodeProto, OperatorSetIdProto, StringStringEntryProto, TensorProto,
+};
 
 use super::integral::is_whole;
 use super::layers::{Layers, bias_of};
@@ -13,7 +15,7 @@ use super::{Byte, Options};
 use crate::close::quantize;
 use crate::graph::constant::Constant;
 use crate::graph::{Attribute, Graph, Node, NodeView, STANDARD, ValueId};
-use crate::proto::write;
+use crate::proto::{Classes, write};
 use crate::trees::is_forest;
 use zkonnx_circuits::program::{DataType, Range};
 
@@ -160,7 +162,12 @@ fn assemble(
         name: old.name.clone(),
         doc_string: old.doc_string.clone(),
         input,
-        output: old.output.iter().map(write::narrow).collect(),
+        output: old
+            .output
+            .iter()
+            .zip(&graph.outputs)
+            .map(|(info, value)| write::result(info, graph.ty(*value)))
+            .collect(),
         node: nodes,
         initializer: initializers,
         ..Default::default()
@@ -179,8 +186,19 @@ fn assemble(
         producer_version: env!("CARGO_PKG_VERSION").into(),
         opset_import,
         graph: Some(written),
+        metadata_props: graph.classes.iter().flat_map(named).collect(),
         ..Default::default()
     }
+}
+
+/// The names that an output stands for, each under a key of its own.
+fn named(classes: &Classes) -> impl Iterator<Item = StringStringEntryProto> + '_ {
+    let what = if classes.columns { "column" } else { "label" };
+    let names = classes.names.iter().enumerate();
+    names.map(move |(place, name)| StringStringEntryProto {
+        key: format!("zkonnx.{what}.{}.{place}", classes.output),
+        value: name.clone(),
+    })
 }
 
 impl Writer<'_> {

@@ -37,8 +37,9 @@ use crate::error::{ImportError, NodeError};
 use crate::graph::constant::Constant;
 use crate::graph::{Graph, InputType, Node};
 use crate::passes::{prepare, prepare_float, refresh, restore};
+pub use crate::proto::Classes;
 use crate::proto::{Bindings, decode};
-use crate::run::{RunError, Values, computes};
+use crate::run::{RunError, Values, computes, run};
 use crate::{Exactness, Status};
 use layers::Layers;
 pub use report::{LayerError, OutputError};
@@ -156,6 +157,8 @@ pub struct Quantized {
     /// What the file had and what is gone: operators of dynamic quantization, whose scales depended on the data, and
     /// types of floats that are float32 now.
     pub restored: Vec<String>,
+    /// What outputs say by integers or columns that had strings or maps: the names stand in the metadata of the file too.
+    pub classes: Vec<Classes>,
 }
 
 impl Quantized {
@@ -404,6 +407,8 @@ pub fn quantize_and_measure(
     refresh(&mut graph, 0).map_err(QuantizeError::Model)?;
 
     let layers = Layers::new(&graph)?;
+    missing(&graph, &layers, &samples)?;
+    missing(&graph, &layers, &measured)?;
     let ranges = ranges::find(&graph, &layers, &samples, options.method)?;
     let emitted = emit::emit(&graph, &proto, &layers, &ranges, options);
     let model = emitted.model.encode_to_vec();
@@ -421,6 +426,7 @@ pub fn quantize_and_measure(
         outputs,
         against_original,
         restored,
+        classes: original.classes,
     })
 }
 
@@ -434,6 +440,34 @@ fn is_quantized(node: &Node) -> bool {
 /// Whether an operator is one that is proved.
 fn proved(node: &Node) -> bool {
     registry::find(&node.domain, &node.op).is_some()
+}
+
+/// Fails if a sample misses a value that nothing replaces before it is quantized.
+fn missing(graph: &Graph, layers: &Layers, samples: &[Values]) -> Result<(), QuantizeError> {
+    let one = |(sample, inputs): (usize, &Values)| {
+        let first = graph.inputs.iter().find_map(|input| {
+            let data = inputs.get(&input.value)?.as_floats()?;
+            Some((input.value, data.iter().position(|v| v.is_nan())?))
+        });
+        let Some((input, index)) = first else {
+            return Ok(());
+        };
+        let values = run(graph, inputs.clone(), proved)?;
+        let is_missing = |value| {
+            let data = values.get(value).and_then(|data| data.as_floats());
+            data.is_some_and(|data| data.iter().any(|v| v.is_nan()))
+        };
+        match layers.quantized.iter().any(|(value, _)| is_missing(value)) {
+            false => Ok(()),
+            true => Err(QuantizeError::NotFinite {
+                sample,
+                input: graph.name(input).to_owned(),
+                index,
+                value: f32::NAN,
+            }),
+        }
+    };
+    samples.par_iter().enumerate().try_for_each(one)
 }
 
 /// Samples as values of the graph's inputs.
@@ -454,7 +488,8 @@ fn feed(graph: &Graph, samples: &[Vec<Feed>]) -> Result<Vec<Values>, QuantizeErr
             let shape = input.shape.clone();
             let value = match (sample.get(i), input.integers) {
                 (Some(Feed::Floats(v)), None) if v.len() == expected => {
-                    if let Some(index) = v.iter().position(|v| !v.is_finite()) {
+                    // Missing values may be meant (`missing`).
+                    if let Some(index) = v.iter().position(|v| v.is_infinite()) {
                         return Err(QuantizeError::NotFinite {
                             sample: number,
                             input: input.name.clone(),
