@@ -6,6 +6,7 @@ use super::QuantizeError;
 use super::front::front;
 use super::fuse::{fused, is_function};
 use super::integral::integral;
+use super::scores::{self, Scores};
 use super::proved;
 use crate::graph::{Graph, InputType, Node, ValueId};
 use crate::trees::is_forest;
@@ -59,6 +60,8 @@ pub(super) struct Layers {
     pub(super) scale_of: HashMap<ValueId, ValueId>,
     /// Tensors of whole numbers.
     pub(super) integral: HashSet<ValueId>,
+    /// What a linear model is.
+    pub(super) scores: Scores,
 }
 
 impl Layers {
@@ -74,12 +77,17 @@ impl Layers {
     }
 
     fn behind(graph: &Graph, front: Vec<bool>) -> Result<Self, QuantizeError> {
-        let tail = tail(graph, &front)?;
+        let scores = scores::find(graph, &front);
+        let mut tail = tail(graph, &front)?;
+        if !scores.is_empty() {
+            tail.clone_from(&scores.after);
+        }
         let outside: Vec<bool> = (0..graph.nodes.len())
             .map(|i| front[i] || tail[i] || is_forest(&graph.nodes[i]))
             .collect();
         let mut inside = absorbed(graph, &outside);
         inside.extend(fused(graph, &outside, &inside));
+        inside.extend(&scores.sums);
         let mut quantized = Vec::new();
         let mut scale_of: HashMap<ValueId, ValueId> = HashMap::new();
         let used: HashSet<ValueId> = proved_nodes(graph, &outside)
@@ -128,6 +136,7 @@ impl Layers {
             quantized,
             scale_of,
             integral: integral(graph),
+            scores,
         })
     }
 }

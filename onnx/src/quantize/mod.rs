@@ -23,6 +23,7 @@ mod ranges;
 mod recurrent;
 mod report;
 mod rewrite;
+mod scores;
 #[cfg(test)]
 mod tests;
 
@@ -159,6 +160,8 @@ pub struct Quantized {
     pub restored: Vec<String>,
     /// What outputs say by integers or columns that had strings or maps: the names stand in the metadata of the file too.
     pub classes: Vec<Classes>,
+    /// Whether the model is linear: its scores are accumulators of 16 bits.
+    pub linear: bool,
 }
 
 impl Quantized {
@@ -172,7 +175,11 @@ impl Quantized {
             .report
             .iter()
             .any(|report| matches!(report.status, Status::Closed(Exactness::Leaves { .. })));
-        let scores = move |node: &&TailNode| trees && SCORING.contains(&node.op.as_str());
+        let linear = self.linear;
+        let scores = move |node: &&TailNode| {
+            let op = node.op.as_str();
+            trees && SCORING.contains(&op) || linear && scores::FUNCTIONS.contains(&op)
+        };
         let tail = self.imported.tail.iter();
         tail.filter(move |node| !node.before && !presents(node) && !scores(node))
     }
@@ -406,7 +413,11 @@ pub fn quantize_and_measure(
     level::level(&mut graph, &samples);
     refresh(&mut graph, 0).map_err(QuantizeError::Model)?;
 
-    let layers = Layers::new(&graph)?;
+    let mut layers = Layers::new(&graph)?;
+    if !layers.scores.is_empty() && graph.opset < scores::OPSET {
+        refresh(&mut graph, scores::OPSET).map_err(QuantizeError::Model)?;
+        layers = Layers::new(&graph)?;
+    }
     missing(&graph, &layers, &samples)?;
     missing(&graph, &layers, &measured)?;
     let ranges = ranges::find(&graph, &layers, &samples, options.method)?;
@@ -414,6 +425,7 @@ pub fn quantize_and_measure(
     let model = emitted.model.encode_to_vec();
     let imported = super::import(&model).map_err(QuantizeError::NotProvable)?;
 
+    let linear = !layers.scores.is_empty();
     let quantized = prepare(&model, &Bindings::default()).map_err(QuantizeError::Model)?;
     let layers = report::layers(&graph, &quantized, &emitted.tensors, &measured)?;
     let against_original = computes(&original, &original.outputs, first);
@@ -427,6 +439,7 @@ pub fn quantize_and_measure(
         against_original,
         restored,
         classes: original.classes,
+        linear,
     })
 }
 
