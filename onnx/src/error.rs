@@ -149,6 +149,11 @@ pub enum TensorProblem {
     /// A value outside the element type.
     #[error("a value lies outside its element type")]
     Value,
+    /// Strings that a node, which is named, computes with.
+    #[error(
+        "it holds strings, which are labels that may be picked, and node `{0}` computes with them; encode strings as integers before the model"
+    )]
+    Strings(String),
     /// A sparse tensor.
     #[error("sparse tensors are not supported")]
     Sparse,

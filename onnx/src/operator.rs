@@ -76,6 +76,8 @@ pub(crate) const BENDING: Kinds = 1 << 12;
 pub(crate) const QUANTIZED: Kinds = 1 << 13;
 /// Its scales depend on the data.
 pub(crate) const DYNAMIC: Kinds = 1 << 14;
+/// It makes probabilities and other numbers of the scores of a linear model, or moves them.
+pub(crate) const OF_SCORES: Kinds = 1 << 16;
 /// It holds graphs.
 pub(crate) const CONTROL: Kinds = 1 << 15;
 

@@ -1,5 +1,6 @@
 //! Constant tensors of a model.
 
+use std::sync::Arc;
 use zkonnx_circuits::program::{DataType, MAX_ELEMENTS, elements};
 
 /// Elements of a constant that is computed from a smaller one, and of all that are computed in a model beside eight
@@ -180,4 +181,15 @@ impl Constant {
 pub(crate) struct Type {
     pub(crate) element: Element,
     pub(crate) shape: Vec<usize>,
+}
+
+/// What names or columns an output of a model has instead of strings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Classes {
+    /// The output.
+    pub output: String,
+    /// The name of each integer from 0, or of each column.
+    pub names: Arc<Vec<String>>,
+    /// Whether these are names of columns, as a ZipMap gives them, and not of integers.
+    pub columns: bool,
 }

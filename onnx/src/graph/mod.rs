@@ -15,6 +15,7 @@ pub(crate) use node::{Attribute, AttributeValue, Node, Untyped};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
+pub use constant::Classes;
 pub(crate) use constant::Type;
 use constant::{Constant, Element};
 use zkonnx_circuits::program::DataType;
@@ -115,6 +116,8 @@ pub(crate) struct Graph {
     names: HashMap<String, u64>,
     pub(crate) inputs: Vec<Input>,
     pub(crate) outputs: Vec<ValueId>,
+    /// What the strings were that some outputs have no more.
+    pub(crate) classes: Vec<Classes>,
     /// In topological order.
     pub(crate) nodes: Vec<Node>,
     /// What has been folded, in order.
@@ -264,6 +267,7 @@ impl Graph {
             names: self.names.clone(),
             inputs: Vec::new(),
             outputs,
+            classes: Vec::new(),
             nodes,
             folded: Vec::new(),
             opset: self.opset,

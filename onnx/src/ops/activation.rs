@@ -11,12 +11,12 @@ use crate::group::importer::{Done, Importer};
 use crate::group::operands::quantized;
 use crate::group::params::scalar;
 use crate::group::real::{Base, Real};
-
 use crate::operator::{
-    BENDING, CLAMPING, EXACT, Facts, NARROW, Operator, PREPARING, QUANTIZED, SCORING,
+    BENDING, CLAMPING, EXACT, Facts, NARROW, OF_SCORES, Operator, PREPARING, QUANTIZED, SCORING,
 };
 use crate::ops::elementwise::unary;
 use crate::ops::limits::CLAMP;
+
 use std::sync::Arc;
 
 const FUNCTION: Facts = Facts::new(
@@ -31,7 +31,7 @@ pub(crate) const OPERATORS: &[Operator] = &[
         .whole(0..1)
         .value(NUMBERS, TypeRule::First, eval::arithmetic::unary)
         .integers(activation, &FUNCTION)
-        .is(EXACT | PREPARING),
+        .is(EXACT | PREPARING | OF_SCORES),
     Operator::onnx("Acos")
         .since(7)
         .value(F, TypeRule::First, eval::arithmetic::unary)
@@ -82,7 +82,8 @@ pub(crate) const OPERATORS: &[Operator] = &[
         .integers(activation, &FUNCTION),
     Operator::onnx("Exp")
         .value(F | D, TypeRule::First, eval::arithmetic::unary)
-        .integers(activation, &FUNCTION),
+        .integers(activation, &FUNCTION)
+        .is(OF_SCORES),
     Operator::onnx("Floor")
         .whole(0..0)
         .value(F | D, TypeRule::First, eval::arithmetic::unary)
@@ -106,7 +107,7 @@ pub(crate) const OPERATORS: &[Operator] = &[
     Operator::onnx("Log")
         .value(F | D, TypeRule::First, eval::arithmetic::unary)
         .integers(activation, &FUNCTION)
-        .is(BENDING | PREPARING),
+        .is(BENDING | PREPARING | OF_SCORES),
     Operator::onnx("Mish")
         .since(18)
         .value(F, TypeRule::First, eval::arithmetic::unary)
@@ -115,10 +116,11 @@ pub(crate) const OPERATORS: &[Operator] = &[
         .whole(0..1)
         .value(F | D | SIGNED, TypeRule::First, eval::arithmetic::unary)
         .integers(activation, &FUNCTION)
-        .is(EXACT | PREPARING | SCORING),
+        .is(EXACT | PREPARING | SCORING | OF_SCORES),
     Operator::onnx("Reciprocal")
         .value(F | D, TypeRule::First, eval::arithmetic::unary)
-        .integers(activation, &FUNCTION),
+        .integers(activation, &FUNCTION)
+        .is(OF_SCORES),
     Operator::onnx("Relu")
         .whole(0..1)
         .value(F | D | I8 | I32, TypeRule::First, eval::arithmetic::unary)
@@ -140,7 +142,7 @@ pub(crate) const OPERATORS: &[Operator] = &[
     Operator::onnx("Sigmoid")
         .value(F | D, TypeRule::First, eval::arithmetic::unary)
         .integers(activation, &FUNCTION)
-        .is(EXACT | SCORING),
+        .is(EXACT | SCORING | OF_SCORES),
     Operator::onnx("Sign")
         .since(9)
         .whole(0..0)
@@ -157,7 +159,8 @@ pub(crate) const OPERATORS: &[Operator] = &[
         .integers(activation, &FUNCTION),
     Operator::onnx("Softplus")
         .value(F, TypeRule::First, eval::arithmetic::unary)
-        .integers(activation, &FUNCTION),
+        .integers(activation, &FUNCTION)
+        .is(OF_SCORES),
     Operator::onnx("Softsign")
         .value(F, TypeRule::First, eval::arithmetic::unary)
         .integers(activation, &FUNCTION),
@@ -176,7 +179,7 @@ pub(crate) const OPERATORS: &[Operator] = &[
     Operator::onnx("Tanh")
         .value(F | D, TypeRule::First, eval::arithmetic::unary)
         .integers(activation, &FUNCTION)
-        .is(EXACT),
+        .is(EXACT | OF_SCORES),
     Operator::onnx("ThresholdedRelu")
         .since(10)
         .value(F, TypeRule::First, eval::arithmetic::unary)

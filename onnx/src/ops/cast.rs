@@ -10,7 +10,9 @@ use crate::group::exactness::{Relation, Status};
 use crate::group::importer::{Done, Importer};
 use crate::group::params::{Params, Quantized};
 use crate::group::real::{Base, Real, Value};
-use crate::operator::{ANY, EXACT, Facts, LAST, Operator, PREPARING, PRESENTING, TRANSPARENT};
+use crate::operator::{
+    ANY, EXACT, Facts, LAST, OF_SCORES, Operator, PREPARING, PRESENTING, TRANSPARENT,
+};
 use crate::proto::tensor::{FLOAT, element_type, integer_type};
 use std::sync::Arc;
 
@@ -28,7 +30,7 @@ pub(crate) const OPERATORS: &[Operator] = &[
         .attributes(&[("round_mode", 24, LAST), ("saturate", 19, LAST)])
         .value(ALL, TypeRule::Zeros(1), eval::cast::cast)
         .integers(cast, &CONVERSION)
-        .is(EXACT | PREPARING | PRESENTING | TRANSPARENT),
+        .is(EXACT | PREPARING | PRESENTING | TRANSPARENT | OF_SCORES),
     Operator::onnx("CastLike")
         .since(15)
         .value(ALL, TypeRule::Zeros(1), eval::cast::cast_like),

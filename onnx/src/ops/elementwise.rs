@@ -17,7 +17,8 @@ use crate::group::real::{Base, Deferred, Pair, PairOp, Real, Value};
 use crate::group::routes::{Origin, alike};
 use crate::group::totals;
 use crate::operator::{
-    ABSORBING, BYTES, Chain, EXACT, Facts, NARROW, Operator, PREPARING, Parts, QUANTIZED, SCORING,
+    ABSORBING, BYTES, Chain, EXACT, Facts, NARROW, OF_SCORES, Operator, PREPARING, Parts,
+    QUANTIZED, SCORING,
 };
 use crate::ops::integer::clamp_integers;
 use crate::rewrite::decompose;
@@ -68,14 +69,14 @@ pub(crate) const OPERATORS: &[Operator] = &[
         .upgraded(7, |u| u.aligned())
         .value(NUMBERS, TypeRule::Broadcast, eval::arithmetic::binary)
         .integers(arithmetic, &TERMS)
-        .is(ABSORBING | EXACT | PREPARING | SCORING),
+        .is(ABSORBING | EXACT | PREPARING | SCORING | OF_SCORES),
     Operator::onnx("Div")
         .chains(Chain::Pair)
         .decomposed(Parts::One(decompose::expanded))
         .upgraded(7, |u| u.aligned())
         .value(NUMBERS, TypeRule::Broadcast, eval::arithmetic::binary)
         .integers(arithmetic, &WITH_CONSTANT)
-        .is(EXACT | PREPARING | SCORING),
+        .is(EXACT | PREPARING | SCORING | OF_SCORES),
     Operator::onnx("Mean")
         .decomposed(Parts::One(decompose::sum))
         .value(F, TypeRule::Broadcast, eval::arithmetic::several),
@@ -91,7 +92,7 @@ pub(crate) const OPERATORS: &[Operator] = &[
         .upgraded(7, |u| u.aligned())
         .value(NUMBERS, TypeRule::Broadcast, eval::arithmetic::binary)
         .integers(arithmetic, &PRODUCT)
-        .is(ABSORBING | EXACT | PREPARING | SCORING),
+        .is(ABSORBING | EXACT | PREPARING | SCORING | OF_SCORES),
     Operator::onnx("PRelu")
         .chains(Chain::Pair)
         .upgraded(7, |u| u.slopes())
@@ -103,7 +104,8 @@ pub(crate) const OPERATORS: &[Operator] = &[
         .decomposed(Parts::One(decompose::expanded))
         .upgraded(7, |u| u.aligned())
         .value(F | D | WORDS, TypeRule::Broadcast, eval::arithmetic::power)
-        .integers(arithmetic, &WITH_CONSTANT),
+        .integers(arithmetic, &WITH_CONSTANT)
+        .is(OF_SCORES),
     Operator::onnx("Sub")
         .whole(0..usize::MAX)
         .chains(Chain::Pair)
@@ -111,7 +113,7 @@ pub(crate) const OPERATORS: &[Operator] = &[
         .upgraded(7, |u| u.aligned())
         .value(NUMBERS, TypeRule::Broadcast, eval::arithmetic::binary)
         .integers(arithmetic, &TERMS)
-        .is(ABSORBING | EXACT | PREPARING | SCORING),
+        .is(ABSORBING | EXACT | PREPARING | SCORING | OF_SCORES),
     Operator::onnx("Sum")
         .decomposed(Parts::One(decompose::sum))
         .value(F | D, TypeRule::Broadcast, eval::arithmetic::several)

@@ -9,7 +9,9 @@ use crate::graph::NodeView;
 use crate::group::exactness::Relation;
 use crate::group::importer::{Done, Importer};
 use crate::group::real::{Base, Real, Value};
-use crate::operator::{CLAMPING, Chain, EXACT, Facts, NARROW, Operator, PREPARING, Parts};
+use crate::operator::{
+    CLAMPING, Chain, EXACT, Facts, NARROW, OF_SCORES, Operator, PREPARING, Parts,
+};
 use crate::ops::elementwise::{binary, unary};
 use crate::ops::integer::clamp_integers;
 use crate::rewrite::decompose;
@@ -38,7 +40,7 @@ pub(crate) const OPERATORS: &[Operator] = &[
         .inputs(&[(11, 1)])
         .value(NUMBERS, TypeRule::First, eval::arithmetic::clip)
         .integers(clip, &CLAMP)
-        .is(CLAMPING | EXACT | PREPARING),
+        .is(CLAMPING | EXACT | PREPARING | OF_SCORES),
     Operator::onnx("Max")
         .whole(0..usize::MAX)
         .chains(Chain::Extreme)
@@ -49,7 +51,7 @@ pub(crate) const OPERATORS: &[Operator] = &[
             eval::arithmetic::several,
         )
         .integers(extreme, &EXTREME)
-        .is(EXACT | PREPARING),
+        .is(EXACT | PREPARING | OF_SCORES),
     Operator::onnx("Min")
         .whole(0..usize::MAX)
         .chains(Chain::Extreme)
@@ -60,7 +62,7 @@ pub(crate) const OPERATORS: &[Operator] = &[
             eval::arithmetic::several,
         )
         .integers(extreme, &EXTREME)
-        .is(EXACT | PREPARING),
+        .is(EXACT | PREPARING | OF_SCORES),
 ];
 
 /// `Clip`, with limits as attributes (until opset 10) or inputs.

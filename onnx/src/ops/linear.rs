@@ -16,9 +16,9 @@ use crate::group::operands::Activation;
 use crate::group::params::{Params, Place, Quantized, QuantizedConstant, centered, scalar};
 use crate::group::real::{Acc, Base, Real, Value, rebias_matmul};
 use crate::group::routes::{Origin, weighted};
-
 use crate::operator::{ABSORBING, Facts, LINEAR, Operator, QUANTIZED};
 use crate::ops::pool::window;
+
 use std::sync::Arc;
 
 use zkonnx_circuits::ops::{Conv, MatMul};

@@ -14,7 +14,7 @@ use crate::group::importer::{Done, Importer};
 use crate::group::pair;
 use crate::group::params::{Quantized, scalar};
 use crate::group::real::{Base, Real, Value};
-use crate::operator::{BENDING, EXACT, Facts, NARROW, Operator, PREPARING, QUANTIZED};
+use crate::operator::{BENDING, EXACT, Facts, NARROW, OF_SCORES, Operator, PREPARING, QUANTIZED};
 use crate::ops::elementwise;
 use zkonnx_circuits::ops::{
     Expand, Lanes, Maximum, Move, Offset, Requantize, Rule, Steps, Table, WeightedSum, broadcast,
@@ -59,12 +59,12 @@ pub(crate) const OPERATORS: &[Operator] = &[
         .upgraded(7, |u| u.aligned())
         .value(NUMBERS | BOOL, TypeRule::Truth, eval::logic::compare)
         .deciding(compare, &COMPARISON)
-        .is(EXACT | PREPARING),
+        .is(EXACT | PREPARING | OF_SCORES),
     Operator::onnx("Greater")
         .upgraded(7, |u| u.aligned())
         .value(NUMBERS, TypeRule::Truth, eval::logic::compare)
         .deciding(compare, &COMPARISON)
-        .is(BENDING | EXACT | PREPARING),
+        .is(BENDING | EXACT | PREPARING | OF_SCORES),
     Operator::onnx("GreaterOrEqual")
         .since(12)
         .value(NUMBERS, TypeRule::Truth, eval::logic::compare)
@@ -82,7 +82,7 @@ pub(crate) const OPERATORS: &[Operator] = &[
         .upgraded(7, |u| u.aligned())
         .value(NUMBERS, TypeRule::Truth, eval::logic::compare)
         .deciding(compare, &COMPARISON)
-        .is(EXACT | PREPARING),
+        .is(EXACT | PREPARING | OF_SCORES),
     Operator::onnx("LessOrEqual")
         .since(12)
         .value(NUMBERS, TypeRule::Truth, eval::logic::compare)
@@ -91,7 +91,7 @@ pub(crate) const OPERATORS: &[Operator] = &[
     Operator::onnx("Not")
         .value(BOOL, TypeRule::Zeros(1), eval::logic::boolean)
         .integers(boolean, &BOOLEAN)
-        .is(EXACT | PREPARING),
+        .is(EXACT | PREPARING | OF_SCORES),
     Operator::onnx("Or")
         .upgraded(7, |u| u.aligned())
         .value(BOOL, TypeRule::Broadcast, eval::logic::boolean)
@@ -102,7 +102,7 @@ pub(crate) const OPERATORS: &[Operator] = &[
         .whole(1..usize::MAX)
         .value(BOOL, TypeRule::Broadcast, eval::logic::choose)
         .integers(choose, &CHOICE)
-        .is(EXACT | PREPARING),
+        .is(EXACT | PREPARING | OF_SCORES),
     Operator::onnx("Xor")
         .upgraded(7, |u| u.aligned())
         .value(BOOL, TypeRule::Broadcast, eval::logic::boolean)

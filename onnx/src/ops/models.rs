@@ -2,9 +2,9 @@
 
 use crate::error::NodeError;
 use crate::graph::{Attribute, ValueId};
-use crate::rewrite::{Rewrite, attribute};
-use crate::proto::tensor::FLOAT;
 use crate::operator::Operator;
+use crate::proto::tensor::FLOAT;
+use crate::rewrite::{Rewrite, attribute};
 
 /// The operators of this file.
 pub(crate) const OPERATORS: &[Operator] = &[
@@ -13,7 +13,6 @@ pub(crate) const OPERATORS: &[Operator] = &[
     Operator::learning("SVMClassifier").expressed(vector_classifier),
     Operator::learning("SVMRegressor").expressed(vector_regressor),
 ];
-
 
 /// Most classes that vote.
 const MAX_CLASSES: usize = 64;

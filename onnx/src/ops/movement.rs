@@ -11,8 +11,8 @@ use crate::group::importer::{Done, Importer};
 use crate::group::movement::{one, status};
 use crate::group::real::Value;
 use crate::operator::{
-    ANY, COVERING, EXACT, Facts, LAST, MOVING, Operator, PREPARING, PRESENTING, ROUTED, SELECTING,
-    TRANSPARENT,
+    ANY, COVERING, EXACT, Facts, LAST, MOVING, OF_SCORES, Operator, PREPARING, PRESENTING, ROUTED,
+    SELECTING, TRANSPARENT,
 };
 use std::sync::Arc;
 
@@ -37,23 +37,30 @@ pub(crate) const OPERATORS: &[Operator] = &[
     Operator::onnx("Flatten")
         .value(ALL, TypeRule::Zeros(1), eval::movement::flatten)
         .integers(flatten, &MOVEMENT)
-        .is(COVERING | EXACT | MOVING | PREPARING | PRESENTING | SELECTING),
+        .is(COVERING | EXACT | MOVING | PREPARING | PRESENTING | SELECTING | OF_SCORES),
     Operator::onnx("Identity")
         .value(ALL, TypeRule::First, eval::movement::identity)
         .integers(identity, &MOVEMENT)
-        .is(COVERING | EXACT | MOVING | PREPARING | PRESENTING | SELECTING | TRANSPARENT),
+        .is(COVERING
+            | EXACT
+            | MOVING
+            | PREPARING
+            | PRESENTING
+            | SELECTING
+            | TRANSPARENT
+            | OF_SCORES),
     Operator::onnx("Reshape")
         .attributes(&[("allowzero", 14, LAST)])
         .value(ALL, TypeRule::Zeros(1), eval::movement::reshape)
         .integers(reshape, &MOVEMENT)
-        .is(COVERING | EXACT | MOVING | PREPARING | PRESENTING | ROUTED | SELECTING),
+        .is(COVERING | EXACT | MOVING | PREPARING | PRESENTING | ROUTED | SELECTING | OF_SCORES),
     Operator::onnx("Squeeze")
         .upgraded(13, |u| u.axes())
         .attributes(&[("axes", 10, 12)])
         .inputs(&[(13, 1)])
         .value(ALL, TypeRule::Zeros(1), eval::movement::squeeze)
         .integers(squeeze, &MOVEMENT)
-        .is(COVERING | EXACT | MOVING | PREPARING | PRESENTING | ROUTED | SELECTING),
+        .is(COVERING | EXACT | MOVING | PREPARING | PRESENTING | ROUTED | SELECTING | OF_SCORES),
     Operator::onnx("Transpose")
         .value(ALL, TypeRule::Zeros(1), eval::movement::transpose)
         .integers(transpose, &MOVEMENT)
@@ -64,7 +71,7 @@ pub(crate) const OPERATORS: &[Operator] = &[
         .inputs(&[(13, 1)])
         .value(ALL, TypeRule::Zeros(1), eval::movement::unsqueeze)
         .integers(unsqueeze, &MOVEMENT)
-        .is(COVERING | EXACT | MOVING | PREPARING | PRESENTING | ROUTED | SELECTING),
+        .is(COVERING | EXACT | MOVING | PREPARING | PRESENTING | ROUTED | SELECTING | OF_SCORES),
 ];
 
 /// `Identity`, and `Cast` to the same type.

@@ -8,10 +8,11 @@ use crate::eval::inputs::{D, F, I8, NUMBERS, U8, WORDS};
 use crate::eval::types::TypeRule;
 use crate::graph::NodeView;
 use crate::group::exactness::{Exactness, Relation, Status};
+use crate::group::expr::Expr;
 use crate::group::importer::{Done, Importer};
 use crate::group::operands::summand;
 use crate::group::params::{Params, Quantized};
-use crate::group::real::{Base, Real, Value};
+use crate::group::real::{Acc, Base, Real, Value};
 use crate::operator::{Facts, LAST, NARROW, Operator};
 use zkonnx_circuits::ops::{ArgMax, Lanes, Move, OneHot, Reshape, Table, TopK};
 use zkonnx_circuits::program::{DataType, TensorId, elements};
@@ -81,16 +82,44 @@ fn ordered(
     }
 }
 
+/// The accumulators of a linear operator, if they have one scale and nothing is pending.
+fn accumulators(real: &Real) -> Option<&Acc> {
+    match &real.base {
+        Base::Acc(acc)
+            if *real.expr == Expr::X
+                && real.after.is_empty()
+                && acc.float.is_none()
+                && acc.w_scale.len() == 1
+                && acc.w_scale[0] > 0.0 =>
+        {
+            Some(acc)
+        }
+        _ => None,
+    }
+}
+
 /// `ArgMax` and `ArgMin` of integers or of a quantized tensor.
 pub(crate) fn arg_extreme(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, NodeError> {
-    let (tensor, params) = ordered(cx, node)?;
-    // Sums of leaves, which ONNX Runtime adds up in float, are the only reals of 64 bits.
-    let exactness = match params {
-        Some(params) if params.dtype == DataType::I64 => Exactness::Leaves { exact: true },
-        _ => Exactness::Kernel,
+    let sums = match cx.value(node, 0)? {
+        Value::Real(real) => accumulators(&real).map(|acc| acc.tensor),
+        _ => None,
+    };
+    let (tensor, params) = match sums {
+        Some(tensor) => (tensor, None),
+        None => ordered(cx, node)?,
     };
     let mut shape = cx.builder.fact(tensor).shape.clone();
     let axis = node.axis("axis", node.int("axis", 0)?, shape.len())?;
+    // Sums of leaves, which ONNX Runtime adds up in float, are the only reals of 64 bits.
+    let exactness = match params {
+        Some(params) if params.dtype == DataType::I64 => Exactness::Leaves { exact: true },
+        _ if sums.is_some() => {
+            let apart = shape[axis].saturating_sub(1);
+            let apart = u32::try_from(apart).unwrap_or(u32::MAX);
+            Exactness::Sum { apart }
+        }
+        _ => Exactness::Kernel,
+    };
     let keep = node.flag("keepdims", true)?;
     // Introduced in opset 12; before, the first one was meant.
     let last = node.flag("select_last_index", false)?;

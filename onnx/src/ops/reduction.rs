@@ -11,7 +11,7 @@ use crate::group::importer::{Done, Importer};
 use crate::group::operands::summand;
 use crate::group::params::Quantized;
 use crate::group::real::{Base, Mean, MeanKind, Real, Value};
-use crate::operator::{BYTES, EXACT, Facts, LAST, Operator, Parts, SELECTING};
+use crate::operator::{BYTES, EXACT, Facts, LAST, OF_SCORES, Operator, Parts, SELECTING};
 use crate::rewrite::decompose;
 use zkonnx_circuits::ops::{
     CumSum, Lanes, MaxPool, Move, Reshape, Table, Transpose, Window, WindowSum,
@@ -64,7 +64,8 @@ pub(crate) const OPERATORS: &[Operator] = &[
     Operator::onnx("ReduceLogSumExp")
         .decomposed(Parts::One(decompose::reduction))
         .upgraded(18, |u| u.axes())
-        .value(F | D | WORDS, TypeRule::Zeros(1), eval::reduce::reduce),
+        .value(F | D | WORDS, TypeRule::Zeros(1), eval::reduce::reduce)
+        .is(OF_SCORES),
     Operator::onnx("ReduceMax")
         .upgraded(18, |u| u.axes())
         .attributes(&[("axes", 10, 17), ("noop_with_empty_axes", 18, LAST)])
@@ -75,7 +76,7 @@ pub(crate) const OPERATORS: &[Operator] = &[
             eval::reduce::reduce,
         )
         .integers(reduce_extreme, &EXTREME_ALONG)
-        .is(EXACT | SELECTING),
+        .is(EXACT | SELECTING | OF_SCORES),
     Operator::onnx("ReduceMean")
         .upgraded(18, |u| u.axes())
         .attributes(&[("axes", 10, 17), ("noop_with_empty_axes", 18, LAST)])
@@ -103,7 +104,8 @@ pub(crate) const OPERATORS: &[Operator] = &[
         .attributes(&[("axes", 10, 12), ("noop_with_empty_axes", 13, LAST)])
         .inputs(&[(13, 1)])
         .value(F | D | WORDS, TypeRule::Zeros(1), eval::reduce::reduce)
-        .integers(reduce_sum, &SUM),
+        .integers(reduce_sum, &SUM)
+        .is(OF_SCORES),
     Operator::onnx("ReduceSumSquare")
         .decomposed(Parts::One(decompose::reduction))
         .upgraded(18, |u| u.axes())

@@ -14,8 +14,8 @@ use crate::group::movement::{concat as join, one, status};
 use crate::group::params::{dequantize, scalar};
 use crate::group::real::{Base, Real, Value};
 use crate::operator::{
-    ANY, COVERING, EXACT, Facts, LAST, MOVING, Operator, PREPARING, PRESENTING, QUANTIZED, ROUTED,
-    SELECTING,
+    ANY, COVERING, EXACT, Facts, LAST, MOVING, OF_SCORES, Operator, PREPARING, PRESENTING,
+    QUANTIZED, ROUTED, SELECTING,
 };
 use crate::ops::lookup::lookup;
 use crate::ops::movement::MOVEMENT;
@@ -42,7 +42,7 @@ pub(crate) const OPERATORS: &[Operator] = &[
         .whole(0..usize::MAX)
         .value(ALL, TypeRule::Zeros(usize::MAX), eval::movement::concat)
         .integers(concat, &JOINED)
-        .is(EXACT | PREPARING | PRESENTING),
+        .is(EXACT | PREPARING | PRESENTING | OF_SCORES),
     Operator::onnx("DepthToSpace")
         .attributes(&[("mode", 11, LAST)])
         .value(ALL, TypeRule::Zeros(1), eval::movement::depth_to_space)
@@ -56,12 +56,12 @@ pub(crate) const OPERATORS: &[Operator] = &[
     Operator::onnx("Gather")
         .value(ALL, TypeRule::Zeros(2), eval::index::gather)
         .integers(gather, &PICKED)
-        .is(EXACT | MOVING | PREPARING | PRESENTING | SELECTING),
+        .is(EXACT | MOVING | PREPARING | PRESENTING | SELECTING | OF_SCORES),
     Operator::onnx("Slice")
         .upgraded(10, |u| u.slice())
         .value(ALL, TypeRule::Zeros(1), eval::movement::slice)
         .integers(slice, &MOVEMENT)
-        .is(EXACT | MOVING | PREPARING | PRESENTING | ROUTED | SELECTING),
+        .is(EXACT | MOVING | PREPARING | PRESENTING | ROUTED | SELECTING | OF_SCORES),
     Operator::onnx("SpaceToDepth")
         .value(ALL, TypeRule::Zeros(1), eval::movement::space_to_depth)
         .integers(depth_space, &MOVEMENT)

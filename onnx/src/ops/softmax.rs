@@ -17,7 +17,7 @@ use crate::group::params::scalar;
 use crate::group::real::{Base, Deferred, Pending, Real};
 use crate::group::routes::{Origin, alike};
 use crate::group::softmax::{close, lines};
-use crate::operator::{BYTES, Facts, Operator, PRESENTING, QUANTIZED};
+use crate::operator::{BYTES, Facts, OF_SCORES, Operator, PRESENTING, QUANTIZED};
 use std::sync::Arc;
 use zkonnx_circuits::ops::{Move, Reshape};
 
@@ -33,12 +33,12 @@ pub(crate) const OPERATORS: &[Operator] = &[
         .upgraded(13, |u| u.flattened())
         .value(F | D, TypeRule::First, eval::order::softmax)
         .integers(softmax, &SOFTMAX)
-        .is(PRESENTING),
+        .is(PRESENTING | OF_SCORES),
     Operator::onnx("Softmax")
         .upgraded(13, |u| u.flattened())
         .value(F | D, TypeRule::First, eval::order::softmax)
         .integers(softmax, &SOFTMAX)
-        .is(PRESENTING),
+        .is(PRESENTING | OF_SCORES),
     Operator::microsoft("QLinearSoftmax")
         .typed(TypeRule::Own(eval::types::qlinear_function))
         .closing(qlinear_softmax, &SOFTMAX)

@@ -5,12 +5,11 @@
 
 use std::sync::Arc;
 
-use crate::eval;
 use crate::eval::inputs::Inputs;
 use crate::eval::{Operand, Operands};
 use crate::graph::constant::Constant;
 use crate::graph::{Graph, Node, NodeView, Type, ValueId};
-use crate::vocabulary;
+use crate::{eval, vocabulary};
 
 /// Gives the inputs of a graph their types, and no other value but constants one.
 pub(crate) fn inputs(graph: &mut Graph) {

@@ -7,14 +7,13 @@
 //! for the scale and zero for the zero point, all that follows computes with the reals that the integers stood for:
 //! MatMulInteger becomes MatMul, ConvInteger becomes Conv, and a cast of their sums to float is the identity.
 
-use crate::rewrite::restore::Restorer;
-use std::collections::HashSet;
-
 use crate::error::NodeError;
 use crate::graph::{Draft, Graph, Made, Node, NodeView, ValueId};
 use crate::operator::MOVING;
+use crate::rewrite::restore::Restorer;
 use crate::run::RunError;
 use crate::vocabulary;
+use std::collections::HashSet;
 
 /// Takes dynamic quantization out of a resolved graph. Answers the operators that are gone, each once.
 ///

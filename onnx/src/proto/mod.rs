@@ -5,6 +5,7 @@
 
 mod attribute;
 mod bind;
+mod classes;
 mod functions;
 mod opsets;
 mod order;
@@ -12,15 +13,16 @@ mod reader;
 pub(crate) mod tensor;
 pub(crate) mod write;
 
+use crate::error::ImportError;
+use crate::graph::{Graph, LEARNING, MICROSOFT, OPSETS, STANDARD};
 use crate::proto::opsets::Opsets;
 
 use prost::Message;
 use tract_onnx::pb::ModelProto;
 
-use crate::error::ImportError;
-use crate::graph::{Graph, LEARNING, MICROSOFT, OPSETS, STANDARD};
 pub(crate) use bind::open_inputs;
 pub use bind::{Bindings, OpenInput};
+
 pub(crate) use reader::{Body, Library};
 
 /// First opset of the standard domain that is read; what is older than the first supported one is rewritten.
@@ -36,8 +38,9 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<ModelProto, ImportError> {
 
 /// Reads a model: its graph, and what the inner graphs of that are read with.
 pub(crate) fn read(bytes: &[u8], bindings: &Bindings) -> Result<(Graph, Library), ImportError> {
-    let model = decode(bytes)?;
-    let graph = model.graph.as_ref().ok_or(ImportError::NoGraph)?;
+    let mut model = decode(bytes)?;
+    let graph = model.graph.as_mut().ok_or(ImportError::NoGraph)?;
+    let classes = classes::named(graph)?;
     if !(3..=13).contains(&model.ir_version) {
         return Err(ImportError::IrVersion(model.ir_version));
     }
@@ -45,7 +48,9 @@ pub(crate) fn read(bytes: &[u8], bindings: &Bindings) -> Result<(Graph, Library)
     check(&opsets)?;
     let functions = functions::list(bytes)?;
     let library = Library { functions, opsets };
-    let graph = reader::read(graph, &library, bindings)?;
+    let graph = model.graph.as_ref().ok_or(ImportError::NoGraph)?;
+    let mut graph = reader::read(graph, &library, bindings)?;
+    graph.classes = classes;
     graph.verify("read");
     Ok((graph, library))
 }

@@ -43,6 +43,25 @@ pub(crate) fn integer_type(code: i32) -> Option<DataType> {
     })
 }
 
+fn onnx_type(dtype: DataType) -> tensor_proto::DataType {
+    use tensor_proto::DataType as Onnx;
+    match dtype {
+        DataType::U8 => Onnx::Uint8,
+        DataType::I8 => Onnx::Int8,
+        DataType::U16 => Onnx::Uint16,
+        DataType::I16 => Onnx::Int16,
+        DataType::U32 => Onnx::Uint32,
+        DataType::I32 => Onnx::Int32,
+        DataType::Bool => Onnx::Bool,
+        _ => Onnx::Int64,
+    }
+}
+
+/// The code of an integer type.
+pub(crate) fn code(dtype: DataType) -> i32 {
+    onnx_type(dtype) as i32
+}
+
 /// The ONNX element type of binary32.
 pub(crate) const FLOAT: i32 = tensor_proto::DataType::Float as i32;
 
@@ -193,22 +212,12 @@ pub(crate) fn write(name: &str, constant: &Constant) -> TensorProto {
             values.iter().flat_map(|v| v.to_le_bytes()).collect(),
         ),
         Data::Int(dtype, values) => {
-            let onnx = match dtype {
-                DataType::U8 => Onnx::Uint8,
-                DataType::I8 => Onnx::Int8,
-                DataType::U16 => Onnx::Uint16,
-                DataType::I16 => Onnx::Int16,
-                DataType::U32 => Onnx::Uint32,
-                DataType::I32 => Onnx::Int32,
-                DataType::Bool => Onnx::Bool,
-                _ => Onnx::Int64,
-            };
             let bytes = dtype.bytes();
             let raw = values
                 .iter()
                 .flat_map(|v| v.to_le_bytes().into_iter().take(bytes))
                 .collect();
-            (onnx, raw)
+            (onnx_type(*dtype), raw)
         }
         Data::Double(values) => (
             Onnx::Double,

@@ -1,10 +1,10 @@
 //! A graph as nodes and tensors of a file.
 
-use tract_onnx::pb::tensor_shape_proto::dimension;
-use tract_onnx::pb::{NodeProto, TensorProto, ValueInfoProto, type_proto};
+use tract_onnx::pb::tensor_shape_proto::{Dimension, dimension};
+use tract_onnx::pb::{NodeProto, TensorProto, TensorShapeProto, ValueInfoProto, type_proto};
 
 use crate::graph::constant::Element;
-use crate::graph::{Graph, Node, STANDARD, ValueId};
+use crate::graph::{Graph, Node, STANDARD, Type, ValueId};
 use crate::proto::tensor::{FLOAT, element_type};
 use crate::proto::{attribute, tensor};
 
@@ -43,6 +43,41 @@ pub(crate) fn fixed(info: &ValueInfoProto, shape: &[usize]) -> ValueInfoProto {
             if !fixed && (axis, extent) != (0, 1) {
                 dim.value = Some(dimension::Value::DimValue(extent as i64));
             }
+        }
+    }
+    info
+}
+
+/// An output whose type, if it is known, is that of the model that is written: maps and strings are no more.
+pub(crate) fn result(info: &ValueInfoProto, ty: Option<&Type>) -> ValueInfoProto {
+    let mut info = narrow(info);
+    let (Some(ty), Some(own)) = (ty, info.r#type.as_mut()) else {
+        return info;
+    };
+    let code = match ty.element {
+        Element::Float => FLOAT,
+        Element::Int(dtype) => tensor::code(dtype),
+        _ => return info,
+    };
+    match own.value.as_mut() {
+        Some(type_proto::Value::TensorType(tensor)) => tensor.elem_type = code,
+        _ => {
+            // A batch of one stays open.
+            let dims = ty
+                .shape
+                .iter()
+                .enumerate()
+                .map(|(axis, &extent)| Dimension {
+                    value: ((axis, extent) != (0, 1))
+                        .then_some(dimension::Value::DimValue(extent as i64)),
+                    ..Default::default()
+                });
+            own.value = Some(type_proto::Value::TensorType(type_proto::Tensor {
+                elem_type: code,
+                shape: Some(TensorShapeProto {
+                    dim: dims.collect(),
+                }),
+            }));
         }
     }
     info

@@ -1,20 +1,23 @@
 //! The quantized model: the nodes of the float one with QuantizeLinear and DequantizeLinear in between.
 
+use crate::quantize::rewrite::bias_of;
 use std::collections::{BTreeMap, HashMap};
 
-use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto};
+use tract_onnx::pb::{
+    GraphProto, ModelProto, NodeProto, OperatorSetIdProto, StringStringEntryProto, TensorProto,
+};
 
 use crate::graph::constant::Constant;
-use crate::graph::{Attribute, Graph, Node, NodeView, STANDARD, ValueId};
+use crate::graph::{Attribute, Classes, Graph, Node, NodeView, STANDARD, ValueId};
 use crate::group::rules::quantize;
 use crate::operator::LINEAR;
 use crate::proto::write;
 use crate::quantize::integral::is_whole;
-use crate::quantize::layers::{Layers, bias_of};
+use crate::quantize::layers::Layers;
 use crate::quantize::masks::Ranges;
 use crate::quantize::report::Pair;
 use crate::quantize::rewrite::flag;
-use crate::quantize::{Byte, Options};
+use crate::quantize::{Byte, Options, scores};
 use crate::trees::is_forest;
 use crate::vocabulary;
 use zkonnx_circuits::program::{DataType, Range};
@@ -41,8 +44,8 @@ pub(crate) struct Affine {
 
 impl Affine {
     /// The scale that makes the most of the type for values between `lo ≤ 0` and `hi ≥ 0`.
-    pub(crate) fn of((lo, hi): (f32, f32), byte: Byte) -> Self {
-        let range = Range::of(byte.dtype());
+    pub(crate) fn of((lo, hi): (f32, f32), dtype: DataType) -> Self {
+        let range = Range::of(dtype);
         let span = (f64::from(hi) - f64::from(lo)) / (range.hi - range.lo) as f64;
         let scale = if span > 0.0 {
             (span as f32).clamp(MIN_SCALE, 1e30)
@@ -71,6 +74,14 @@ impl Affine {
     }
 }
 
+/// The type of a quantized tensor: 16 bits for the features of a linear model.
+fn type_of(layers: &Layers, options: &Options, root: ValueId) -> DataType {
+    match layers.scores.features.contains(&root) {
+        true => DataType::U16,
+        false => options.activations.dtype(),
+    }
+}
+
 struct Writer<'a> {
     graph: &'a Graph,
     layers: &'a Layers,
@@ -94,10 +105,10 @@ pub(crate) fn emit(
     options: &Options,
 ) -> Emitted {
     let affine = |(root, range): (&ValueId, &(f32, f32))| {
-        let whole = layers.integral.contains(root);
+        let whole = layers.integral.contains(root) && !layers.scores.features.contains(root);
         let whole = whole.then(|| Affine::whole(*range, options.activations));
         let affine = whole.flatten();
-        let affine = affine.unwrap_or_else(|| Affine::of(*range, options.activations));
+        let affine = affine.unwrap_or_else(|| Affine::of(*range, type_of(layers, options, *root)));
         (*root, affine)
     };
     let mut writer = Writer {
@@ -162,7 +173,12 @@ fn assemble(
         name: old.name.clone(),
         doc_string: old.doc_string.clone(),
         input,
-        output: old.output.iter().map(write::narrow).collect(),
+        output: old
+            .output
+            .iter()
+            .zip(&graph.outputs)
+            .map(|(info, value)| write::result(info, graph.ty(*value)))
+            .collect(),
         node: nodes,
         initializer: initializers,
         ..Default::default()
@@ -176,20 +192,33 @@ fn assemble(
     let opset_import = std::iter::once(own).chain(others.cloned()).collect();
     ModelProto {
         // Before version 4 every initializer had to be an input too.
-        ir_version: proto.ir_version.max(4),
+        ir_version: proto
+            .ir_version
+            .max(if graph.opset < scores::OPSET { 4 } else { 10 }),
         producer_name: "zkonnx".into(),
         producer_version: env!("CARGO_PKG_VERSION").into(),
         opset_import,
         graph: Some(written),
+        metadata_props: graph.classes.iter().flat_map(named).collect(),
         ..Default::default()
     }
+}
+
+/// The names that an output stands for, each under a key of its own.
+fn named(classes: &Classes) -> impl Iterator<Item = StringStringEntryProto> + '_ {
+    let what = if classes.columns { "column" } else { "label" };
+    let names = classes.names.iter().enumerate();
+    names.map(move |(place, name)| StringStringEntryProto {
+        key: format!("zkonnx.{what}.{}.{place}", classes.output),
+        value: name.clone(),
+    })
 }
 
 impl Writer<'_> {
     /// Scales and zero points, one pair for all tensors that share it.
     fn scales(&mut self) {
-        let dtype = self.options.activations.dtype();
         for (root, affine) in &self.params {
+            let dtype = type_of(self.layers, self.options, *root);
             let name = self.graph.name(*root);
             let scale = Constant::floats(vec![], vec![affine.scale]);
             let scale = self.out.add_constant(&format!("{name}_scale"), scale);
@@ -312,6 +341,9 @@ impl Writer<'_> {
         let inner: usize = weights.shape[axis + 1..].iter().product();
         let x = self.activation(node.input(0)?)?;
         let bias = self.bias_constant(node);
+        if node.made().any(|y| self.layers.scores.sums.contains(&y)) {
+            return Some(self.score_params(node, weights, x, bias));
+        }
         let lanes = if each { n } else { 1 };
         // Whole weights are exact with a scale of one.
         let whole = is_whole(weights) && data.iter().any(|v| *v != 0.0);
@@ -331,6 +363,39 @@ impl Writer<'_> {
         Some((params, each.then_some(axis)))
     }
 
+    /// The scales of the 16-bit weights of scores: one where these are compared, or one for each of them.
+    fn score_params(
+        &self,
+        node: &Node,
+        weights: &Constant,
+        x: Affine,
+        bias: Option<&[f32]>,
+    ) -> (Vec<Affine>, Option<usize>) {
+        let columns = weights.shape.last().copied().unwrap_or(1);
+        let range = Range::of(DataType::U16);
+        let reach = (x.zero - range.lo).max(range.hi - x.zero);
+        let of = |columns: std::ops::Range<usize>| {
+            let bias = |column: usize| bias.map_or(0.0, |b| b[column % b.len().max(1)]);
+            let scale = scores::weight_scale(weights, columns, bias, (x.scale, reach));
+            let scale = scale.max(MIN_SCALE);
+            Affine { scale, zero: 0 }
+        };
+        let sums = &self.layers.scores.compared;
+        let next = |y: ValueId| {
+            self.graph
+                .nodes
+                .iter()
+                .filter(move |n| n.reads().any(|v| v == y))
+        };
+        let compared = node.made().any(|y| {
+            sums.contains(&y) || next(y).any(|next| next.made().any(|sum| sums.contains(&sum)))
+        });
+        match compared || !self.options.per_channel || columns == 1 {
+            true => (vec![of(0..columns)], None),
+            false => ((0..columns).map(|i| of(i..i + 1)).collect(), Some(1)),
+        }
+    }
+
     /// Scale and zero point of weights in a range, which may be `whole` numbers, with a bias of so many input scales.
     fn weight_scale(&self, (lo, hi): (f32, f32), bias: f32, whole: bool) -> Affine {
         let zeros = lo == 0.0 && hi == 0.0;
@@ -347,7 +412,7 @@ impl Writer<'_> {
             bias / MAX_BIAS
         };
         let affine = match self.options.weights {
-            Byte::U8 => Affine::of((lo, hi), Byte::U8),
+            Byte::U8 => Affine::of((lo, hi), DataType::U8),
             Byte::I8 => Affine {
                 scale: (hi.max(-lo) / 127.0).max(MIN_SCALE),
                 zero: 0,
@@ -389,10 +454,12 @@ impl Writer<'_> {
             Some(axis) => weights.shape[axis + 1..].iter().product(),
             None => 1,
         };
-        let dtype = self.options.weights.dtype();
-        let range = match self.options.weights {
-            Byte::U8 => Range::of(dtype),
-            Byte::I8 => Range { lo: -127, hi: 127 },
+        let (dtype, range) = match self.options.weights {
+            _ if node.made().any(|y| self.layers.scores.sums.contains(&y)) => {
+                (DataType::I16, Range::of(DataType::I16))
+            }
+            Byte::U8 => (DataType::U8, Range::of(DataType::U8)),
+            Byte::I8 => (DataType::I8, Range { lo: -127, hi: 127 }),
         };
         let value = |(i, v): (usize, &f32)| {
             let p = params[i / inner.max(1) % params.len()];
@@ -449,7 +516,7 @@ impl Writer<'_> {
         let finite = data.iter().filter(|v| v.is_finite());
         let range = finite.fold((0f32, 0f32), |(lo, hi), v| (lo.min(*v), hi.max(*v)));
         let byte = self.options.activations;
-        let affine = Affine::of(range, byte);
+        let affine = Affine::of(range, byte.dtype());
         let limits = Range::of(byte.dtype());
         let value = |v: &f32| quantize(*v, affine.scale, affine.zero, limits);
         let integers = data.iter().map(value).collect();

@@ -5,10 +5,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::eval;
 use crate::graph::{Graph, Node, NodeView, ValueId};
 use crate::operator::Chain as Rule;
-use crate::vocabulary;
+use crate::{eval, vocabulary};
 use zkonnx_circuits::ops::broadcast;
 
 /// Most operations between a quantized tensor and the next one; the importer allows 256.

@@ -1,5 +1,6 @@
 //! Which tensors are quantized, and which share a scale.
 
+use crate::quantize::rewrite::bias_of;
 use std::collections::{HashMap, HashSet};
 
 use crate::graph::{Graph, InputType, Node, ValueId};
@@ -8,6 +9,8 @@ use crate::quantize::error::QuantizeError;
 use crate::quantize::front::front;
 use crate::quantize::fuse::{fused, is_function};
 use crate::quantize::integral::integral;
+use crate::quantize::scores;
+use crate::quantize::scores::Scores;
 use crate::trees::is_forest;
 use crate::vocabulary;
 
@@ -24,6 +27,8 @@ pub(crate) struct Layers {
     pub(crate) scale_of: HashMap<ValueId, ValueId>,
     /// Tensors of whole numbers.
     pub(crate) integral: HashSet<ValueId>,
+    /// What a linear model is.
+    pub(crate) scores: Scores,
 }
 
 impl Layers {
@@ -39,12 +44,17 @@ impl Layers {
     }
 
     fn behind(graph: &Graph, front: Vec<bool>) -> Result<Self, QuantizeError> {
-        let tail = tail(graph, &front)?;
+        let scores = scores::find(graph, &front);
+        let mut tail = tail(graph, &front)?;
+        if !scores.is_empty() {
+            tail.clone_from(&scores.after);
+        }
         let outside: Vec<bool> = (0..graph.nodes.len())
             .map(|i| front[i] || tail[i] || is_forest(&graph.nodes[i]))
             .collect();
         let mut inside = absorbed(graph, &outside);
         inside.extend(fused(graph, &outside, &inside));
+        inside.extend(&scores.sums);
         let mut quantized = Vec::new();
         let mut scale_of: HashMap<ValueId, ValueId> = HashMap::new();
         let used: HashSet<ValueId> = proved_nodes(graph, &outside)
@@ -93,6 +103,7 @@ impl Layers {
             quantized,
             scale_of,
             integral: integral(graph),
+            scores,
         })
     }
 }
@@ -174,18 +185,6 @@ fn absorbed(graph: &Graph, tail: &[bool]) -> HashSet<ValueId> {
         }
     }
     absorbed
-}
-
-/// The constant that `next` adds to the result of a matrix product, one value for each column.
-pub(crate) fn bias_of(graph: &Graph, product: &Node, next: &Node) -> Option<ValueId> {
-    let output = product.output(0)?;
-    if !product.is("MatMul") || !next.is("Add") {
-        return None;
-    }
-    let columns = graph.constant(product.input(1)?)?.shape.last()?;
-    let bias = next.reads().find(|value| *value != output)?;
-    let shape = &graph.constant(bias)?.shape;
-    (shape.as_slice() == [*columns]).then_some(bias)
 }
 
 /// Whether an operator is one that is proved.

@@ -21,9 +21,11 @@ mod masks;
 mod ranges;
 mod report;
 mod rewrite;
+mod scores;
 #[cfg(test)]
 mod tests;
 
+use crate::quantize::layers::proved;
 pub use error::QuantizeError;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -32,14 +34,15 @@ use prost::Message;
 use rayon::prelude::*;
 
 use crate::error::NodeError;
+pub use crate::graph::Classes;
 use crate::graph::constant::Constant;
 use crate::graph::{Graph, InputType, Node};
 use crate::group::exactness::{Exactness, Status};
-use crate::operator::{PRESENTING, SCORING};
+use crate::operator::{OF_SCORES, PRESENTING, SCORING};
 use crate::passes::{prepare, prepare_float, refresh, restore};
 use crate::proto::{Bindings, decode};
 use crate::report::{Imported, TailNode};
-use crate::run::{Values, computes};
+use crate::run::{Values, computes, run};
 use crate::vocabulary;
 use layers::Layers;
 pub use report::{LayerError, OutputError};
@@ -134,6 +137,10 @@ pub struct Quantized {
     /// What the file had and what is gone: operators of dynamic quantization, whose scales depended on the data, and
     /// types of floats that are float32 now.
     pub restored: Vec<String>,
+    /// What outputs say by integers or columns that had strings or maps: the names stand in the metadata of the file too.
+    pub classes: Vec<Classes>,
+    /// Whether the model is linear: its scores are accumulators of 16 bits.
+    pub linear: bool,
 }
 
 impl Quantized {
@@ -150,7 +157,9 @@ impl Quantized {
             .report
             .iter()
             .any(|report| matches!(report.status, Status::Closed(Exactness::Leaves { .. })));
-        let scores = move |node: &&TailNode| trees && is(node, SCORING);
+        let linear = self.linear;
+        let scores =
+            move |node: &&TailNode| trees && is(node, SCORING) || linear && is(node, OF_SCORES);
         let tail = self.imported.tail.iter();
         tail.filter(move |node| !node.before && !presents(node) && !scores(node))
     }
@@ -261,12 +270,19 @@ pub fn quantize_and_measure(
     level::level(&mut graph, &samples);
     refresh(&mut graph, 0).map_err(QuantizeError::Model)?;
 
-    let layers = Layers::new(&graph)?;
+    let mut layers = Layers::new(&graph)?;
+    if !layers.scores.is_empty() && graph.opset < scores::OPSET {
+        refresh(&mut graph, scores::OPSET).map_err(QuantizeError::Model)?;
+        layers = Layers::new(&graph)?;
+    }
+    missing(&graph, &layers, &samples)?;
+    missing(&graph, &layers, &measured)?;
     let ranges = ranges::find(&graph, &layers, &samples, options.method)?;
     let emitted = emit::emit(&graph, &proto, &layers, &ranges, options);
     let model = emitted.model.encode_to_vec();
     let imported = crate::import(&model).map_err(QuantizeError::NotProvable)?;
 
+    let linear = !layers.scores.is_empty();
     let quantized = prepare(&model, &Bindings::default()).map_err(QuantizeError::Model)?;
     let layers = report::layers(&graph, &quantized, &emitted.tensors, &measured)?;
     let against_original = computes(&original, &original.outputs, first);
@@ -279,7 +295,37 @@ pub fn quantize_and_measure(
         outputs,
         against_original,
         restored,
+        classes: original.classes,
+        linear,
     })
+}
+
+/// Fails if a sample misses a value that nothing replaces before it is quantized.
+fn missing(graph: &Graph, layers: &Layers, samples: &[Values]) -> Result<(), QuantizeError> {
+    let one = |(sample, inputs): (usize, &Values)| {
+        let first = graph.inputs.iter().find_map(|input| {
+            let data = inputs.get(&input.value)?.as_floats()?;
+            Some((input.value, data.iter().position(|v| v.is_nan())?))
+        });
+        let Some((input, index)) = first else {
+            return Ok(());
+        };
+        let values = run(graph, inputs.clone(), proved)?;
+        let is_missing = |value| {
+            let data = values.get(value).and_then(|data| data.as_floats());
+            data.is_some_and(|data| data.iter().any(|v| v.is_nan()))
+        };
+        match layers.quantized.iter().any(|(value, _)| is_missing(value)) {
+            false => Ok(()),
+            true => Err(QuantizeError::NotFinite {
+                sample,
+                input: graph.name(input).to_owned(),
+                index,
+                value: f32::NAN,
+            }),
+        }
+    };
+    samples.par_iter().enumerate().try_for_each(one)
 }
 
 /// Samples as values of the graph's inputs.
@@ -300,7 +346,8 @@ fn feed(graph: &Graph, samples: &[Vec<Feed>]) -> Result<Vec<Values>, QuantizeErr
             let shape = input.shape.clone();
             let value = match (sample.get(i), input.integers) {
                 (Some(Feed::Floats(v)), None) if v.len() == expected => {
-                    if let Some(index) = v.iter().position(|v| !v.is_finite()) {
+                    // Missing values may be meant (`missing`).
+                    if let Some(index) = v.iter().position(|v| v.is_infinite()) {
                         return Err(QuantizeError::NotFinite {
                             sample: number,
                             input: input.name.clone(),

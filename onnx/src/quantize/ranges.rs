@@ -13,6 +13,9 @@ use rayon::prelude::*;
 /// The range of a Softmax, whatever the samples: steps of 1/256, since the integer rule counts whole levels of one.
 const SOFTMAX: (f32, f32) = (0.0, 255.0 / 256.0);
 
+/// How far the range of a feature of 16 bits goes beyond that of the samples, as a share of it.
+const MARGIN: f32 = 0.125;
+
 /// Bins of a distribution.
 const BINS: usize = 4096;
 
@@ -50,6 +53,13 @@ pub(crate) fn find(
     for (name, _) in layers.quantized.iter().filter(|(_, op)| op == "Softmax") {
         if let Some(range) = ranges.get_mut(name) {
             *range = SOFTMAX;
+        }
+    }
+    // Features of 16 bits have room for some that no sample reached.
+    for value in &layers.scores.features {
+        if let Some(range) = ranges.get_mut(value) {
+            let more = (range.1 - range.0) * MARGIN;
+            *range = (range.0 - more, range.1 + more);
         }
     }
     masks::narrow(graph, layers, samples, &mut ranges)?;

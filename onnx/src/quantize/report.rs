@@ -4,17 +4,14 @@ use std::collections::HashMap;
 
 use rayon::prelude::*;
 
-use crate::FloatHead;
-use crate::TailData;
-use crate::TailTensor;
 use crate::graph::constant::{Constant, Data};
 use crate::graph::{Graph, ValueId};
 use crate::quantize::error::QuantizeError;
 use crate::quantize::layers::proved;
-use crate::quantize_input;
 use crate::report::Imported;
 use crate::run::{Values, run, run_known};
 use crate::tail::real;
+use crate::{FloatHead, TailData, TailTensor, quantize_input};
 use zkonnx_circuits::program::Tensor;
 
 /// Error of a quantized tensor against the float model, over all samples.

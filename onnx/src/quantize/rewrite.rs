@@ -213,3 +213,15 @@ pub(crate) fn flag(graph: &Graph, node: &Node, name: &'static str) -> bool {
         .flag(name, false)
         .unwrap_or(false)
 }
+
+/// The constant that `next` adds to the result of a matrix product, one value for each column.
+pub(crate) fn bias_of(graph: &Graph, product: &Node, next: &Node) -> Option<ValueId> {
+    let output = product.output(0)?;
+    if !product.is("MatMul") || !next.is("Add") {
+        return None;
+    }
+    let columns = graph.constant(product.input(1)?)?.shape.last()?;
+    let bias = next.reads().find(|value| *value != output)?;
+    let shape = &graph.constant(bias)?.shape;
+    (shape.as_slice() == [*columns]).then_some(bias)
+}

@@ -123,7 +123,10 @@ fn rejects_tensors_that_lie_about_their_size() {
         TensorProblem::External
     );
     assert_eq!(problem(|t| t.data_type = 8), TensorProblem::Type(8));
-}
+    assert_eq!(
+        problem(|t| t.data_type = 8),
+        TensorProblem::Strings("node_wf".to_owned())
+    );
 
 #[test]
 fn rejects_inputs_without_a_fixed_shape() {

@@ -6,8 +6,8 @@ use std::str::FromStr;
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 use zkonnx_onnx::quantize::{
-    Byte, LayerError, Method, Options, OutputError, QuantizeError, Quantized, model_inputs,
-    quantize_and_measure,
+    Byte, Classes, LayerError, Method, Options, OutputError, QuantizeError, Quantized,
+    model_inputs, quantize_and_measure,
 };
 use zkonnx_onnx::{TailNode, open_inputs};
 
@@ -268,6 +268,9 @@ fn answer(
             quantized.restored.join(", ")
         ));
     }
+    for classes in &quantized.classes {
+        text.push_str(&classes_text(classes));
+    }
     let on = if split.held_out {
         format!("{measured} others")
     } else {
@@ -306,6 +309,7 @@ fn answer(
         "measured_samples": measured,
         "held_out": split.held_out,
         "restored": quantized.restored,
+        "classes": quantized.classes.iter().map(classes_json).collect::<Vec<_>>(),
         "reference": if quantized.against_original { "float_model" } else { "rewritten_float_model" },
         "error_bound": bound.share(),
         "layers": quantized.layers.iter().map(layer_json).collect::<Vec<_>>(),
@@ -314,6 +318,33 @@ fn answer(
         "not_covered": nodes_json(&uncovered),
     });
     Answer::new(json, text, if accepted { Exit::Yes } else { Exit::No })
+}
+
+/// Most names that are shown; the file has all.
+const NAMES: usize = 16;
+
+/// What an output says by integers or columns.
+fn classes_text(classes: &Classes) -> String {
+    let shown = classes.names.iter().take(NAMES).enumerate();
+    let shown = shown.map(|(place, name)| format!("{place} is {}", plain(name)));
+    let mut shown: Vec<String> = shown.collect();
+    if classes.names.len() > NAMES {
+        shown.push(format!("and so on to {}", classes.names.len() - 1));
+    }
+    let what = match classes.columns {
+        true => "a row of numbers, no map: column",
+        false => "an integer for each label:",
+    };
+    let (output, names) = (plain(&classes.output), shown.join(", "));
+    format!("output {output} is {what} {names} (metadata of the file)\n")
+}
+
+fn classes_json(classes: &Classes) -> Value {
+    json!({
+        "output": classes.output,
+        "names": *classes.names,
+        "columns": classes.columns,
+    })
 }
 
 fn layers_text(layers: &[LayerError]) -> String {
