@@ -13,6 +13,7 @@ pub(crate) mod movement;
 pub(crate) mod operands;
 pub(crate) mod pair;
 pub(crate) mod params;
+pub(crate) mod pointwise;
 pub(crate) mod real;
 pub(crate) mod routes;
 pub(crate) mod rules;

@@ -11,10 +11,10 @@ use crate::group::expr::Operand;
 use crate::group::importer::{Done, Importer};
 use crate::group::operands::Activation;
 use crate::group::params::{Params, Place, QuantizedConstant, scalar};
+use crate::group::pointwise::with_operand;
 use crate::group::real::{Base, Real, Value};
 use crate::group::routes::Origin;
 use crate::operator::{DYNAMIC, Facts, Operator, QUANTIZED};
-use crate::ops::elementwise::with_operand;
 
 const ACCUMULATED: Facts = Facts::new(
     "u8, i8 to i32",

@@ -10,11 +10,11 @@ use crate::group::exactness::Relation;
 use crate::group::importer::{Done, Importer};
 use crate::group::operands::quantized;
 use crate::group::params::scalar;
+use crate::group::pointwise::unary;
 use crate::group::real::{Base, Real};
 use crate::operator::{
     BENDING, CLAMPING, EXACT, Facts, NARROW, OF_SCORES, Operator, PREPARING, QUANTIZED, SCORING,
 };
-use crate::ops::elementwise::unary;
 use crate::ops::limits::CLAMP;
 
 use std::sync::Arc;

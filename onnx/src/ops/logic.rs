@@ -11,11 +11,10 @@ use crate::graph::NodeView;
 use crate::graph::constant::Constant;
 use crate::group::exactness::Relation;
 use crate::group::importer::{Done, Importer};
-use crate::group::pair;
 use crate::group::params::{Quantized, scalar};
 use crate::group::real::{Base, Real, Value};
+use crate::group::{pair, pointwise};
 use crate::operator::{BENDING, EXACT, Facts, NARROW, OF_SCORES, Operator, PREPARING, QUANTIZED};
-use crate::ops::elementwise;
 use zkonnx_circuits::ops::{
     Expand, Lanes, Maximum, Move, Offset, Requantize, Rule, Steps, Table, WeightedSum, broadcast,
     broadcast_places,
@@ -291,7 +290,7 @@ fn with_constant(
             Lanes::by_element(&each)
         }
     };
-    if tables.len() > elementwise::MAX_TABLES {
+    if tables.len() > pointwise::MAX_TABLES {
         return Err(island(
             "it compares with more than 1024 different constants",
         ));
@@ -429,8 +428,8 @@ pub(crate) fn choose(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done,
 /// `com.microsoft.QLinearWhere`.
 pub(crate) fn qlinear_where(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, NodeError> {
     let condition = condition(cx, node)?;
-    let a = elementwise::operand_of(cx, node, 1)?;
-    let b = elementwise::operand_of(cx, node, 4)?;
+    let a = pointwise::operand_of(cx, node, 1)?;
+    let b = pointwise::operand_of(cx, node, 4)?;
     let y = cx.output_params(node, &scalar(7, 8, a.params.dtype))?;
     let shape_of = |q: &Quantized| cx.builder.fact(q.tensor).shape.clone();
     let [a, b] = [a, b].map(|q| Real::new(Base::Quantized(q.clone()), shape_of(&q)));

@@ -8,6 +8,7 @@ pub(crate) mod activation;
 pub(crate) mod blocks;
 pub(crate) mod border;
 pub(crate) mod cast;
+pub(crate) mod concat;
 pub(crate) mod control;
 pub(crate) mod einsum;
 pub(crate) mod elementwise;
@@ -45,6 +46,7 @@ pub(crate) const FILES: &[(&str, &[Operator])] = &[
     ("activation", activation::OPERATORS),
     ("border", border::OPERATORS),
     ("cast", cast::OPERATORS),
+    ("concat", concat::OPERATORS),
     ("control", control::OPERATORS),
     ("einsum", einsum::OPERATORS),
     ("elementwise", elementwise::OPERATORS),

@@ -1,12 +1,5 @@
 //! The quantized model: the nodes of the float one with QuantizeLinear and DequantizeLinear in between.
 
-use crate::quantize::rewrite::bias_of;
-use std::collections::{BTreeMap, HashMap};
-
-use tract_onnx::pb::{
-    GraphProto, ModelProto, NodeProto, OperatorSetIdProto, StringStringEntryProto, TensorProto,
-};
-
 use crate::graph::constant::Constant;
 use crate::graph::{Attribute, Classes, Graph, Node, NodeView, STANDARD, ValueId};
 use crate::group::rules::quantize;
@@ -16,10 +9,16 @@ use crate::quantize::integral::is_whole;
 use crate::quantize::layers::Layers;
 use crate::quantize::masks::Ranges;
 use crate::quantize::report::Pair;
-use crate::quantize::rewrite::flag;
+use crate::quantize::rewrite::{bias_of, flag};
 use crate::quantize::{Byte, Options, scores};
 use crate::trees::is_forest;
 use crate::vocabulary;
+use std::collections::{BTreeMap, HashMap};
+
+use tract_onnx::pb::{
+    GraphProto, ModelProto, NodeProto, OperatorSetIdProto, StringStringEntryProto, TensorProto,
+};
+
 use zkonnx_circuits::program::{DataType, Range};
 
 /// Smallest scale: far above the smallest normal number, so that products of two scales are normal too.

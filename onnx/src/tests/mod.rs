@@ -14,6 +14,7 @@ mod kernels;
 mod learning;
 mod lookup;
 mod masked;
+mod math;
 mod old;
 mod open;
 mod outputs;
