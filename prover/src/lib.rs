@@ -20,10 +20,13 @@ pub mod keys;
 pub mod measure;
 pub mod model;
 pub mod numpy;
+mod operators;
 pub mod pace;
 pub mod places;
 pub mod progress;
 pub mod prover;
 pub mod real;
 
+pub use cli::main_with;
 pub use error::{Error, Exit};
+pub use operators::Operators;

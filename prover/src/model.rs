@@ -3,14 +3,14 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use zkonnx_circuits::ops::registry;
 use zkonnx_circuits::program::{Program, TensorId};
 use zkonnx_onnx::quantize::obstacle;
-use zkonnx_onnx::{Bindings, FloatTail, ImportError, NodeReport, Registry, TailNode, import_bound};
+use zkonnx_onnx::{Bindings, FloatTail, ImportError, NodeReport, TailNode, import_bound};
 
 use crate::artifact::{Kind, MAX_MODEL_BYTES};
 use crate::error::Error;
 use crate::files;
+use crate::operators::operators;
 
 /// A program with what is known of the model that it came from.
 #[derive(Clone, Debug)]
@@ -57,7 +57,7 @@ impl Model {
 
     /// Imports the bytes of an ONNX model; `path` is for errors.
     pub fn import(path: &Path, bytes: &[u8], bindings: &Bindings) -> Result<Self, Error> {
-        let imported = import_bound(bytes, &Registry::new(), bindings);
+        let imported = import_bound(bytes, &(operators().models)(), bindings);
         let imported = imported.map_err(|source| refusal(path, bytes, bindings, source))?;
         let zkonnx_onnx::Imported {
             program,
@@ -132,7 +132,7 @@ fn refusal(path: &Path, bytes: &[u8], bindings: &Bindings, source: ImportError) 
 
 /// The program of a file's bytes; `path` is for errors.
 pub(crate) fn program(path: &Path, bytes: &[u8]) -> Result<Program, Error> {
-    Program::from_file(bytes, &registry()).map_err(|source| Error::Program {
+    Program::from_file(bytes, &(operators().programs)()).map_err(|source| Error::Program {
         path: path.into(),
         source,
     })

@@ -78,3 +78,38 @@ fn accepts_a_proof_of_the_vote() {
     .unwrap();
     assert_eq!(proved.receipt.claims().len(), 1);
 }
+
+/// The binary of this crate is the whole command line, and each command knows the operator.
+#[test]
+fn accepts_the_model_in_every_command() {
+    let dir = std::env::temp_dir().join(format!("zkonnx-quorum-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).unwrap();
+    let model = concat!(env!("CARGO_MANIFEST_DIR"), "/models/quorum.onnx");
+    let program = import_with(MODEL, &models()).unwrap().program;
+    let port = &program.inputs()[0];
+    let len = program.fact(port.tensor).len();
+    let samples: Vec<String> = (0..len)
+        .map(|i| format!("{:.1}", i as f32 * 0.2 - 0.1))
+        .collect();
+    let input = format!("{{\"input_data\": [[{}]]}}", samples.join(","));
+    std::fs::write(dir.join("input.json"), input).unwrap();
+    let command = |line: &str| {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_zkonnx-custom-operator"))
+            .args(line.split(' ').map(|word| word.replace("MODEL", model)))
+            .current_dir(&dir)
+            .output()
+            .unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{line}: {errors}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    assert!(command("check MODEL --json").contains("\"not_proved\":[]"));
+    command("run MODEL --input input.json");
+    command("mock MODEL --input input.json");
+    command("setup MODEL -o keys");
+    assert!(command("inspect keys/program").contains("Quorum"));
+    command("prove keys --input input.json -o receipt");
+    command("verify receipt --vk keys/vk");
+    command("verify receipt --model MODEL");
+    std::fs::remove_dir_all(&dir).unwrap();
+}

@@ -32,6 +32,7 @@ use serde_json::{Value, json};
 
 use crate::cache::Cache;
 use crate::error::{Error, Exit};
+use crate::operators::{self, Operators};
 use crate::progress::Progress;
 use answer::{Answer, Warning};
 use args::{Cli, Command};
@@ -58,8 +59,20 @@ impl Session {
 
 /// Parses the command line, does what it says, and answers.
 pub fn main() -> ExitCode {
+    main_with(Operators::default())
+}
+
+/// The same with operators that zkonnx does not know, for a binary of one's own: every command reads models and stored
+/// programs that use them. Call it once and first in `main`; the operators of a process do not change.
+pub fn main_with(operators: Operators) -> ExitCode {
     JSON.store(asks_for_json(), Ordering::Relaxed);
     install_panic_hook();
+    if !operators::settle(operators) {
+        let error = Error::Usage(
+            "the operators of this process are settled already; call `main_with` once, and first",
+        );
+        return ExitCode::from(complain(&error) as u8);
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return ExitCode::from(usage(&error) as u8),
