@@ -107,7 +107,7 @@ fn accepts_the_model_in_every_command() {
     command("run MODEL --input input.json");
     command("mock MODEL --input input.json");
     command("setup MODEL -o keys");
-    assert!(command("inspect keys/program").contains("Quorum"));
+    assert!(command("inspect keys/program").contains("org.example.quorum"));
     command("prove keys --input input.json -o receipt");
     command("verify receipt --vk keys/vk");
     command("verify receipt --model MODEL");
