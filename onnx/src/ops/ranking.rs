@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::super::Status;
 use super::super::exactness::Exactness;
-use super::super::importer::{Done, Importer};
 use super::super::expr::Expr;
+use super::super::importer::{Done, Importer};
 use super::super::real::{Acc, Base, Params, Quantized, Real, Value};
 use super::pool::summand;
 use crate::error::NodeError;

@@ -9,8 +9,9 @@ use super::recurrent;
 use crate::error::ImportError;
 use crate::graph::{Attribute, Draft, Graph, Made, Node, NodeView, STANDARD, ValueId};
 use crate::passes::refresh;
+use crate::proto::tensor::code;
 use zkonnx_circuits::ops::broadcast;
-use zkonnx_circuits::program::{MAX_NODES, elements};
+use zkonnx_circuits::program::{DataType, MAX_NODES, elements};
 
 /// Most elements of an activation that is expanded to a constant's shape.
 const MAX_EXPANDED: usize = 1 << 20;
@@ -77,11 +78,23 @@ fn results(p: &mut Draft<'_>, node: &NodeView<'_>) -> Option<Vec<Option<ValueId>
         "Einsum" => einsum(p, node),
         "Resize" => interpolated(p, node),
         "Gemm" => computed_addend(p, node),
+        "Cast" => truth(p, node),
         "Add" | "Sub" | "Mul" | "Div" | "Pow" | "Min" | "Max" => expanded(p, node),
         "RNN" | "GRU" | "LSTM" => return recurrent::unrolled(p, node),
         _ => None,
     };
     Some(vec![Some(one?)])
+}
+
+/// Of a float, whether it is not zero.
+fn truth(p: &mut Draft<'_>, node: &NodeView<'_>) -> Option<ValueId> {
+    let x = node.input(0).filter(|x| p.graph().is_float(*x))?;
+    if node.int("to", 0) != Ok(i64::from(code(DataType::Bool))) {
+        return None;
+    }
+    let zero = p.scalar(0.0);
+    let equal = p.op("Equal", &[x, zero]);
+    Some(p.op("Not", &[equal]))
 }
 
 /// The axes of a reduction: an attribute or an input; all of them if there are none.

@@ -10,8 +10,8 @@ use super::integral::is_whole;
 use super::layers::{Layers, bias_of};
 use super::ranges::Ranges;
 use super::report::Pair;
-use super::scores;
 use super::rewrite::flag;
+use super::scores;
 use super::{Byte, Options};
 use crate::close::quantize;
 use crate::graph::constant::Constant;
@@ -190,7 +190,9 @@ fn assemble(
     let opset_import = std::iter::once(own).chain(others.cloned()).collect();
     ModelProto {
         // Before version 4 every initializer had to be an input too.
-        ir_version: proto.ir_version.max(if graph.opset < scores::OPSET { 4 } else { 10 }),
+        ir_version: proto
+            .ir_version
+            .max(if graph.opset < scores::OPSET { 4 } else { 10 }),
         producer_name: "zkonnx".into(),
         producer_version: env!("CARGO_PKG_VERSION").into(),
         opset_import,
@@ -377,7 +379,12 @@ impl Writer<'_> {
             Affine { scale, zero: 0 }
         };
         let sums = &self.layers.scores.compared;
-        let next = |y: ValueId| self.graph.nodes.iter().filter(move |n| n.reads().any(|v| v == y));
+        let next = |y: ValueId| {
+            self.graph
+                .nodes
+                .iter()
+                .filter(move |n| n.reads().any(|v| v == y))
+        };
         let compared = node.made().any(|y| {
             sums.contains(&y) || next(y).any(|next| next.made().any(|sum| sums.contains(&sum)))
         });

@@ -6,8 +6,8 @@ use super::QuantizeError;
 use super::front::front;
 use super::fuse::{fused, is_function};
 use super::integral::integral;
-use super::scores::{self, Scores};
 use super::proved;
+use super::scores::{self, Scores};
 use crate::graph::{Graph, InputType, Node, ValueId};
 use crate::trees::is_forest;
 

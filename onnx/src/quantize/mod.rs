@@ -24,6 +24,7 @@ mod recurrent;
 mod report;
 mod rewrite;
 mod scores;
+mod tabular;
 #[cfg(test)]
 mod tests;
 

@@ -10,6 +10,7 @@ use crate::graph::constant::Constant;
 use crate::graph::{AttributeValue, Graph, Node, NodeView, STANDARD, ValueId};
 
 use super::decompose::decompose;
+use super::tabular::shorten;
 use crate::error::ImportError;
 use crate::passes::refresh;
 
@@ -18,6 +19,7 @@ pub(super) fn rewrite(graph: &mut Graph) -> Result<(), ImportError> {
     refresh(graph, opset_of(graph))?;
     decompose(graph)?;
     divisions(graph);
+    shorten(graph);
     biases(graph);
     let mut i = 0;
     while i < graph.nodes.len() {

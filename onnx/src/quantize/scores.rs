@@ -106,9 +106,13 @@ pub(super) fn find(graph: &Graph, front: &[bool]) -> Scores {
             scores.compared.extend(node.input(0));
             continue;
         }
-        let computes = reads().any(|value| outside.contains(&value) || scores.sums.contains(&value));
+        let computes =
+            reads().any(|value| outside.contains(&value) || scores.sums.contains(&value));
         let names = !computes && reads().all(|value| !ready.contains(&value));
-        if names && !node.made().any(|value| graph.is_float(value) && graph.outputs.contains(&value))
+        if names
+            && !node
+                .made()
+                .any(|value| graph.is_float(value) && graph.outputs.contains(&value))
         {
             // What is made of labels.
             continue;
@@ -161,10 +165,19 @@ pub(super) fn weight_scale(
     // Each weight is rounded by half at most.
     let room = f64::from(i32::MAX) - (rows as f64 + 1.0) * reach as f64;
     let least = |column: usize| {
-        let own = || data.iter().skip(column).step_by(n).map(|w| f64::from(w.abs()));
+        let own = || {
+            data.iter()
+                .skip(column)
+                .step_by(n)
+                .map(|w| f64::from(w.abs()))
+        };
         let sum = own().sum::<f64>() * reach as f64 + f64::from(bias(column).abs() / x_scale);
         (own().fold(0.0, f64::max) / f64::from(i16::MAX)).max(sum / room)
     };
     let scale = columns.map(least).fold(0.0, f64::max);
-    if scale > 0.0 { scale as f32 * (1.0 + 1e-6) } else { 1.0 }
+    if scale > 0.0 {
+        scale as f32 * (1.0 + 1e-6)
+    } else {
+        1.0
+    }
 }

@@ -511,7 +511,7 @@ fn accepts_zero_exactly() {
             (0.0, 0.0),
             (-1e-30, 1e-35),
         ] {
-            let Affine { scale, zero } = Affine::of(range, byte);
+            let Affine { scale, zero } = Affine::of(range, byte.dtype());
             assert!(scale.is_normal() && scale > 0.0, "{range:?}");
             assert!(
                 zkonnx_circuits::program::Range::of(byte.dtype()).contains(zero),

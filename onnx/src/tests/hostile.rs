@@ -122,7 +122,10 @@ fn rejects_tensors_that_lie_about_their_size() {
         problem(|t| t.data_location = Some(1)),
         TensorProblem::External
     );
-    assert_eq!(problem(|t| t.data_type = 8), TensorProblem::Type(8));
+    assert_eq!(
+        problem(|t| t.data_type = 8),
+        TensorProblem::Strings("node_wf".into())
+    );
 }
 
 #[test]
