@@ -4,17 +4,18 @@ use crate::error::NodeError;
 use crate::eval;
 use crate::eval::inputs::ALL;
 use crate::eval::types::TypeRule;
-use crate::graph::NodeView;
 use crate::graph::constant::Element;
+use crate::graph::{Draft, NodeView, ValueId};
 use crate::group::exactness::{Relation, Status};
 use crate::group::importer::{Done, Importer};
 use crate::group::params::{Params, Quantized};
 use crate::group::real::{Base, Real, Value};
 use crate::operator::{
-    ANY, EXACT, Facts, LAST, OF_SCORES, Operator, PREPARING, PRESENTING, TRANSPARENT,
+    ANY, EXACT, Facts, LAST, OF_SCORES, Operator, PREPARING, PRESENTING, Parts, TRANSPARENT,
 };
-use crate::proto::tensor::{FLOAT, element_type, integer_type};
+use crate::proto::tensor::{FLOAT, code, element_type, integer_type};
 use std::sync::Arc;
+use zkonnx_circuits::program::DataType;
 
 const CONVERSION: Facts = Facts::new(
     ANY,
@@ -25,6 +26,7 @@ const CONVERSION: Facts = Facts::new(
 /// The operators of this file.
 pub(crate) const OPERATORS: &[Operator] = &[
     Operator::onnx("Cast")
+        .decomposed(Parts::One(truth))
         .whole(0..1)
         .restored(|r| r.cast())
         .attributes(&[("round_mode", 24, LAST), ("saturate", 19, LAST)])
@@ -73,4 +75,15 @@ pub(crate) fn cast(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, N
         }
         _ => bad("a cast of reals to integers is not supported; use QuantizeLinear"),
     }
+}
+
+/// Of a float, whether it is not zero.
+fn truth(p: &mut Draft<'_>, node: &NodeView<'_>) -> Option<ValueId> {
+    let x = node.input(0).filter(|x| p.graph().is_float(*x))?;
+    if node.int("to", 0) != Ok(i64::from(code(DataType::Bool))) {
+        return None;
+    }
+    let zero = p.scalar(0.0);
+    let equal = p.op("Equal", &[x, zero]);
+    Some(p.op("Not", &[equal]))
 }

@@ -22,6 +22,7 @@ mod ranges;
 mod report;
 mod rewrite;
 mod scores;
+mod tabular;
 #[cfg(test)]
 mod tests;
 

@@ -11,12 +11,14 @@ use crate::graph::constant::Constant;
 use crate::graph::{AttributeValue, Graph, Node, NodeView, STANDARD, ValueId};
 use crate::passes::refresh;
 use crate::quantize::decompose::decompose;
+use crate::quantize::tabular::shorten;
 
 /// Rewrites a folded graph.
 pub(crate) fn rewrite(graph: &mut Graph) -> Result<(), ImportError> {
     refresh(graph, opset_of(graph))?;
     decompose(graph)?;
     divisions(graph);
+    shorten(graph);
     biases(graph);
     let mut i = 0;
     while i < graph.nodes.len() {

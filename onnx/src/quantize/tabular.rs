@@ -1,0 +1,304 @@
+//! What pipelines of classical learning are made of, in fewer steps that mean the same.
+//!
+//! A cast to the type that a value has is nothing. Two products with constant matrices are one, and two constants that are
+//! added are one. The place of the largest probability is that of the largest score, if probabilities grow with their
+//! scores: where floats round several probabilities to one, the score still decides.
+
+use crate::graph::constant::{Constant, Element};
+use crate::graph::{Graph, Node, NodeView, ValueId};
+use zkonnx_circuits::program::DataType;
+
+/// Most nodes between scores and the place of the largest one.
+const MAX_STEPS: usize = 16;
+
+/// Carries out all of it.
+pub(crate) fn shorten(graph: &mut Graph) {
+    idle_casts(graph);
+    row_biases(graph);
+    let mut i = 0;
+    while i < graph.nodes.len() {
+        match joined(graph, i).or_else(|| shifted(graph, i)) {
+            Some(before) => {
+                graph.nodes.remove(before);
+            }
+            None => i += 1,
+        }
+    }
+    places(graph);
+}
+
+/// Readers of casts that change nothing read what is cast.
+fn idle_casts(graph: &mut Graph) {
+    let mut i = 0;
+    while i < graph.nodes.len() {
+        let node = &graph.nodes[i];
+        let (x, y) = (node.input(0), node.only_output());
+        let types = |value: Option<ValueId>| Some(graph.ty(value?)?.element);
+        let same = node.is("Cast") && types(x).is_some() && types(x) == types(y);
+        let (Some(x), Some(y)) = (x.filter(|_| same), y) else {
+            i += 1;
+            continue;
+        };
+        if graph.outputs.contains(&y) {
+            i += 1;
+            continue;
+        }
+        graph.nodes.remove(i);
+        for node in &mut graph.nodes {
+            let read = node.inputs.iter_mut().flatten();
+            read.filter(|value| **value == y)
+                .for_each(|value| *value = x);
+        }
+    }
+}
+
+/// What is added to the rows of a matrix, as a vector: `[1, N]` is `[N]`.
+fn row_biases(graph: &mut Graph) {
+    for i in 0..graph.nodes.len() {
+        let node = &graph.nodes[i];
+        if !node.is("Add") {
+            continue;
+        }
+        for input in 0..2 {
+            let Some((value, other)) = graph.nodes[i]
+                .input(input)
+                .zip(graph.nodes[i].input(1 - input))
+            else {
+                continue;
+            };
+            let product = graph.maker(other).map(|at| &graph.nodes[at]);
+            let follows = product.is_some_and(|node| node.is_any(&["MatMul", "Gemm", "Add"]));
+            let rank = graph.shape(other).map(<[usize]>::len);
+            let Some(constant) = graph.constant(value).filter(|_| follows && rank == Some(2))
+            else {
+                continue;
+            };
+            if let (&[1, n], Some(data)) = (constant.shape.as_slice(), constant.as_floats()) {
+                let vector = Constant::floats(vec![n], data.to_vec());
+                let name = format!("{}_row", graph.name(value));
+                graph.nodes[i].inputs[input] = Some(graph.add_constant(&name, vector));
+            }
+        }
+    }
+}
+
+/// Rows, columns and elements of the matrix of a product `x · W + b`, and the addends.
+type Linear<'g> = (usize, usize, &'g [f32], Option<&'g [f32]>);
+
+fn linear<'g>(graph: &'g Graph, node: &Node) -> Option<Linear<'g>> {
+    let read = |i: usize| graph.constant(node.input(i)?);
+    let weights = read(1)?;
+    let &[rows, columns] = weights.shape.as_slice() else {
+        return None;
+    };
+    let bias = match node.input(2) {
+        None => None,
+        Some(_) => Some(read(2).filter(|b| b.shape == [columns])?.as_floats()?),
+    };
+    let plain = node.is("MatMul") || node.is("Gemm") && node.attributes.is_empty();
+    let matrix = graph.shape(node.input(0)?)?.len() == 2 && rows > 0 && columns > 0;
+    (plain && matrix).then_some((rows, columns, weights.as_floats()?, bias))
+}
+
+/// The only maker of what a node reads first, if nobody else reads it.
+fn before(graph: &Graph, i: usize, input: usize) -> Option<usize> {
+    let value = graph.nodes.get(i)?.input(input)?;
+    let maker = graph.maker(value)?;
+    (graph.uses(value) == 1).then_some(maker)
+}
+
+/// Makes one product of two, if that is not larger; answers the one that is gone.
+fn joined(graph: &mut Graph, i: usize) -> Option<usize> {
+    let node = graph.nodes.get(i)?;
+    let (middle, columns, second, added) = linear(graph, node)?;
+    let place = before(graph, i, 0)?;
+    let (rows, inner, first, bias) = linear(graph, &graph.nodes[place])?;
+    if inner != middle || rows * columns > rows * inner + inner * columns {
+        return None;
+    }
+    let product = |left: &dyn Fn(usize) -> f32, column: usize| -> f64 {
+        let term = |k: usize| f64::from(left(k)) * f64::from(second[k * columns + column]);
+        (0..inner).map(term).sum()
+    };
+    let weight = |i: usize| product(&|k| first[i / columns * inner + k], i % columns) as f32;
+    let weights = Constant::floats(
+        vec![rows, columns],
+        (0..rows * columns).map(weight).collect(),
+    );
+    let addend = |column: usize| {
+        let own = added.map_or(0.0, |b| f64::from(b[column]));
+        (own + bias.map_or(0.0, |b| product(&|k| b[k], column))) as f32
+    };
+    let addends: Vec<f32> = (0..columns).map(addend).collect();
+    let finite = |c: &[f32]| c.iter().all(|v| v.is_finite());
+    if !finite(&addends) || !weights.as_floats().is_some_and(finite) {
+        return None;
+    }
+    let x = graph.nodes[place].input(0);
+    become_gemm(graph, i, x, weights, addends);
+    Some(place)
+}
+
+/// Makes one addend of two behind a product; answers the product that is gone.
+fn shifted(graph: &mut Graph, i: usize) -> Option<usize> {
+    let node = graph.nodes.get(i)?;
+    if !node.is("Add") {
+        return None;
+    }
+    let sum = (0..2).find(|input| node.input(*input).is_some_and(|v| !graph.is_constant(v)))?;
+    let more = graph.constant(node.input(1 - sum)?)?;
+    let place = before(graph, i, sum)?;
+    let (rows, columns, weights, bias) = linear(graph, &graph.nodes[place])?;
+    let (Some(more), true) = (
+        more.as_floats(),
+        [vec![], vec![1], vec![columns]].contains(&more.shape),
+    ) else {
+        return None;
+    };
+    let addend = |column: usize| bias.map_or(0.0, |b| b[column]) + more[column % more.len().max(1)];
+    let addends: Vec<f32> = (0..columns).map(addend).collect();
+    let weights = Constant::floats(vec![rows, columns], weights.to_vec());
+    let x = graph.nodes[place].input(0);
+    become_gemm(graph, i, x, weights, addends);
+    Some(place)
+}
+
+fn become_gemm(
+    graph: &mut Graph,
+    i: usize,
+    x: Option<ValueId>,
+    weights: Constant,
+    addends: Vec<f32>,
+) {
+    let name = graph.node_name(&graph.nodes[i]);
+    let weights = graph.add_constant(&format!("{name}_weights"), weights);
+    let bias = Constant::floats(vec![addends.len()], addends);
+    let bias = graph.add_constant(&format!("{name}_bias"), bias);
+    let node = &mut graph.nodes[i];
+    node.op = "Gemm".into();
+    node.attributes.clear();
+    node.inputs = vec![x, Some(weights), Some(bias)];
+}
+
+/// The place of the largest of some functions of scores is that of the largest score.
+fn places(graph: &mut Graph) {
+    for i in 0..graph.nodes.len() {
+        let node = &graph.nodes[i];
+        let view = NodeView::new(graph, node);
+        let rank = view.shape(0).map_or(0, |shape| shape.len());
+        let axis = view
+            .int("axis", 0)
+            .map(|axis| view.axis("axis", axis, rank));
+        let (true, Some(x), Ok(Ok(axis))) = (node.is("ArgMax"), node.input(0), axis) else {
+            continue;
+        };
+        let source = ordered_by(graph, x, axis);
+        let found = source.filter(|value| {
+            let maker = graph.maker(*value).map(|at| &graph.nodes[at]);
+            maker.is_some_and(|node| node.is_any(&["Gemm", "MatMul", "Add"]))
+        });
+        if let Some(source) = found {
+            graph.nodes[i].inputs[0] = Some(source);
+        }
+    }
+}
+
+/// The value that functions are made of which grow with it along an axis.
+fn ordered_by(graph: &Graph, value: ValueId, axis: usize) -> Option<ValueId> {
+    let (mut value, mut grows) = (value, true);
+    for _ in 0..MAX_STEPS {
+        let Some((next, same)) = step(graph, value, axis) else {
+            break;
+        };
+        (value, grows) = (next, grows == same);
+    }
+    grows.then_some(value)
+}
+
+/// What a value is made of, and whether it grows with that.
+fn step(graph: &Graph, value: ValueId, axis: usize) -> Option<(ValueId, bool)> {
+    let node = graph.nodes.get(graph.maker(value)?)?;
+    let x = node.input(0)?;
+    let view = NodeView::new(graph, node);
+    let shape = graph.shape(value)?;
+    // One number for all that are compared.
+    let shared = |value: ValueId| match graph.shape(value) {
+        Some(own) => {
+            own.iter().product::<usize>() == 1 || own.len() == shape.len() && own[axis] == 1
+        }
+        None => false,
+    };
+    match node.op.as_str() {
+        "Identity" | "Sigmoid" | "Exp" => Some((x, true)),
+        "Reciprocal" => sign(graph, x, 0)
+            .map(|positive| (x, !positive))
+            .filter(|_| is_positive(graph, x)),
+        "Neg" => Some((x, false)),
+        "Softmax" | "LogSoftmax" => {
+            let own = view.int("axis", -1).ok()?;
+            (view.axis("axis", own, shape.len()).ok()? == axis && node.opset >= 13)
+                .then_some((x, true))
+        }
+        "Add" => {
+            let other = node.input(1)?;
+            match (shared(x), shared(other)) {
+                (false, true) => Some((x, true)),
+                (true, false) => Some((other, true)),
+                _ => None,
+            }
+        }
+        "Sub" => {
+            let other = node.input(1)?;
+            match (shared(x), shared(other)) {
+                (false, true) => Some((x, true)),
+                (true, false) => Some((other, false)),
+                _ => None,
+            }
+        }
+        "Mul" => {
+            let other = node.input(1)?;
+            let (own, factor) = match (shared(x), shared(other)) {
+                (false, true) => (x, other),
+                (true, false) => (other, x),
+                _ => return None,
+            };
+            match graph.constant(factor).and_then(|c| c.as_floats()) {
+                Some(&[factor]) if factor != 0.0 => Some((own, factor > 0.0)),
+                Some(_) => None,
+                None => is_positive(graph, factor).then_some((own, true)),
+            }
+        }
+        _ => None,
+    }
+}
+
+/// Whether all numbers of a value are above zero.
+fn is_positive(graph: &Graph, value: ValueId) -> bool {
+    sign(graph, value, 0) == Some(true)
+}
+
+/// Whether all numbers of a value are above zero, or else at least none is below; `None` if that is not known.
+fn sign(graph: &Graph, value: ValueId, depth: usize) -> Option<bool> {
+    if let Some(constant) = graph.constant(value) {
+        let data = constant.as_floats()?;
+        let least = data.iter().copied().fold(f32::INFINITY, f32::min);
+        return (least >= 0.0).then_some(least > 0.0);
+    }
+    let node = graph.nodes.get(graph.maker(value)?)?;
+    let of = |input: usize| sign(graph, node.input(input)?, depth + 1);
+    if depth > MAX_STEPS {
+        return None;
+    }
+    match node.op.as_str() {
+        "Exp" | "Sigmoid" | "Softmax" => Some(true),
+        "Reciprocal" => of(0).filter(|positive| *positive),
+        "Identity" | "ReduceSum" | "ReduceMax" => of(0),
+        "Add" => of(0).zip(of(1)).map(|(a, b)| a || b),
+        "Mul" => of(0).zip(of(1)).map(|(a, b)| a && b),
+        "Cast" => {
+            let from = graph.ty(node.input(0)?)?.element;
+            (from == Element::Int(DataType::Bool)).then_some(false)
+        }
+        _ => None,
+    }
+}
