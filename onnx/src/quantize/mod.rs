@@ -9,6 +9,7 @@
 //! Nothing here is trusted: the result is an ordinary ONNX file that the importer reads like any other, and the last
 //! step here is to import it, so that a model is either provable or refused with the nodes that stand in the way.
 
+mod affine;
 mod decompose;
 pub(crate) mod emit;
 mod error;
@@ -25,6 +26,7 @@ mod scores;
 mod tabular;
 #[cfg(test)]
 mod tests;
+mod weights;
 
 use crate::quantize::layers::proved;
 pub use error::QuantizeError;
