@@ -126,6 +126,8 @@ def unary():
     case("Gelu", finite, near=3e-7, approximate="tanh")
     case("Gelu", finite, near=3e-7, domain="com.microsoft")
     case("QuickGelu", finite, near=3e-7, domain="com.microsoft", alpha=1.5)
+    case("FastGelu", finite, near=3e-7, domain="com.microsoft")
+    case("FastGelu", finite[:6].reshape(2, 3), array([0.5, -1.0, 2.0]), near=3e-7, domain="com.microsoft")
     case("LeakyRelu", values, alpha=-0.5)
     case("Elu", finite, near=1e-7, alpha=0.7)
     case("Selu", finite, near=3e-7, alpha=0.7, gamma=2.0)

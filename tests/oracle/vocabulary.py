@@ -483,7 +483,7 @@ def swish(net, x):
 
 def microsoft_function(net, x):
     """A function of ONNX Runtime's own domain, between that domain's forms of the QDQ operators."""
-    op, attributes = net.choose((("QuickGelu", {"alpha": float(net.rng.uniform(1, 2))}), ("Gelu", {})))
+    op, attributes = net.choose((("QuickGelu", {"alpha": float(net.rng.uniform(1, 2))}), ("Gelu", {}), ("FastGelu", {})))
     y = Quantized("", x.shape, net.scale(), net.zero())
     real = net.node("DequantizeLinear", net.operands(x), domain=MICROSOFT)
     real = net.node(op, [real], domain=MICROSOFT, **attributes)

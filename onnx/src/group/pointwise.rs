@@ -42,7 +42,7 @@ fn of_one(real: &Real) -> Real {
 }
 
 /// Appends a function of each element.
-fn append(real: &Real, f: Unary) -> Result<Real, NodeError> {
+pub(crate) fn append(real: &Real, f: Unary) -> Result<Real, NodeError> {
     let real = &match f {
         Unary::Relu | Unary::Clip(..) if real.expr.as_clamp().is_some() => real.clone(),
         _ => of_one(real),

@@ -24,7 +24,6 @@ pub(crate) const OPERATORS: &[Operator] = &[
     Operator::onnx("HannWindow").since(17),
     Operator::onnx("ImageDecoder").since(20),
     Operator::onnx("MaxUnpool").since(9),
-    Operator::onnx("MeanVarianceNormalization").since(9),
     Operator::onnx("MelWeightMatrix").since(17),
     Operator::onnx("Multinomial").since(7),
     Operator::onnx("NegativeLogLikelihoodLoss").since(12),

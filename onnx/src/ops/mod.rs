@@ -12,6 +12,7 @@ pub(crate) mod concat;
 pub(crate) mod control;
 pub(crate) mod einsum;
 pub(crate) mod elementwise;
+pub(crate) mod fast_gelu;
 pub(crate) mod integer;
 pub(crate) mod learning;
 pub(crate) mod limits;
@@ -20,6 +21,7 @@ pub(crate) mod logic;
 pub(crate) mod lookup;
 pub(crate) mod masked;
 pub(crate) mod matrices;
+pub(crate) mod mean_variance;
 pub(crate) mod models;
 pub(crate) mod movement;
 pub(crate) mod normalization;
@@ -50,11 +52,13 @@ pub(crate) const FILES: &[(&str, &[Operator])] = &[
     ("control", control::OPERATORS),
     ("einsum", einsum::OPERATORS),
     ("elementwise", elementwise::OPERATORS),
+    ("fast_gelu", fast_gelu::OPERATORS),
     ("learning", learning::OPERATORS),
     ("limits", limits::OPERATORS),
     ("linear", linear::OPERATORS),
     ("logic", logic::OPERATORS),
     ("matrices", matrices::OPERATORS),
+    ("mean_variance", mean_variance::OPERATORS),
     ("models", models::OPERATORS),
     ("movement", movement::OPERATORS),
     ("normalization", normalization::OPERATORS),

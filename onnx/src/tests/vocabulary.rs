@@ -363,3 +363,27 @@ fn accepts_at_least_ninety_operators_each_listed_once() {
     assert_eq!(unique.len(), all.len());
     assert!(all.len() >= 90, "{}", all.len());
 }
+
+#[test]
+fn accepts_a_bias_of_fast_gelu_as_part_of_its_table() {
+    let model = |extra: &[&str]| {
+        let inputs = [&["xf"], extra].concat();
+        Model::quantized_input(18, &[2, 3])
+            .floats("bias", &[3], &[0.5, -0.25, 0.0])
+            .node("com.microsoft::FastGelu", &inputs, "o")
+            .quantize("o", "x", "yq")
+            .output("yq")
+    };
+    let gelu = |v: f64| 0.5 * v * (1.0 + (0.797_884_560_8 * (v + 0.044_715 * v.powi(3))).tanh());
+    let table = |x: i64, bias: f64| {
+        let y = gelu((x - 3) as f64 * f64::from(0.02f32) + bias) / f64::from(0.02f32);
+        y.round_ties_even() as i64 + 3
+    };
+    let plain: Vec<i64> = (0..6).map(|x| table(x, 0.0).max(0)).collect();
+    assert_eq!(counted(&accepted(&model(&[]))), plain);
+    let biases = [0.5, -0.25, 0.0];
+    let shifted: Vec<i64> = (0..6)
+        .map(|x| table(x, biases[x as usize % 3]).max(0))
+        .collect();
+    assert_eq!(counted(&accepted(&model(&["bias"]))), shifted);
+}

@@ -37,6 +37,11 @@ fn accepts_operators_that_are_expressed_by_others() {
         vec![scales]
     };
     let cases: Vec<(&[i64], Vec<NodeProto>, Vec<TensorProto>)> = vec![
+        (
+            image,
+            vec![node("MeanVarianceNormalization", &["x"], "y")],
+            vec![],
+        ),
         (&[1, 5], reduced("ReduceL1"), vec![]),
         (&[1, 5], reduced("ReduceL2"), vec![]),
         (&[1, 5], reduced("ReduceSumSquare"), vec![]),
