@@ -27,7 +27,9 @@ pub(crate) fn front(graph: &Graph) -> Result<Vec<bool>, QuantizeError> {
     for (i, node) in graph.nodes.iter().enumerate() {
         let reads = || node.reads().filter(|value| !graph.is_constant(*value));
         let ready = reads().next().is_some() && reads().all(|value| before.contains(&value));
-        may[i] = ready && (vocabulary::has(node, PREPARING) || is_forest(node));
+        // Rows of a table that inputs choose are proved.
+        let chosen = node.is("Gather") && node.input(0).is_some_and(|data| graph.is_constant(data));
+        may[i] = ready && (vocabulary::has(node, PREPARING) && !chosen || is_forest(node));
         if !may[i] || is_forest(node) {
             continue;
         }
