@@ -3,7 +3,7 @@
 
     quantize_nets.py ZKONNX [--prove] [--every N] [--only TEXT] [--brief] [--form FORM]
 
-For each net of `nets.py` and `trees.py`: `quantize`, the executor against ONNX Runtime on
+For each net of `nets.py`, `torch_nets.py` and `trees.py`: `quantize`, the executor against ONNX Runtime on
 every integer tensor of the quantized model, and the mock prover; with `--prove` also a
 proof that `verify` accepts. Prints a table and totals; exits 1 if a net fails that
 `nets_refused.txt` does not list, or one does not fail that it lists.
@@ -32,6 +32,7 @@ import ort_session
 from graphs import Graph, judge
 from nets import Net, nets
 from tool_graphs import compared
+from torch_nets import torch_nets
 from trees import trees
 
 REFUSED = Path(__file__).parent / "nets_refused.txt"
@@ -157,7 +158,7 @@ def main():
     parser.add_argument("--form", choices=("float", "dynamic", "7", "8", "9"), default="float")
     parser.add_argument("--brief", action="store_true", help="totals and failures only")
     arguments = parser.parse_args()
-    chosen = [n for n in [*nets(), *trees()] if arguments.only in n.name or arguments.only in n.kind]
+    chosen = [n for n in [*nets(), *torch_nets(), *trees()] if arguments.only in n.name or arguments.only in n.kind]
     if arguments.form != "float":
         chosen = [other for other in (formed(net, arguments.form) for net in chosen) if other]
         least = FORMS[arguments.form] if not arguments.only else 1
