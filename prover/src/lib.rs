@@ -26,6 +26,7 @@ pub mod places;
 pub mod progress;
 pub mod prover;
 pub mod real;
+mod report;
 
 pub use cli::main_with;
 pub use error::{Error, Exit};

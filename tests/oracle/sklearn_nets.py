@@ -305,11 +305,11 @@ def examined(binary, case, keep):
         except (Failed, subprocess.TimeoutExpired) as failure:
             result.wrong = str(failure)
             return result
-    try:
-        onnxruntime.InferenceSession(target, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime's errors have no common base.
-        result.wrong = f"ONNX Runtime does not take the quantized file: {str(error)[:200]}"
-        return result
+        try:
+            onnxruntime.InferenceSession(target, providers=["CPUExecutionProvider"])
+        except Exception as error:  # ONNX Runtime's errors have no common base.
+            result.wrong = f"ONNX Runtime does not take the quantized file: {str(error)[:200]}"
+            return result
     session = onnxruntime.InferenceSession(case.model.SerializeToString(), providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
     strings = np.unique(["red", "rosé", "white"])

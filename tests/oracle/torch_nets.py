@@ -1,4 +1,4 @@
-"""Nets that PyTorch exported (`models/make_torch.py`), with samples for them."""
+"""Nets that PyTorch exported (`make_torch.py`), with samples for them."""
 
 import json
 import zlib
@@ -9,7 +9,7 @@ import onnx
 
 from nets import Net
 
-FOLDER = Path(__file__).resolve().parents[2] / "models" / "torch"
+FOLDER = Path(__file__).parent / "torch"
 SAMPLES = 24
 # All that are committed: a file that is lost would else go unnoticed.
 COUNT = 71

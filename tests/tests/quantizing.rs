@@ -343,3 +343,43 @@ fn accepts_advice_that_can_be_followed() {
     quantize(&folder, &name, &data, &[]).expect(0);
     zkonnx!("check", folder.join("q.onnx")).expect(0);
 }
+
+#[test]
+fn accepts_a_report_with_the_worst_layers_first() {
+    let folder = Folder::new();
+    let float = model("digits_mlp/float.onnx");
+    let data = model("digits_mlp/samples.npz");
+    let page = folder.join("page.html");
+    let option = format!("--report={}", page.display());
+    let json = quantize(&folder, &float, &data, &[&option])
+        .expect(0)
+        .json();
+    assert_eq!(json["report"], page.display().to_string());
+    let mut layers: Vec<(f64, String)> = json["layers"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|layer| {
+            let tensor = layer["tensor"].as_str().unwrap().to_owned();
+            (layer["relative_rms"].as_f64().unwrap(), tensor)
+        })
+        .collect();
+    layers.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let html = std::fs::read_to_string(&page).unwrap();
+    let table = html.split("Layers, the worst first").nth(1).unwrap();
+    let places: Vec<usize> = layers
+        .iter()
+        .map(|(_, tensor)| table.find(&format!("<td>{tensor}</td>")).unwrap())
+        .collect();
+    assert!(places.is_sorted() && places.len() > 3, "{places:?}");
+    // Of a model that is not accepted, the page says why, and nothing else is written.
+    let option = format!("--report={}", folder.join("no.html").display());
+    std::fs::remove_file(folder.join("q.onnx")).unwrap();
+    quantize(&folder, &float, &data, &[&option, "--accept-error=0"]).expect(1);
+    let html = std::fs::read_to_string(folder.join("no.html")).unwrap();
+    assert!(html.contains("not accepted: output"));
+    assert!(!folder.join("q.onnx").exists());
+    // The page is not written over the model.
+    let option = format!("--report={}", folder.join("q.onnx").display());
+    quantize(&folder, &float, &data, &[&option]).expect(2);
+}

@@ -19,7 +19,7 @@ use super::style::{bytes, plain, table};
 use super::values::{nodes_json, nodes_text, real_json};
 use crate::artifact::{Kind, MAX_MODEL_BYTES, hex};
 use crate::error::{Error, Exit};
-use crate::{files, places};
+use crate::{files, places, report};
 
 #[derive(Debug, Args)]
 pub(crate) struct QuantizeArgs {
@@ -41,6 +41,10 @@ pub(crate) struct QuantizeArgs {
     /// Where to write the quantized model
     #[arg(long, short, value_name = "OUT.onnx")]
     pub(crate) output: PathBuf,
+    /// List the layers with the largest errors first; with FILE.html, write that page too, also of a model that is not
+    /// accepted
+    #[arg(long, value_name = "FILE.html", num_args = 0..=1, require_equals = true)]
+    pub(crate) report: Option<Option<PathBuf>>,
     /// One scale for all weights of a layer, where there is else one for each output channel
     #[arg(long)]
     pub(crate) per_tensor: bool,
@@ -122,7 +126,9 @@ pub(super) fn quantize(args: &QuantizeArgs, session: &Session) -> Result<Answer,
         .chain(&args.validate)
         .map(PathBuf::as_path)
         .collect();
-    places::check(std::slice::from_ref(&args.output), &read)?;
+    let page = args.report.as_ref().and_then(Option::as_ref);
+    let written: Vec<PathBuf> = page.into_iter().chain([&args.output]).cloned().collect();
+    places::check(&written, &read)?;
     let model = files::read(&args.model, MAX_MODEL_BYTES, "a model")?;
     let got = Kind::of(&model);
     if got != Kind::Model {
@@ -164,6 +170,10 @@ pub(super) fn quantize(args: &QuantizeArgs, session: &Session) -> Result<Answer,
         quantize_and_measure(&model, &bindings, calibrate, measure, &options).map_err(failed)?;
     let bound = args.accept_error.unwrap_or(Bound::Share(ERROR_BOUND));
     let reasons = reasons(&quantized, bound);
+    if let Some(path) = page {
+        let title = format!("{} quantized", args.model.display());
+        files::write(path, report::page(&title, &quantized, &reasons).as_bytes())?;
+    }
     if reasons.is_empty() {
         files::write(&args.output, &quantized.model)?;
     }
@@ -256,7 +266,11 @@ fn answer(
         .map(|output| accuracy(output, &split.measure.labels, outputs))
         .collect();
     let id = hex(&quantized.imported.program.id());
-    let mut text = layers_text(&quantized.layers);
+    let layers: Vec<&LayerError> = match args.report {
+        Some(_) => report::worst_first(&quantized.layers),
+        None => quantized.layers.iter().collect(),
+    };
+    let mut text = layers_text(&layers);
     for (output, accuracy) in quantized.outputs.iter().zip(&accuracy) {
         text.push_str(&output_text(output, measured, *accuracy));
     }
@@ -303,6 +317,7 @@ fn answer(
         "accepted": accepted,
         "reasons": reasons,
         "output": accepted.then(|| args.output.display().to_string()),
+        "report": args.report.as_ref().and_then(Option::as_ref).map(|path| path.display().to_string()),
         "model_bytes": quantized.model.len(),
         "program_id": id,
         "samples": samples,
@@ -347,7 +362,7 @@ fn classes_json(classes: &Classes) -> Value {
     })
 }
 
-fn layers_text(layers: &[LayerError]) -> String {
+fn layers_text(layers: &[&LayerError]) -> String {
     let head = ["tensor", "operator", "max abs", "mean abs", "relative rms"];
     let mut rows = vec![head.map(str::to_owned).to_vec()];
     rows.extend(layers.iter().map(|layer| {

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Exports small nets as PyTorch users write them, by both exporters, to models/torch.
+"""Exports small nets as PyTorch users write them, by both exporters, to the folder torch.
 
     make_torch.py [NAME ...]
 
 Each net becomes `NAME.script.onnx` (the exporter by TorchScript) and `NAME.dynamo.onnx` (the one by torch.export), without
 what only debugging needs. `ids.json` says which nets read integers, and below what they lie. Needs the packages of
-models/torch/requirements.txt, which are several gigabytes: what is exported is committed, and nothing else runs this.
+torch/requirements.txt, which are several gigabytes: what is exported is committed, and nothing else runs this.
 """
 
 import json
