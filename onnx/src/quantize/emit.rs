@@ -11,7 +11,7 @@ use crate::quantize::report::Pair;
 use crate::quantize::{Options, scores};
 use crate::trees::is_forest;
 use crate::vocabulary;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use tract_onnx::pb::{
     GraphProto, ModelProto, NodeProto, OperatorSetIdProto, StringStringEntryProto, TensorProto,
@@ -130,7 +130,7 @@ fn assemble(
             .zip(&graph.outputs)
             .map(|(info, value)| write::result(info, graph.ty(*value)))
             .collect(),
-        node: nodes,
+        node: named_apart(nodes),
         initializer: initializers,
         ..Default::default()
     };
@@ -153,6 +153,26 @@ fn assemble(
         metadata_props: graph.classes.iter().flat_map(named).collect(),
         ..Default::default()
     }
+}
+
+/// Nodes with names of their own: parts of one node, and bodies that ran several times, have the same.
+fn named_apart(mut nodes: Vec<NodeProto>) -> Vec<NodeProto> {
+    let mut taken: HashSet<String> = nodes.iter().map(|node| node.name.clone()).collect();
+    let mut seen: HashMap<String, usize> = HashMap::new();
+    for node in nodes.iter_mut().filter(|node| !node.name.is_empty()) {
+        let count = seen.entry(node.name.clone()).or_default();
+        *count += 1;
+        if *count == 1 {
+            continue;
+        }
+        let mut name = format!("{}_{count}", node.name);
+        while !taken.insert(name.clone()) {
+            *count += 1;
+            name = format!("{}_{count}", node.name);
+        }
+        node.name = name;
+    }
+    nodes
 }
 
 /// The names that an output stands for, each under a key of its own.

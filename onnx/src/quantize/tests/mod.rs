@@ -2,6 +2,7 @@
 
 mod expressed;
 mod refused;
+mod tabular;
 
 use std::path::Path;
 
