@@ -19,7 +19,7 @@ use crate::graph::{NodeView, ValueId};
 use crate::group::expr::Expr;
 use crate::group::importer::Importer;
 use crate::group::params::{Params, at};
-use crate::group::routes::{Goal, Origin};
+use crate::group::routes::{Goal, Origin, Passage};
 
 use zkonnx_circuits::program::{DataType, Range};
 
@@ -141,7 +141,7 @@ impl Importer<'_> {
         // A clamp that is the only reader, and has one itself, is taken for part of the group, which then has no kernel.
         let clamped = reader.is_some_and(|reader| {
             let output = reader.output(0);
-            matches!(reader.op.as_str(), "Relu" | "Clip")
+            self.routes.passage(reader) == Passage::Clamps
                 && output.is_some_and(|output| self.routes.only_reader(output).is_some())
         });
         let quantized = match route.goal {

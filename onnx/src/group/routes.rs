@@ -150,7 +150,8 @@ impl<'a> Routes<'a> {
         self.readers.contains_key(&value) || self.outputs.contains(&value)
     }
 
-    fn passage(&self, node: &Node) -> Passage {
+    /// What a node is to the way of a float result.
+    pub(crate) fn passage(&self, node: &Node) -> Passage {
         (self.passage)(node, self.opset)
     }
 

@@ -1,5 +1,6 @@
 //! Whole models: what they become, and what is refused.
 
+mod addends;
 mod build;
 mod edges;
 mod eval;
