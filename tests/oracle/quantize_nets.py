@@ -180,7 +180,8 @@ def main():
                 f"{result.proof_bytes:8}  {result.wrong or result.tail}",
                 flush=True,
             )
-            if (result.wrong is not None) != (net.name in known):
+            listed = net.name in known or f"{arguments.form}:{net.name}" in known
+            if (result.wrong is not None) != listed:
                 bad.append(f"{net.name}: {result.wrong or 'listed as refused, but nothing fails'}")
     show()
     for kind, (good, total, full) in kinds.items():

@@ -21,7 +21,7 @@ use std::collections::HashSet;
 ///
 /// A node whose form is not one that quantizers write, or that needs the integers themselves.
 pub(crate) fn restore(graph: &mut Graph) -> Result<Vec<String>, RunError> {
-    let mut gone = Vec::new();
+    let (mut gone, mut changed) = (Vec::new(), false);
     // Values that were integers and are reals now.
     let mut real: HashSet<ValueId> = HashSet::new();
     let mut i = 0;
@@ -48,10 +48,14 @@ pub(crate) fn restore(graph: &mut Graph) -> Result<Vec<String>, RunError> {
         if !gone.contains(&node.op) && !node.is_any(&["Cast", "DequantizeLinear"]) {
             gone.push(node.op.clone());
         }
+        changed = true;
         let nodes = made.apply(graph);
         let count = nodes.len();
         graph.nodes.splice(i..=i, nodes);
         i += count;
+    }
+    if changed {
+        drop_unread(graph);
     }
     match graph.outputs.iter().find(|output| real.contains(output)) {
         Some(output) => Err(RunError {
@@ -98,4 +102,18 @@ fn restored(
     };
     let results = rule(&mut restorer)?;
     Ok(results.map(|results| restorer.draft.finish(&results, &node.outputs)))
+}
+
+/// Leaves out the nodes of which nobody reads anything.
+fn drop_unread(graph: &mut Graph) {
+    let mut read: HashSet<ValueId> = graph.outputs.iter().copied().collect();
+    let mut kept = Vec::with_capacity(graph.nodes.len());
+    for node in std::mem::take(&mut graph.nodes).into_iter().rev() {
+        if node.made().any(|value| read.contains(&value)) {
+            read.extend(node.reads());
+            kept.push(node);
+        }
+    }
+    kept.reverse();
+    graph.nodes = kept;
 }

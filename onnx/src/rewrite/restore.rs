@@ -95,7 +95,7 @@ impl Restorer<'_> {
     pub(crate) fn dequantized(&mut self) -> Restored {
         match self.is_real(0) {
             true => self.dequantized_reals().map(Some),
-            false => Ok(self.weights()),
+            false => Ok(self.weights().or_else(|| self.row())),
         }
     }
 
@@ -193,6 +193,33 @@ impl Restorer<'_> {
                 reason: "integers of dynamic quantization are cast to another type than float32",
             }),
         }
+    }
+
+    /// A row of a table that is stored as integers: a row of the table of reals.
+    fn row(&mut self) -> Option<Vec<Option<ValueId>>> {
+        let graph = self.draft.graph();
+        let maker = &graph.nodes[graph.maker(self.view.input(0)?)?];
+        let table = graph.constant(maker.input(0)?)?;
+        let blocks = self.view.int("block_size", 0).ok()?;
+        let axis = self.view.int("axis", 1);
+        if !maker.is("Gather") || blocks != 0 || axis.is_err() {
+            return None;
+        }
+        let &[scale] = graph.constant(self.view.input(1)?)?.as_floats()? else {
+            return None;
+        };
+        let zero = match self.view.input(2) {
+            None => 0,
+            Some(zero) => graph.constant(zero)?.as_int()?,
+        };
+        self.view.check_attributes().ok()?;
+        let reals = table.as_ints()?.iter();
+        let reals = reals.map(|v| v.wrapping_sub(zero) as f32 * scale).collect();
+        let table = Constant::floats(table.shape.clone(), reals);
+        let table = self.draft.constant(table);
+        let mut inputs = maker.inputs.clone();
+        *inputs.first_mut()? = Some(table);
+        Some(vec![Some(self.draft.again(maker, inputs))])
     }
 
     /// Weights that are stored as integers.
