@@ -23,6 +23,15 @@ pub(crate) struct Made {
 }
 
 impl Made {
+    /// How many elements its constants have.
+    pub(crate) fn len(&self) -> usize {
+        let constants = self
+            .values
+            .iter()
+            .filter_map(|(_, constant)| constant.as_ref());
+        constants.map(Constant::len).sum()
+    }
+
     /// Adds the values to the graph that they were drafted for, and answers the nodes.
     pub(crate) fn apply(self, graph: &mut Graph) -> Vec<Node> {
         for (name, constant) in self.values {

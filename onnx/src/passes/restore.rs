@@ -7,7 +7,8 @@
 //! for the scale and zero for the zero point, all that follows computes with the reals that the integers stood for:
 //! MatMulInteger becomes MatMul, ConvInteger becomes Conv, and a cast of their sums to float is the identity.
 
-use crate::error::NodeError;
+use crate::error::{NodeError, TensorProblem};
+use crate::graph::constant::MAX_COMPUTED_ELEMENTS;
 use crate::graph::{Draft, Graph, Made, Node, NodeView, ValueId};
 use crate::operator::MOVING;
 use crate::rewrite::restore::Restorer;
@@ -27,7 +28,13 @@ pub(crate) fn restore(graph: &mut Graph) -> Result<Vec<String>, RunError> {
     let mut i = 0;
     while i < graph.nodes.len() {
         let node = graph.nodes[i].clone();
-        let made = match restored(graph, &node, &real) {
+        let made = restored(graph, &node, &real).and_then(|made| {
+            // Many nodes may read one constant, and each has reals of its own.
+            let spare = graph.spare.checked_sub(made.as_ref().map_or(0, Made::len));
+            graph.spare = spare.ok_or(TensorProblem::TooLarge(MAX_COMPUTED_ELEMENTS))?;
+            Ok(made)
+        });
+        let made = match made {
             Ok(made) => made,
             Err(source) => {
                 return Err(RunError {

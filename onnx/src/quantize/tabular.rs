@@ -8,8 +8,10 @@ use crate::graph::constant::{Constant, Element};
 use crate::graph::{Graph, Node, NodeView, ValueId};
 use zkonnx_circuits::program::DataType;
 
-/// Most nodes between scores and the place of the largest one.
+/// Most nodes between scores and the place of the largest one, and most that tell the sign of a number.
 const MAX_STEPS: usize = 16;
+/// Most products of numbers that make one matrix of two.
+const MAX_PRODUCTS: usize = 1 << 28;
 
 /// Carries out all of it.
 pub(crate) fn shorten(graph: &mut Graph) {
@@ -113,7 +115,9 @@ fn joined(graph: &mut Graph, i: usize) -> Option<usize> {
     let (middle, columns, second, added) = linear(graph, node)?;
     let place = before(graph, i, 0)?;
     let (rows, inner, first, bias) = linear(graph, &graph.nodes[place])?;
-    if inner != middle || rows * columns > rows * inner + inner * columns {
+    let products = rows.saturating_mul(inner).saturating_mul(columns);
+    if inner != middle || rows * columns > rows * inner + inner * columns || products > MAX_PRODUCTS
+    {
         return None;
     }
     let product = |left: &dyn Fn(usize) -> f32, column: usize| -> f64 {
@@ -207,7 +211,9 @@ fn places(graph: &mut Graph) {
 fn ordered_by(graph: &Graph, value: ValueId, axis: usize) -> Option<ValueId> {
     let (mut value, mut grows) = (value, true);
     for _ in 0..MAX_STEPS {
-        let Some((next, same)) = step(graph, value, axis) else {
+        // Rows that broadcasting repeats have places of their own.
+        let like = |(next, _): &(ValueId, bool)| graph.shape(*next) == graph.shape(value);
+        let Some((next, same)) = step(graph, value, axis).filter(like) else {
             break;
         };
         (value, grows) = (next, grows == same);
@@ -230,9 +236,7 @@ fn step(graph: &Graph, value: ValueId, axis: usize) -> Option<(ValueId, bool)> {
     };
     match node.op.as_str() {
         "Identity" | "Sigmoid" | "Exp" => Some((x, true)),
-        "Reciprocal" => sign(graph, x, 0)
-            .map(|positive| (x, !positive))
-            .filter(|_| is_positive(graph, x)),
+        "Reciprocal" => is_positive(graph, x).then_some((x, false)),
         "Neg" => Some((x, false)),
         "Softmax" | "LogSoftmax" => {
             let own = view.int("axis", -1).ok()?;
@@ -274,21 +278,21 @@ fn step(graph: &Graph, value: ValueId, axis: usize) -> Option<(ValueId, bool)> {
 
 /// Whether all numbers of a value are above zero.
 fn is_positive(graph: &Graph, value: ValueId) -> bool {
-    sign(graph, value, 0) == Some(true)
+    sign(graph, value, &mut MAX_STEPS.clone()) == Some(true)
 }
 
-/// Whether all numbers of a value are above zero, or else at least none is below; `None` if that is not known.
-fn sign(graph: &Graph, value: ValueId, depth: usize) -> Option<bool> {
+/// Whether all numbers of a value are above zero, or else at least none is below; `None` if that is not known. Two
+/// operands may be made of the same value, so that it is nodes that are counted, and not how deep they stand.
+fn sign(graph: &Graph, value: ValueId, steps: &mut usize) -> Option<bool> {
     if let Some(constant) = graph.constant(value) {
         let data = constant.as_floats()?;
         let least = data.iter().copied().fold(f32::INFINITY, f32::min);
-        return (least >= 0.0).then_some(least > 0.0);
+        let known = least >= 0.0 && data.iter().all(|v| v.is_finite());
+        return known.then_some(least > 0.0);
     }
+    *steps = steps.checked_sub(1)?;
     let node = graph.nodes.get(graph.maker(value)?)?;
-    let of = |input: usize| sign(graph, node.input(input)?, depth + 1);
-    if depth > MAX_STEPS {
-        return None;
-    }
+    let mut of = |input: usize| sign(graph, node.input(input)?, steps);
     match node.op.as_str() {
         "Exp" | "Sigmoid" | "Softmax" => Some(true),
         "Reciprocal" => of(0).filter(|positive| *positive),

@@ -386,4 +386,9 @@ fn accepts_a_bias_of_fast_gelu_as_part_of_its_table() {
         .map(|x| table(x, biases[x as usize % 3]).max(0))
         .collect();
     assert_eq!(counted(&accepted(&model(&["bias"]))), shifted);
+    // ONNX Runtime takes a vector that fits, and nothing that only broadcasts.
+    for extra in ["x_s", "row", "xf"] {
+        let model = model(&[extra]).floats("row", &[1, 3], &[0.5, -0.25, 0.0]);
+        assert!(import(&model.bytes()).is_err(), "{extra}");
+    }
 }

@@ -104,3 +104,49 @@ fn accepts_nodes_of_one_name_with_names_of_their_own() {
     names.dedup();
     assert_eq!(names.len(), count);
 }
+
+#[test]
+fn rejects_scores_that_broadcasting_repeats() {
+    let nodes = vec![
+        node("MatMul", &["v", "w"], "one"),
+        node("ReduceSum", &["x", "axes"], "shift"),
+        node("Add", &["one", "shift"], "all"),
+        with(node("ArgMax", &["all"], "y"), int_attribute("axis", 1)),
+    ];
+    let constants = vec![
+        floats("w", &[4, 3]),
+        floats("u", &[4, 4]),
+        ints("axes", &[1], &[1]),
+    ];
+    // One row of scores, made of the first row of the input, and a shift for each of five rows.
+    let first = vec![
+        node("ReduceMax", &["x"], "m"),
+        node("MatMul", &["m", "u"], "v"),
+    ];
+    let first = vec![
+        with(first[0].clone(), ints_attribute("axes", &[0])),
+        first[1].clone(),
+    ];
+    let bytes = model(&[5, 4], [first, nodes].concat(), constants);
+    let quantized = done(&bytes, &Options::default());
+    let program = &quantized.imported.program;
+    let shape = &program.fact(program.outputs()[0].tensor).shape;
+    assert_eq!(shape, &[5, 1]);
+}
+
+/// A sign is not looked for along all ways to a value that has many.
+#[test]
+fn accepts_a_score_that_is_added_to_itself_many_times() {
+    let mut nodes = vec![
+        node("MatMul", &["x", "w"], "s0"),
+        node("Exp", &["s0"], "e0"),
+    ];
+    for i in 0..60 {
+        let (from, to) = (format!("e{i}"), format!("e{}", i + 1));
+        nodes.push(node("Add", &[&from, &from], &to));
+    }
+    nodes.push(node("Reciprocal", &["e60"], "r"));
+    nodes.push(with(node("ArgMax", &["r"], "y"), int_attribute("axis", 1)));
+    let bytes = model(&[1, 4], nodes, vec![floats("w", &[4, 3])]);
+    assert!(crate::quantize::obstacle(&bytes, &Bindings::default()).is_none());
+}
