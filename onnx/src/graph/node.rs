@@ -188,6 +188,15 @@ impl<'a> NodeView<'a> {
         self.graph.constant(self.input(input)?).map(Arc::as_ref)
     }
 
+    /// All inputs, `None` where one is left out, if all that are given are constants.
+    pub(crate) fn constants(&self) -> Option<Vec<Option<&'a Constant>>> {
+        let one = |input: &Option<ValueId>| match input {
+            None => Some(None),
+            Some(value) => self.graph.constant(*value).map(|c| Some(c.as_ref())),
+        };
+        self.node.inputs.iter().map(one).collect()
+    }
+
     /// The elements of an input that is a constant of integers.
     pub(crate) fn constant_ints(&self, input: usize) -> Option<Vec<i64>> {
         Some(self.constant(input)?.as_ints()?.to_vec())

@@ -8,6 +8,7 @@ pub(crate) mod exactness;
 pub(crate) mod expr;
 pub(crate) mod fit;
 pub(crate) mod importer;
+pub(crate) mod integer;
 pub(crate) mod kernel;
 pub(crate) mod movement;
 pub(crate) mod operands;

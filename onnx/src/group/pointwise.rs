@@ -5,12 +5,12 @@ use crate::eval::{Binary, Unary};
 use crate::graph::NodeView;
 use crate::group::expr::{Expr, Operand, Spread};
 use crate::group::importer::{Done, Importer};
+use crate::group::integer::clamp_integers;
 use crate::group::operands::quantized;
 use crate::group::params::{Quantized, dequantize, scalar};
 use crate::group::real::{Base, Deferred, Pair, PairOp, Real, Value};
 use crate::group::routes::{Origin, alike};
 use crate::group::totals;
-use crate::ops::integer::clamp_integers;
 use std::sync::Arc;
 use zkonnx_circuits::ops::Constant;
 use zkonnx_circuits::ops::Move;
@@ -156,7 +156,7 @@ pub(crate) fn binary(
         (Value::Real(x), Value::Real(y)) => two_reals(cx, node, f, x, y),
         (Value::Real(x), other) => one_real(cx, node, f, x, other, false),
         (other, Value::Real(x)) => one_real(cx, node, f, x, other, true),
-        _ => crate::ops::integer::sum(cx, node, f, (&a, &b)),
+        _ => crate::group::integer::sum(cx, node, f, (&a, &b)),
     }
 }
 

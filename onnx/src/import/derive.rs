@@ -4,6 +4,7 @@
 //! interface says how they are computed, so whoever has the model's inputs can.
 
 use crate::error::NodeError;
+use crate::eval;
 use crate::eval::inputs::Inputs;
 use crate::graph::{InputType, Node, NodeView, ValueId};
 use crate::group::exactness::{Exactness, Status};
@@ -12,7 +13,7 @@ use crate::group::params::{Place, port_quantization, real_constant};
 use crate::group::real::{Base, Real, Value};
 use crate::import::state::Walk;
 use crate::operator::EXACT;
-use crate::{eval, vocabulary};
+use crate::vocabulary;
 use std::sync::Arc;
 
 use zkonnx_circuits::program::{DataType, Fact};

@@ -51,7 +51,7 @@ pub(crate) fn cast(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, N
                 return Ok(Done::int(tensor));
             }
             if let Some(dtype) = integer_type(to) {
-                return crate::ops::integer::cast(cx, node, tensor, dtype);
+                return crate::group::integer::cast(cx, node, tensor, dtype);
             }
             // Floats of other sizes are no part of a quantized model; what they say stays outside.
             if let Some(Element::Double | Element::Half(_)) = element_type(to) {

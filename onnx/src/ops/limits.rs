@@ -8,12 +8,12 @@ use crate::eval::{Binary, Unary};
 use crate::graph::NodeView;
 use crate::group::exactness::Relation;
 use crate::group::importer::{Done, Importer};
+use crate::group::integer::clamp_integers;
 use crate::group::pointwise::{binary, unary};
 use crate::group::real::{Base, Real, Value};
 use crate::operator::{
     CLAMPING, Chain, EXACT, Facts, NARROW, OF_SCORES, Operator, PREPARING, Parts,
 };
-use crate::ops::integer::clamp_integers;
 use crate::rewrite::decompose;
 use zkonnx_circuits::ops::{Constant, Maximum, broadcast};
 

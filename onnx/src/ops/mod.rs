@@ -13,7 +13,6 @@ pub(crate) mod control;
 pub(crate) mod einsum;
 pub(crate) mod elementwise;
 pub(crate) mod fast_gelu;
-pub(crate) mod integer;
 pub(crate) mod learning;
 pub(crate) mod limits;
 pub(crate) mod linear;

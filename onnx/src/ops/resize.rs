@@ -1,6 +1,7 @@
 //! `Resize` to the nearest neighbour: a gather along each axis.
 
 use crate::error::NodeError;
+use crate::eval;
 use crate::eval::inputs::{F, I8, I32, U8};
 use crate::eval::types::TypeRule;
 use crate::graph::NodeView;
@@ -9,7 +10,7 @@ use crate::group::importer::{Done, Importer};
 use crate::group::movement::status;
 use crate::operator::{ANY, Facts, LAST, Operator, Parts, SELECTING};
 use crate::ops::selection::not_empty;
-use crate::{eval, rewrite};
+use crate::rewrite;
 use zkonnx_circuits::ops::Gather;
 use zkonnx_circuits::program::MAX_ELEMENTS;
 

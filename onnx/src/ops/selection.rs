@@ -207,7 +207,9 @@ pub(crate) fn split(cx: &mut Importer<'_>, node: &NodeView<'_>) -> Result<Done, 
         }
         values.push(cx.apply(node, value.clone(), part)?);
     }
-    let status = values.first().map_or(crate::Status::Group, status);
+    let status = values
+        .first()
+        .map_or(crate::group::exactness::Status::Group, status);
     Ok(Done { values, status })
 }
 

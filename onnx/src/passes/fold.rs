@@ -5,11 +5,12 @@
 
 use std::sync::Arc;
 
+use crate::eval;
 use crate::eval::inputs::Inputs;
 use crate::eval::{Operand, Operands};
 use crate::graph::constant::Constant;
 use crate::graph::{Graph, Node, NodeView, Type, ValueId};
-use crate::{eval, vocabulary};
+use crate::vocabulary;
 
 /// Gives the inputs of a graph their types, and no other value but constants one.
 pub(crate) fn inputs(graph: &mut Graph) {
@@ -68,12 +69,7 @@ fn results(graph: &Graph, node: &Node) -> Option<Vec<Constant>> {
         let shape = graph.shape(node.input(0)?)?;
         return eval::of_shape(&view, shape).ok();
     }
-    let constant = |input: &Option<ValueId>| match input {
-        None => Some(None),
-        Some(value) => graph.constant(*value).map(|c| Some(c.as_ref())),
-    };
-    let inputs: Option<Vec<Option<&Constant>>> = node.inputs.iter().map(constant).collect();
-    vocabulary::evaluate(&view, &Inputs::of_constants(inputs?)).ok()
+    vocabulary::evaluate(&view, &Inputs::of_constants(view.constants()?)).ok()
 }
 
 /// Types of what a node makes, as far as they follow.

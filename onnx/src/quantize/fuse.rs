@@ -5,9 +5,10 @@
 
 use std::collections::{HashMap, HashSet};
 
+use crate::eval;
 use crate::graph::{Graph, Node, NodeView, ValueId};
 use crate::operator::Chain as Rule;
-use crate::{eval, vocabulary};
+use crate::vocabulary;
 use zkonnx_circuits::ops::broadcast;
 
 /// Most operations between a quantized tensor and the next one; the importer allows 256.

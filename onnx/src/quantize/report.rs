@@ -6,12 +6,15 @@ use rayon::prelude::*;
 
 use crate::graph::constant::{Constant, Data};
 use crate::graph::{Graph, ValueId};
+use crate::head::FloatHead;
+use crate::input::quantize_input;
 use crate::quantize::error::QuantizeError;
 use crate::quantize::layers::proved;
 use crate::report::Imported;
 use crate::run::{Values, run, run_known};
+use crate::tail::TailData;
+use crate::tail::TailTensor;
 use crate::tail::real;
-use crate::{FloatHead, TailData, TailTensor, quantize_input};
 use zkonnx_circuits::program::Tensor;
 
 /// Error of a quantized tensor against the float model, over all samples.

@@ -4,6 +4,8 @@
 //! added are one. The place of the largest probability is that of the largest score, if probabilities grow with their
 //! scores: where floats round several probabilities to one, the score still decides.
 
+use std::collections::HashMap;
+
 use crate::graph::constant::{Constant, Element};
 use crate::graph::{Graph, Node, NodeView, ValueId};
 use zkonnx_circuits::program::DataType;
@@ -56,32 +58,37 @@ fn idle_casts(graph: &mut Graph) {
 
 /// What is added to the rows of a matrix, as a vector: `[1, N]` is `[N]`.
 fn row_biases(graph: &mut Graph) {
+    let mut vectors: HashMap<ValueId, ValueId> = HashMap::new();
     for i in 0..graph.nodes.len() {
-        let node = &graph.nodes[i];
-        if !node.is("Add") {
+        if !graph.nodes[i].is("Add") {
             continue;
         }
         for input in 0..2 {
-            let Some((value, other)) = graph.nodes[i]
-                .input(input)
-                .zip(graph.nodes[i].input(1 - input))
-            else {
+            let Some(value) = graph.nodes[i].input(input) else {
                 continue;
             };
-            let product = graph.maker(other).map(|at| &graph.nodes[at]);
-            let follows = product.is_some_and(|node| node.is_any(&["MatMul", "Gemm", "Add"]));
-            let rank = graph.shape(other).map(<[usize]>::len);
-            let Some(constant) = graph.constant(value).filter(|_| follows && rank == Some(2))
-            else {
+            let Some(vector) = row(graph, i, input) else {
                 continue;
             };
-            if let (&[1, n], Some(data)) = (constant.shape.as_slice(), constant.as_floats()) {
-                let vector = Constant::floats(vec![n], data.to_vec());
-                let name = format!("{}_row", graph.name(value));
-                graph.nodes[i].inputs[input] = Some(graph.add_constant(&name, vector));
-            }
+            let name = format!("{}_row", graph.name(value));
+            let vector = *vectors
+                .entry(value)
+                .or_insert_with(|| graph.add_constant(&name, vector));
+            graph.nodes[i].inputs[input] = Some(vector);
         }
     }
+}
+
+/// An operand of a node as a vector, if it is one row that is added to a matrix behind a product.
+fn row(graph: &Graph, i: usize, input: usize) -> Option<Constant> {
+    let constant = graph.constant(graph.nodes[i].input(input)?)?;
+    let (&[1, n], Some(data)) = (constant.shape.as_slice(), constant.as_floats()) else {
+        return None;
+    };
+    let matrix = graph.shape(graph.nodes[i].input(1 - input)?)?.len() == 2;
+    let product = &graph.nodes[maker_of(graph, i, 1 - input).filter(|_| matrix)?];
+    let follows = product.is_any(&["MatMul", "Gemm", "Add"]);
+    follows.then(|| Constant::floats(vec![n], data.to_vec()))
 }
 
 /// Rows, columns and elements of the matrix of a product `x · W + b`, and the addends.
@@ -102,19 +109,25 @@ fn linear<'g>(graph: &'g Graph, node: &Node) -> Option<Linear<'g>> {
     (plain && matrix).then_some((rows, columns, weights.as_floats()?, bias))
 }
 
-/// The only maker of what a node reads first, if nobody else reads it.
-fn before(graph: &Graph, i: usize, input: usize) -> Option<usize> {
+/// The node that makes what a node reads. Most stand right in front of those that read them.
+fn maker_of(graph: &Graph, i: usize, input: usize) -> Option<usize> {
     let value = graph.nodes.get(i)?.input(input)?;
-    let maker = graph.maker(value)?;
-    (graph.uses(value) == 1).then_some(maker)
+    graph.nodes[..i].iter().rposition(|node| node.makes(value))
+}
+
+/// The product that a node reads, if nobody else reads it.
+fn product_before(graph: &Graph, i: usize, input: usize) -> Option<(usize, Linear<'_>)> {
+    let place = maker_of(graph, i, input)?;
+    let product = linear(graph, &graph.nodes[place])?;
+    let value = graph.nodes[i].input(input)?;
+    (graph.uses(value) == 1).then_some((place, product))
 }
 
 /// Makes one product of two, if that is not larger; answers the one that is gone.
 fn joined(graph: &mut Graph, i: usize) -> Option<usize> {
     let node = graph.nodes.get(i)?;
     let (middle, columns, second, added) = linear(graph, node)?;
-    let place = before(graph, i, 0)?;
-    let (rows, inner, first, bias) = linear(graph, &graph.nodes[place])?;
+    let (place, (rows, inner, first, bias)) = product_before(graph, i, 0)?;
     let products = rows.saturating_mul(inner).saturating_mul(columns);
     if inner != middle || rows * columns > rows * inner + inner * columns || products > MAX_PRODUCTS
     {
@@ -138,8 +151,9 @@ fn joined(graph: &mut Graph, i: usize) -> Option<usize> {
     if !finite(&addends) || !weights.as_floats().is_some_and(finite) {
         return None;
     }
-    let x = graph.nodes[place].input(0);
-    become_gemm(graph, i, x, weights, addends);
+    let name = format!("{}_weights", graph.node_name(&graph.nodes[i]));
+    let weights = graph.add_constant(&name, weights);
+    become_gemm(graph, i, place, weights, addends);
     Some(place)
 }
 
@@ -151,8 +165,7 @@ fn shifted(graph: &mut Graph, i: usize) -> Option<usize> {
     }
     let sum = (0..2).find(|input| node.input(*input).is_some_and(|v| !graph.is_constant(v)))?;
     let more = graph.constant(node.input(1 - sum)?)?;
-    let place = before(graph, i, sum)?;
-    let (rows, columns, weights, bias) = linear(graph, &graph.nodes[place])?;
+    let (place, (_, columns, _, bias)) = product_before(graph, i, sum)?;
     let (Some(more), true) = (
         more.as_floats(),
         [vec![], vec![1], vec![columns]].contains(&more.shape),
@@ -161,21 +174,15 @@ fn shifted(graph: &mut Graph, i: usize) -> Option<usize> {
     };
     let addend = |column: usize| bias.map_or(0.0, |b| b[column]) + more[column % more.len().max(1)];
     let addends: Vec<f32> = (0..columns).map(addend).collect();
-    let weights = Constant::floats(vec![rows, columns], weights.to_vec());
-    let x = graph.nodes[place].input(0);
-    become_gemm(graph, i, x, weights, addends);
+    let weights = graph.nodes[place].input(1)?;
+    become_gemm(graph, i, place, weights, addends);
     Some(place)
 }
 
-fn become_gemm(
-    graph: &mut Graph,
-    i: usize,
-    x: Option<ValueId>,
-    weights: Constant,
-    addends: Vec<f32>,
-) {
+/// A node becomes the product of what another one reads.
+fn become_gemm(graph: &mut Graph, i: usize, place: usize, weights: ValueId, addends: Vec<f32>) {
+    let x = graph.nodes[place].input(0);
     let name = graph.node_name(&graph.nodes[i]);
-    let weights = graph.add_constant(&format!("{name}_weights"), weights);
     let bias = Constant::floats(vec![addends.len()], addends);
     let bias = graph.add_constant(&format!("{name}_bias"), bias);
     let node = &mut graph.nodes[i];
@@ -188,12 +195,15 @@ fn become_gemm(
 fn places(graph: &mut Graph) {
     for i in 0..graph.nodes.len() {
         let node = &graph.nodes[i];
+        if !node.is("ArgMax") {
+            continue;
+        }
         let view = NodeView::new(graph, node);
         let rank = view.shape(0).map_or(0, |shape| shape.len());
         let axis = view
             .int("axis", 0)
             .map(|axis| view.axis("axis", axis, rank));
-        let (true, Some(x), Ok(Ok(axis))) = (node.is("ArgMax"), node.input(0), axis) else {
+        let (Some(x), Ok(Ok(axis))) = (node.input(0), axis) else {
             continue;
         };
         let source = ordered_by(graph, x, axis);

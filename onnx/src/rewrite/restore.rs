@@ -224,16 +224,8 @@ impl Restorer<'_> {
 
     /// Weights that are stored as integers.
     fn weights(&mut self) -> Option<Vec<Option<ValueId>>> {
-        let (graph, node) = (self.draft.graph(), self.view.node());
-        let inputs: Option<Vec<Option<&Constant>>> = node
-            .inputs
-            .iter()
-            .map(|input| match input {
-                None => Some(None),
-                Some(value) => graph.constant(*value).map(|c| Some(c.as_ref())),
-            })
-            .collect();
-        let results = dequantize_linear(&self.view, &Inputs::of_constants(inputs?)).ok()?;
+        let inputs = Inputs::of_constants(self.view.constants()?);
+        let results = dequantize_linear(&self.view, &inputs).ok()?;
         self.view.check_attributes().ok()?;
         let values = results.into_iter().map(|c| Some(self.draft.constant(c)));
         Some(values.collect())

@@ -12,6 +12,7 @@ mod identity;
 mod index;
 mod inlined;
 mod kernels;
+mod layers;
 mod learning;
 mod lookup;
 mod masked;

@@ -120,12 +120,8 @@ fn rejects_scores_that_broadcasting_repeats() {
     ];
     // One row of scores, made of the first row of the input, and a shift for each of five rows.
     let first = vec![
-        node("ReduceMax", &["x"], "m"),
+        with(node("ReduceMax", &["x"], "m"), ints_attribute("axes", &[0])),
         node("MatMul", &["m", "u"], "v"),
-    ];
-    let first = vec![
-        with(first[0].clone(), ints_attribute("axes", &[0])),
-        first[1].clone(),
     ];
     let bytes = model(&[5, 4], [first, nodes].concat(), constants);
     let quantized = done(&bytes, &Options::default());
