@@ -180,8 +180,7 @@ def main():
                 f"{result.proof_bytes:8}  {result.wrong or result.tail}",
                 flush=True,
             )
-            listed = net.name in known or f"{arguments.form}:{net.name}" in known
-            if (result.wrong is not None) != listed:
+            if (result.wrong is not None) != (net.name in known):
                 bad.append(f"{net.name}: {result.wrong or 'listed as refused, but nothing fails'}")
     show()
     for kind, (good, total, full) in kinds.items():

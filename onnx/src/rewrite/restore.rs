@@ -4,7 +4,8 @@ use crate::error::NodeError;
 use crate::eval::inputs::Inputs;
 use crate::eval::quantization::dequantize_linear;
 use crate::graph::constant::Constant;
-use crate::graph::{Draft, NodeView, ValueId};
+use crate::graph::constant::Element;
+use crate::graph::{Attribute, Draft, NodeView, Type, ValueId};
 use crate::proto::tensor::FLOAT;
 use std::collections::HashSet;
 use zkonnx_circuits::program::MAX_ELEMENTS;
@@ -114,6 +115,10 @@ impl Restorer<'_> {
             return Ok(value);
         }
         let graph = self.draft.graph();
+        let is_integer = |ty: &Type| matches!(ty.element, Element::Int(_));
+        if !graph.is_constant(value) && graph.ty(value).is_some_and(is_integer) {
+            return self.computed(value, zero);
+        }
         let known = graph
             .constant(value)
             .and_then(|c| Some((c.as_ints()?, &c.shape)));
@@ -142,6 +147,23 @@ impl Restorer<'_> {
         Ok(self.draft.constant(Constant::floats(shape.clone(), data)))
     }
 
+    /// The same of integers that no dynamic quantization made, as where the rows of a table of integers are looked up.
+    fn computed(&mut self, value: ValueId, zero: usize) -> Result<ValueId, NodeError> {
+        let float = vec![Attribute::int("to", i64::from(FLOAT))];
+        let reals = self.draft.with("Cast", &[value], float);
+        let Some(input) = self.view.input(zero) else {
+            return Ok(reals);
+        };
+        let constant = self.draft.graph().constant(input);
+        let known = constant.and_then(|c| c.as_int());
+        let zero = known.ok_or(NodeError::NotConstant {
+            input: zero,
+            what: "the zero point",
+        })?;
+        let zero = self.draft.scalar(zero as f32);
+        Ok(self.draft.op("Sub", &[reals, zero]))
+    }
+
     /// The axis of weights that several zero points or scales follow.
     fn channel(&self) -> Channel {
         match self.view.op() {
@@ -151,12 +173,6 @@ impl Restorer<'_> {
     }
 
     fn product(&mut self, op: &str) -> Results {
-        if !self.is_real(0) && !self.is_real(1) {
-            return Err(NodeError::Float {
-                input: 0,
-                what: "the activation",
-            });
-        }
         let operands = [self.reals(0, 2)?, self.reals(1, 3)?];
         let attributes = self.view.node().attributes.clone();
         Ok(vec![Some(self.draft.with(op, &operands, attributes))])

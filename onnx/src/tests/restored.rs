@@ -2,7 +2,7 @@
 
 use tract_onnx::pb::tensor_proto::DataType;
 
-use crate::error::NodeError;
+use crate::error::{NodeError, TensorProblem};
 use crate::quantize::{Feed, Options, QuantizeError, Quantized, quantize};
 use crate::tests::build::{Model, float, int};
 
@@ -279,4 +279,85 @@ fn rejects_static_quantization_and_what_cannot_be_restored() {
         refused(&model),
         Some(QuantizeError::Evaluate { .. })
     ));
+}
+
+const TABLE: [i64; 8] = [3, 250, 9, 120, 0, 77, 200, 31];
+
+/// Rows of a table of integers that an input chooses.
+fn looked_up() -> Model {
+    Model::new(17)
+        .input("x", DataType::Int64, &[1])
+        .ints("t", DataType::Uint8, &[4, 2], &TABLE)
+        .floats("ts", &[], &[0.5])
+        .ints("tz", DataType::Uint8, &[], &[100])
+        .node("Gather", &["t", "x"], "row")
+}
+
+fn places() -> Vec<Vec<Feed>> {
+    (0..16).map(|i| vec![Feed::Integers(vec![i % 4])]).collect()
+}
+
+#[test]
+fn accepts_rows_of_a_table_that_is_stored_as_integers() {
+    let weights: Vec<f32> = WEIGHTS.iter().map(|w| *w as f32 * 0.25).collect();
+    let made = |model: Model| {
+        let model = model.floats("w", &[2, 3], &weights);
+        let model = model.node("MatMul", &["e", "w"], "y").output("y");
+        quantize(&model.bytes(), &places(), &Options::default()).unwrap_or_else(|e| panic!("{e}"))
+    };
+    let stored = made(looked_up().node("DequantizeLinear", &["row", "ts", "tz"], "e"));
+    let reals: Vec<f32> = TABLE.iter().map(|v| (v - 100) as f32 * 0.5).collect();
+    let float = Model::new(17)
+        .input("x", DataType::Int64, &[1])
+        .floats("t", &[4, 2], &reals)
+        .node("Gather", &["t", "x"], "e");
+    assert_eq!(
+        stored.imported.program.id(),
+        made(float).imported.program.id()
+    );
+}
+
+#[test]
+fn accepts_products_of_integers_that_no_dynamic_quantization_made() {
+    let model = |zero: &str| {
+        looked_up()
+            .ints("w", DataType::Int8, &[2, 3], &WEIGHTS)
+            .node("MatMulInteger", &["row", "w", zero], "sum")
+            .node_with("Cast", &["sum"], "whole", vec![int("to", 1)])
+            .node("Mul", &["whole", "ts"], "y")
+            .output("y")
+    };
+    let got = quantize(&model("tz").bytes(), &places(), &Options::default());
+    let got = got.unwrap_or_else(|e| panic!("{e}"));
+    assert_eq!(got.restored, ["MatMulInteger"]);
+    assert!(got.outputs[0].error.relative_rms < 0.02);
+    let refused = quantize(&model("row").bytes(), &places(), &Options::default());
+    let computed = |source: &NodeError| matches!(source, NodeError::NotConstant { input: 2, .. });
+    assert!(
+        matches!(&refused, Err(QuantizeError::Evaluate { source, .. }) if computed(source)),
+        "{refused:?}"
+    );
+}
+
+#[test]
+fn rejects_a_table_that_many_nodes_dequantize() {
+    let zeros = vec![0; 1 << 16];
+    let mut model = Model::new(17)
+        .input("x", DataType::Int64, &[1])
+        .ints("t", DataType::Uint8, &[1 << 8, 1 << 8], &zeros)
+        .floats("s", &[], &[0.5])
+        .ints("z", DataType::Uint8, &[], &[0])
+        .node("Gather", &["t", "x"], "row");
+    for i in 0..100 {
+        model = model.node("DequantizeLinear", &["row", "s", "z"], &format!("y{i}"));
+    }
+    let model = model.output("y0");
+    let samples = vec![vec![Feed::Integers(vec![0])]];
+    let refused = quantize(&model.bytes(), &samples, &Options::default());
+    let too_large =
+        |source: &NodeError| matches!(source, NodeError::Tensor(TensorProblem::TooLarge(_)));
+    assert!(
+        matches!(&refused, Err(QuantizeError::Evaluate { source, .. }) if too_large(source)),
+        "{refused:?}"
+    );
 }
