@@ -33,27 +33,24 @@ pub(crate) fn shorten(graph: &mut Graph) {
 
 /// Readers of casts that change nothing read what is cast.
 fn idle_casts(graph: &mut Graph) {
-    let mut i = 0;
-    while i < graph.nodes.len() {
-        let node = &graph.nodes[i];
-        let (x, y) = (node.input(0), node.only_output());
-        let types = |value: Option<ValueId>| Some(graph.ty(value?)?.element);
-        let same = node.is("Cast") && types(x).is_some() && types(x) == types(y);
-        let (Some(x), Some(y)) = (x.filter(|_| same), y) else {
-            i += 1;
-            continue;
-        };
-        if graph.outputs.contains(&y) {
-            i += 1;
-            continue;
+    let mut same: HashMap<ValueId, ValueId> = HashMap::new();
+    let mut kept = Vec::with_capacity(graph.nodes.len());
+    for mut node in std::mem::take(&mut graph.nodes) {
+        let inputs = node.inputs.iter_mut().flatten();
+        for value in inputs.chain(node.captures.iter_mut().map(|(_, value)| value)) {
+            *value = same.get(value).copied().unwrap_or(*value);
         }
-        graph.nodes.remove(i);
-        for node in &mut graph.nodes {
-            let read = node.inputs.iter_mut().flatten();
-            read.filter(|value| **value == y)
-                .for_each(|value| *value = x);
+        let (x, y) = (node.input(0), node.only_output());
+        let element = |value: Option<ValueId>| Some(graph.ty(value?)?.element);
+        let idle = node.is("Cast") && element(x).is_some() && element(x) == element(y);
+        match (x, y) {
+            (Some(x), Some(y)) if idle && !graph.outputs.contains(&y) => {
+                same.insert(y, x);
+            }
+            _ => kept.push(node),
         }
     }
+    graph.nodes = kept;
 }
 
 /// What is added to the rows of a matrix, as a vector: `[1, N]` is `[N]`.

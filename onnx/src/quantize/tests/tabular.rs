@@ -146,3 +146,16 @@ fn accepts_a_score_that_is_added_to_itself_many_times() {
     let bytes = model(&[1, 4], nodes, vec![floats("w", &[4, 3])]);
     assert!(crate::quantize::obstacle(&bytes, &Bindings::default()).is_none());
 }
+
+#[test]
+fn accepts_casts_to_the_same_type_as_nothing() {
+    let id = |first: &str, mut nodes: Vec<NodeProto>| {
+        nodes.push(node("MatMul", &[first, "w"], "m"));
+        nodes.push(node("Relu", &["m"], "y"));
+        let bytes = model(&[1, 4], nodes, vec![floats("w", &[4, 3])]);
+        done(&bytes, &Options::default()).imported.program.id()
+    };
+    let cast = |from, to| with(node("Cast", &[from], to), int_attribute("to", 1));
+    let plain = id("x", vec![]);
+    assert_eq!(id("b", vec![cast("x", "a"), cast("a", "b")]), plain);
+}
