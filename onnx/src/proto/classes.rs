@@ -1,21 +1,21 @@
 //! Names of classes. No program holds strings: of a constant of strings its places are read, which may be picked and moved
 //! up to an output of the model, and the names are kept for whoever reads that output.
 
-use crate::graph::Classes;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use tract_onnx::pb::{AttributeProto, GraphProto, NodeProto, TensorProto, tensor_proto};
 
 use crate::error::{ImportError, TensorProblem};
-use crate::proto::order::node_name;
+use crate::graph::{Classes, LEARNING, STANDARD};
+use crate::proto::opsets::domain_name;
+use crate::proto::order::{captures, node_name};
 
 /// The names of a value's integers, or of its columns.
 type Named = (Arc<Vec<String>>, bool);
 
-/// Operators that move elements of their first input, and change none.
-const MOVING: [&str; 8] = [
-    "ArrayFeatureExtractor",
+/// Standard operators that move elements of their first input, and change none.
+const MOVING: [&str; 7] = [
     "Flatten",
     "Gather",
     "Identity",
@@ -39,7 +39,9 @@ pub(crate) fn named(graph: &mut GraphProto) -> Result<Vec<Classes>, ImportError>
     }
     let mut readers: HashMap<&str, Vec<usize>> = HashMap::new();
     for (i, node) in graph.node.iter().enumerate() {
-        for name in &node.input {
+        // What an inner graph takes, it may compute with.
+        let inner = captures(node).into_iter();
+        for name in node.input.iter().map(String::as_str).chain(inner) {
             readers.entry(name).or_default().push(i);
         }
     }
@@ -61,9 +63,10 @@ pub(crate) fn named(graph: &mut GraphProto) -> Result<Vec<Classes>, ImportError>
         };
         for &reader in readers.get(value.as_str()).into_iter().flatten() {
             let node = &graph.node[reader];
-            let moves = MOVING.contains(&node.op_type.as_str())
+            let moves = moves(node)
                 && node.input.iter().position(|name| *name == value) == Some(0)
-                && node.input.iter().filter(|name| **name == value).count() == 1;
+                && node.input.iter().filter(|name| **name == value).count() == 1
+                && captures(node).is_empty();
             let source = strings.get(&value).cloned();
             if !moves {
                 // The places of strings are none of their values: nothing may compute with them.
@@ -95,6 +98,16 @@ pub(crate) fn named(graph: &mut GraphProto) -> Result<Vec<Classes>, ImportError>
         })
     });
     Ok(outputs.collect())
+}
+
+/// Whether a node is one of these operators, and no function of the model with the name of one.
+fn moves(node: &NodeProto) -> bool {
+    let op = node.op_type.as_str();
+    match domain_name(&node.domain) {
+        STANDARD => MOVING.contains(&op),
+        LEARNING => op == "ArrayFeatureExtractor",
+        _ => false,
+    }
 }
 
 fn texts(names: &[Vec<u8>]) -> Vec<String> {
@@ -130,7 +143,7 @@ fn of_node(node: &NodeProto) -> Option<Named> {
     let columns = node.op_type == "ZipMap";
     let of = |name: &str| node.attribute.iter().find(|a| a.name == name);
     let given = |a: &&AttributeProto| !a.strings.is_empty();
-    if node.domain != crate::graph::LEARNING {
+    if node.domain != LEARNING {
         return None;
     }
     if let Some(names) = of("classlabels_strings").filter(given) {

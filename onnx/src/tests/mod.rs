@@ -2,6 +2,7 @@
 
 mod addends;
 mod build;
+mod classes;
 mod edges;
 mod eval;
 mod fold;
